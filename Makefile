@@ -1,0 +1,384 @@
+# meshlib: one Makefile for the library, the programs, the tests.  GNU make.
+# `make help` lists the targets.  `./setup` installs what they need.
+
+VERSION  := 0.1.0
+SONAME   := libmeshlib.so.0
+PREFIX   ?= /usr/local
+
+# SAN=address,undefined or SAN=thread builds everything with those sanitizers,
+# in a directory of its own.
+SAN      ?=
+ifeq ($(SAN),)
+BUILD    ?= build
+else ifneq ($(findstring thread,$(SAN)),)
+BUILD    ?= build/tsan
+else
+BUILD    ?= build/asan
+endif
+
+# [a-z] in the symbol patterns must mean the same on every machine.
+export LC_ALL := C.UTF-8
+ifeq ($(origin CC),default)
+CC       := gcc
+endif
+AR       ?= ar
+OBJCOPY  ?= objcopy
+PYTHON   ?= python3
+PKG_CONFIG ?= pkg-config
+
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+.SECONDARY:
+.SUFFIXES:
+Q := $(if $(V),,@)
+say = $(if $(V),,@printf '  %-6s %s\n' '$(1)' '$(2)')
+
+# --- flags ------------------------------------------------------------------
+
+cc-option = $(shell $(CC) -Werror $(1) -c -x c /dev/null -o /dev/null 2>/dev/null && echo '$(1)')
+
+STD      := -std=c11 -D_GNU_SOURCE
+WARN     := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
+            -Wformat=2 -Werror
+# Silent truncation is how a length check goes wrong; sign changes alone are noise.
+WARN_OWN := -Wconversion -Wno-sign-conversion
+ifeq ($(SAN),)
+SAFE     := -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
+OPT      := -O2 -g
+else
+SAFE     :=
+OPT      := -O1 -g -fno-omit-frame-pointer -fsanitize=$(SAN) -fno-sanitize-recover=all
+endif
+SAFE     += -fstack-protector-strong \
+            $(call cc-option,-fstack-clash-protection) $(call cc-option,-fcf-protection)
+CODE     := -fPIC -fvisibility=hidden -pthread $(SAFE) $(OPT)
+LINK     := -pthread -Wl,-z,relro,-z,now -Wl,--as-needed $(if $(SAN),-fsanitize=$(SAN))
+# A shared library may leave the sanitizer's symbols to the program.
+LINK_SO  := $(LINK) -shared $(if $(SAN),,-Wl,-z,defs)
+LINK_EXE := $(LINK) -pie
+
+# --- third parties ----------------------------------------------------------
+
+PKGS        := libcurl libuv libnghttp2 yaml-0.1 libcjson
+pkg-cflags   = $(patsubst -I%,-isystem %,$(shell $(PKG_CONFIG) --cflags $(1) 2>/dev/null))
+pkg-libs     = $(shell $(PKG_CONFIG) --libs $(1) 2>/dev/null)
+
+# mbedTLS 2.28 (Debian 12) has no .pc file.
+MBED_LIBS   := $(or $(call pkg-libs,mbedtls mbedx509 mbedcrypto),-lmbedtls -lmbedx509 -lmbedcrypto)
+
+# llhttp: a system library (Debian 13), else the C sources that node-llhttp
+# installs (Debian 12), which become part of room http.
+LLHTTP_DIR  := /usr/share/llhttp
+ifeq ($(shell $(PKG_CONFIG) --exists libllhttp 2>/dev/null && echo yes),yes)
+LLHTTP_CFLAGS := $(call pkg-cflags,libllhttp)
+LLHTTP_LIBS   := $(call pkg-libs,libllhttp)
+else ifneq ($(wildcard /usr/include/llhttp.h),)
+LLHTTP_LIBS   := -lllhttp
+else
+LLHTTP_SRC    := $(wildcard $(LLHTTP_DIR)/*.c)
+LLHTTP_CFLAGS := -isystem /usr/share/include/llhttp
+endif
+
+THIRD_CFLAGS := $(call pkg-cflags,$(PKGS) sqlite3) $(LLHTTP_CFLAGS)
+THIRD_LIBS   := $(call pkg-libs,$(PKGS)) $(MBED_LIBS) $(LLHTTP_LIBS)
+SQLITE_LIBS  := $(call pkg-libs,sqlite3)
+CMOCKA_LIBS   = $(call pkg-libs,cmocka)
+
+NO_BUILD_GOALS := help clean install-hooks uninstall test-debian12 test-debian13
+ifneq ($(filter-out $(NO_BUILD_GOALS),$(or $(MAKECMDGOALS),all)),)
+MISSING := $(strip $(foreach p,$(PKGS) sqlite3,$(if $(shell $(PKG_CONFIG) --exists $p 2>/dev/null && echo yes),,$p)))
+ifneq ($(MISSING),)
+$(error pkg-config does not find: $(MISSING); run ./setup to install what the build needs)
+endif
+endif
+
+# --- the rooms, and which of them a room may use ------------------------------
+# In link order: users before the used.  tests/lint checks the includes.
+
+ROOMS := $(foreach r,api inbound outbound export control identity http io telemetry policy wire base,\
+           $(if $(wildcard lib/$r/*.c),$r))
+
+uses-base      := base
+uses-wire      := wire base
+uses-policy    := policy wire base
+uses-telemetry := telemetry wire base
+uses-io        := io wire base
+uses-http      := http io wire base
+uses-identity  := identity http io wire base
+uses-control   := control identity http io telemetry policy wire base
+uses-export    := export http io telemetry wire base
+uses-outbound  := outbound export control identity http io telemetry policy wire base
+uses-inbound   := inbound export control identity http io telemetry policy wire base
+uses-api       := $(ROOMS)
+uses-meshca    := meshca io wire base
+uses-meshd     := meshd export http io telemetry policy wire base
+uses-meshctl   := meshctl $(ROOMS)
+
+PROGRAMS := $(foreach p,meshca meshd meshctl,$(if $(wildcard ctrl/$p/*.c),$p))
+
+obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
+# Archives of everything that $(1), a room or a program, may use and that exists.
+archives = $(patsubst %,$(BUILD)/room/%.a,$(foreach r,$(uses-$(1)),$(filter $r,$(ROOMS) $(PROGRAMS))))
+
+LIB_SRC  := $(foreach r,$(ROOMS),$(wildcard lib/$r/*.c))
+LIB_OBJ  := $(call obj,$(LIB_SRC)) $(patsubst $(LLHTTP_DIR)/%.c,$(BUILD)/obj/llhttp/%.o,$(LLHTTP_SRC))
+CTRL_SRC := $(foreach p,$(PROGRAMS),$(wildcard ctrl/$p/*.c))
+
+# --- what is built ------------------------------------------------------------
+
+SHARED   := $(BUILD)/lib/libmeshlib.so.$(VERSION)
+STATIC   := $(BUILD)/lib/libmeshlib.a
+LIBS     := $(if $(LIB_SRC),$(SHARED) $(STATIC))
+BINS     := $(PROGRAMS:%=$(BUILD)/bin/%)
+
+EXAMPLE_SRC := $(wildcard examples/*.c)
+EXAMPLES    := $(if $(filter api,$(ROOMS)),$(EXAMPLE_SRC:examples/%.c=$(BUILD)/bin/example-%))
+
+SUPPORT_SRC := $(wildcard tests/support/*.c)
+UNIT_SRC    := $(wildcard tests/unit/*/test_*.c)
+FUZZ_SRC    := $(wildcard tests/fuzz/fuzz_*.c)
+PRELOAD_SRC := $(wildcard tests/integration/preload_*.c)
+HELPER_SRC  := $(filter-out $(PRELOAD_SRC),$(wildcard tests/integration/*.c))
+BENCH_SRC   := $(wildcard tests/bench/*.c)
+SUPPORT     := $(if $(SUPPORT_SRC),$(BUILD)/tests/support.a)
+UNITS       := $(UNIT_SRC:%.c=$(BUILD)/%)
+REPLAYERS   := $(FUZZ_SRC:%.c=$(BUILD)/%)
+FUZZERS     := $(FUZZ_SRC:tests/fuzz/%.c=$(BUILD)/fuzz/bin/%)
+HELPERS     := $(HELPER_SRC:%.c=$(BUILD)/%)
+PRELOADS    := $(PRELOAD_SRC:%.c=$(BUILD)/%.so)
+BENCHES     := $(BENCH_SRC:%.c=$(BUILD)/%)
+
+.PHONY: all lib programs examples tests unit-tests
+all: lib programs examples           ## the library, the programs, the examples
+lib: $(LIBS)                         ## libmeshlib.so and libmeshlib.a
+programs: $(BINS)                    ## meshca, meshd, meshctl
+examples: $(EXAMPLES)                ## the programs in examples/
+unit-tests: $(UNITS)                 ## only the unit tests' programs
+tests: $(UNITS) $(REPLAYERS) $(HELPERS) $(PRELOADS)   ## everything that the tests run
+
+.PHONY: $(ROOMS:%=room-%) $(ROOMS:%=unit-%) $(PROGRAMS:%=unit-%)
+$(ROOMS:%=room-%): room-%: $(BUILD)/room/%.a
+$(foreach r,$(ROOMS) $(PROGRAMS),$(eval unit-$r: $(filter $(BUILD)/tests/unit/$r/%,$(UNITS))))
+
+# --- compiling ----------------------------------------------------------------
+
+# Rewritten only when the command changes, so that new flags rebuild.
+STAMP := $(BUILD)/flags
+.PHONY: FORCE
+FORCE:
+$(STAMP): FORCE
+	@mkdir -p $(@D)
+	@printf '%s\n' '$(CC) $(STD) $(WARN) $(WARN_OWN) $(CODE) $(CFLAGS) $(THIRD_CFLAGS) $(CPPFLAGS)' | cmp -s - $@ || \
+	 printf '%s\n' '$(CC) $(STD) $(WARN) $(WARN_OWN) $(CODE) $(CFLAGS) $(THIRD_CFLAGS) $(CPPFLAGS)' > $@
+
+# $(call compile,extra flags)
+define compile
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(STD) $(WARN) $(CODE) -MMD -MP $(1) $(CPPFLAGS) $(CFLAGS) -c $< -o $@
+endef
+
+$(BUILD)/obj/lib/%.o: lib/%.c $(STAMP)
+	$(call compile,$(WARN_OWN) -Iinclude -Ilib $(THIRD_CFLAGS))
+$(BUILD)/obj/ctrl/%.o: ctrl/%.c $(STAMP)
+	$(call compile,$(WARN_OWN) -Iinclude -Ilib -Ictrl $(THIRD_CFLAGS))
+$(BUILD)/obj/tests/%.o: tests/%.c $(STAMP)
+	$(call compile,-Iinclude -Ilib -Ictrl -Itests -Itests/support $(THIRD_CFLAGS))
+# An application has the public header and nothing else.
+$(BUILD)/obj/examples/%.o: examples/%.c $(STAMP)
+	$(call compile,-Iinclude)
+# Not our code, not our warnings.
+$(BUILD)/obj/llhttp/%.o: $(LLHTTP_DIR)/%.c $(STAMP)
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) -std=gnu11 -w $(CODE) $(LLHTTP_CFLAGS) -c $< -o $@
+
+# --- archives, one a room -----------------------------------------------------
+
+define archive
+	$(call say,AR,$@)
+	$(Q)mkdir -p $(@D) && rm -f $@ && $(AR) rcsD $@ $(filter %.o,$^)
+endef
+
+define room-rule
+$(BUILD)/room/$(1).a: $(call obj,$(wildcard lib/$(1)/*.c)) \
+    $(if $(filter http,$(1)),$(LLHTTP_SRC:$(LLHTTP_DIR)/%.c=$(BUILD)/obj/llhttp/%.o))
+	$$(archive)
+endef
+$(foreach r,$(ROOMS),$(eval $(call room-rule,$r)))
+
+# A program is main.o and an archive of the rest, which its unit tests link too.
+define program-rule
+$(BUILD)/room/$(1).a: $(filter-out %/main.o,$(call obj,$(wildcard ctrl/$(1)/*.c)))
+	$$(archive)
+$(BUILD)/bin/$(1): $(BUILD)/obj/ctrl/$(1)/main.o $(call archives,$(1))
+	$$(link)
+endef
+
+# $(call link,extra libraries)
+define link
+	$(call say,LINK,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) $(LINK_EXE) $(LDFLAGS) $(filter %.o %.a,$^) $(1) $(THIRD_LIBS) $(LIBS_EXTRA) -o $@
+endef
+$(foreach p,$(PROGRAMS),$(eval $(call program-rule,$p)))
+$(BUILD)/bin/meshd: LIBS_EXTRA := $(SQLITE_LIBS)
+
+# --- the library --------------------------------------------------------------
+
+$(SHARED): $(LIB_OBJ) lib/meshlib.map
+	$(call say,LINK,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) $(LINK_SO) -Wl,-soname,$(SONAME) -Wl,--version-script,lib/meshlib.map \
+	    $(LDFLAGS) $(LIB_OBJ) $(THIRD_LIBS) -o $@
+	$(Q)ln -sf $(@F) $(@D)/$(SONAME) && ln -sf $(SONAME) $(@D)/libmeshlib.so
+
+# One relocatable object: what is hidden in the .so is local here, so neither
+# our private names nor llhttp's can collide with the application's.
+$(STATIC): $(LIB_OBJ)
+	$(call say,LD-R,$@)
+	$(Q)mkdir -p $(@D) && rm -f $@
+	$(Q)$(CC) -nostdlib -r -o $(@D)/meshlib.o $(LIB_OBJ)
+	$(Q)$(OBJCOPY) --wildcard --keep-global-symbol='mesh_[a-z]*' $(@D)/meshlib.o
+	$(Q)$(AR) rcsD $@ $(@D)/meshlib.o && rm -f $(@D)/meshlib.o
+
+$(BUILD)/bin/example-%: $(BUILD)/obj/examples/%.o $(SHARED)
+	$(call say,LINK,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) $(LINK_EXE) $(LDFLAGS) $< -L$(BUILD)/lib -lmeshlib \
+	    -Wl,-rpath,'$$ORIGIN/../lib' -o $@
+
+# --- the tests' programs ------------------------------------------------------
+
+$(BUILD)/tests/support.a: $(call obj,$(SUPPORT_SRC))
+	$(archive)
+
+# A unit test links its room and what that room may use, nothing else: a file
+# broken in another room breaks no other test.
+define unit-rule
+$(BUILD)/tests/unit/$(1)/%: $(BUILD)/obj/tests/unit/$(1)/%.o $(SUPPORT) $(call archives,$(1))
+	$$(call link,$$(CMOCKA_LIBS))
+endef
+$(foreach r,$(ROOMS) $(PROGRAMS),$(eval $(call unit-rule,$r)))
+$(BUILD)/tests/unit/meshd/%: LIBS_EXTRA := $(SQLITE_LIBS)
+
+ALL_ROOMS := $(ROOMS:%=$(BUILD)/room/%.a)
+$(BUILD)/tests/integration/%.so: tests/integration/%.c $(STAMP)
+	$(call say,LINK,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(STD) $(WARN) -O2 -g -fPIC -shared $< -ldl -pthread -o $@
+$(BUILD)/tests/integration/%: $(BUILD)/obj/tests/integration/%.o $(SUPPORT) $(ALL_ROOMS)
+	$(link)
+$(BUILD)/tests/bench/%: $(BUILD)/obj/tests/bench/%.o $(SUPPORT) $(ALL_ROOMS)
+	$(link)
+
+# A fuzz target links the rooms whose headers it includes, and what they use.
+fuzz-rooms = $(sort $(shell sed -n 's|^\#include "\([a-z]*\)/.*|\1|p' $(1)))
+fuzz-uses  = $(foreach r,meshd meshca meshctl $(ROOMS),$(filter $r,$(foreach f,$(call fuzz-rooms,$(1)),$(uses-$f))))
+define replay-rule
+$(BUILD)/tests/fuzz/$(1): $(BUILD)/obj/tests/fuzz/$(1).o $(BUILD)/obj/tests/fuzz/replay.o $(SUPPORT) \
+    $(patsubst %,$(BUILD)/room/%.a,$(call fuzz-uses,tests/fuzz/$(1).c))
+	$$(link)
+$(BUILD)/tests/fuzz/$(1): LIBS_EXTRA := $(SQLITE_LIBS)
+endef
+$(foreach f,$(FUZZ_SRC:tests/fuzz/%.c=%),$(eval $(call replay-rule,$f)))
+
+# --- running the tests --------------------------------------------------------
+
+RUN := $(PYTHON) tests/run --build $(BUILD) $(if $(SAN),--san $(SAN)) $(if $(ONLY),--only '$(ONLY)') $(RUNFLAGS)
+
+.PHONY: test test-all valgrind lint demo demo-stay bench fuzz test-debian12 test-debian13
+test: all tests                      ## build and run every test (ONLY=pattern picks some)
+	$(RUN)
+
+test-all:                            ## test, the same under ASan+UBSan, valgrind, lint, clang
+	+$(MAKE) BUILD=$(BUILD) SAN= test
+	+$(MAKE) BUILD=$(BUILD)/asan SAN=address,undefined test
+	+$(MAKE) BUILD=$(BUILD) SAN= valgrind
+	+$(MAKE) BUILD=$(BUILD) SAN= lint
+	+$(MAKE) BUILD=$(BUILD)/clang SAN= CC=clang lib programs
+	@echo "test-all: everything passed"
+
+valgrind: $(UNITS)                   ## the unit tests under valgrind
+	$(RUN) --valgrind
+
+lint:                                ## the house rules (tests/lint)
+	$(PYTHON) tests/lint/lint.py --build $(BUILD)
+
+demo: all                            ## the story, in under a minute
+	MESH_BUILD=$(abspath $(BUILD)) examples/demo.sh
+demo-stay: all                       ## the same, left running
+	MESH_BUILD=$(abspath $(BUILD)) examples/demo.sh --stay
+
+ifeq ($(BENCH_SRC),)
+bench:                               ## measurements
+	@echo "bench: there is no benchmark yet (tests/bench has no source)"
+else
+bench: all $(BENCHES)
+	@set -e; for b in $(BENCHES); do echo "== $$b"; MESH_BUILD=$(abspath $(BUILD)) $$b; done
+endif
+
+# Real fuzzing: clang, libFuzzer, its own build of the rooms.
+TIME ?= 60
+fuzz:                                ## fuzz every target for TIME=60 seconds each
+	+$(MAKE) BUILD=$(BUILD)/fuzz CC=clang SAN=address,undefined CFLAGS=-fsanitize=fuzzer-no-link fuzz-run
+.PHONY: fuzz-run
+FUZZ_BINS := $(FUZZ_SRC:tests/fuzz/%.c=$(BUILD)/bin/%)
+define fuzz-rule
+$(BUILD)/bin/$(1): $(BUILD)/obj/tests/fuzz/$(1).o $(SUPPORT) \
+    $(patsubst %,$(BUILD)/room/%.a,$(call fuzz-uses,tests/fuzz/$(1).c))
+	$$(call link,-fsanitize=fuzzer)
+$(BUILD)/bin/$(1): LIBS_EXTRA := $(SQLITE_LIBS)
+endef
+$(foreach f,$(FUZZ_SRC:tests/fuzz/%.c=%),$(eval $(call fuzz-rule,$f)))
+fuzz-run: $(FUZZ_BINS)
+	@set -e; for f in $(FUZZ_BINS); do n=$${f##*/fuzz_}; echo "== fuzz_$$n, $(TIME) s"; \
+	  mkdir -p $(BUILD)/corpus/$$n tests/fuzz/corpus/$$n; \
+	  $$f -max_total_time=$(TIME) -timeout=10 -rss_limit_mb=1024 -print_final_stats=1 \
+	      -artifact_prefix=$(BUILD)/$$n- $(BUILD)/corpus/$$n tests/fuzz/corpus/$$n; done
+
+test-debian12:                       ## ./setup demo and ./setup test in a clean Debian 12
+	tests/debian/run bookworm $(abspath $(BUILD))/debian
+test-debian13:                       ## the same in a clean Debian 13
+	tests/debian/run trixie $(abspath $(BUILD))/debian
+
+# --- installing ---------------------------------------------------------------
+
+BINDIR     := $(DESTDIR)$(PREFIX)/bin
+LIBDIR     := $(DESTDIR)$(PREFIX)/lib
+INCLUDEDIR := $(DESTDIR)$(PREFIX)/include/meshlib
+MANDIR     := $(DESTDIR)$(PREFIX)/share/man
+MAN        := $(wildcard docs/man/*.1 docs/man/*.3 docs/man/*.8)
+
+.PHONY: install uninstall clean help
+install: lib programs                ## DESTDIR= and PREFIX=/usr/local
+	install -d $(BINDIR) $(LIBDIR)/pkgconfig $(INCLUDEDIR)
+	$(if $(BINS),install -m 755 $(BINS) $(BINDIR))
+	install -m 755 $(SHARED) $(LIBDIR)
+	ln -sf $(notdir $(SHARED)) $(LIBDIR)/$(SONAME)
+	ln -sf $(SONAME) $(LIBDIR)/libmeshlib.so
+	install -m 644 $(STATIC) $(LIBDIR)
+	install -m 644 include/meshlib/mesh.h $(INCLUDEDIR)
+	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' \
+	    -e 's|@LIBS_PRIVATE@|$(MBED_LIBS) $(LLHTTP_LIBS) -pthread|' \
+	    pkgconfig/meshlib.pc.in > $(LIBDIR)/pkgconfig/meshlib.pc
+	$(foreach m,$(MAN),install -D -m 644 $m $(MANDIR)/man$(subst .,,$(suffix $m))/$(notdir $m) && ) true
+
+uninstall:                           ## takes away what install put there
+	rm -f $(addprefix $(BINDIR)/,meshca meshd meshctl)
+	rm -f $(LIBDIR)/$(notdir $(SHARED)) $(LIBDIR)/$(SONAME) $(LIBDIR)/libmeshlib.so $(LIBDIR)/libmeshlib.a
+	rm -f $(LIBDIR)/pkgconfig/meshlib.pc $(INCLUDEDIR)/mesh.h
+	-rmdir $(INCLUDEDIR) 2>/dev/null
+	rm -f $(foreach m,$(MAN),$(MANDIR)/man$(subst .,,$(suffix $m))/$(notdir $m))
+
+clean:                               ## removes the build directory
+	rm -rf $(BUILD)
+
+help:                                ## this list
+	@sed -n 's/^\([a-z][a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' Makefile | sort -u | \
+	  while IFS="$$(printf '\t')" read -r t d; do printf '  %-16s %s\n' "$$t" "$$d"; done
+	@echo "  variables: BUILD=dir CC=compiler SAN=address,undefined|thread ONLY=pattern V=1"
+	@echo "  one room:  make room-<name>, make unit-<name>"
+
+-include $(patsubst %.o,%.d,$(call obj,$(LIB_SRC) $(CTRL_SRC) $(SUPPORT_SRC) $(UNIT_SRC) $(FUZZ_SRC) \
+           $(HELPER_SRC) $(BENCH_SRC) $(EXAMPLE_SRC) $(wildcard tests/fuzz/replay.c)))
