@@ -1,0 +1,294 @@
+/*
+ * meshlib: a service mesh inside your process.
+ *
+ * A program opens a mesh handle, names a service, and calls it: discovery, mutual TLS, load balancing, retries of what surely did not
+ * reach anybody, and one deadline over all of it happen in here. The same handle serves calls from others.
+ *
+ * This header is C99 and C++ clean. Every handle is opaque. Strings are NUL-terminated UTF-8; a string that a function takes is copied
+ * unless it says otherwise. Functions that return int32_t return MESH_OK (0) or one of the codes below, unless they say otherwise.
+ * Every free function accepts NULL. The library starts no thread before mesh_open(), never prints, never exits, and installs no signal handler.
+ */
+#ifndef MESHLIB_MESH_H
+#define MESHLIB_MESH_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define MESH_API __attribute__((visibility("default")))
+#else
+#define MESH_API
+#endif
+
+/* What can go wrong. Values never change; new ones are added at the end. mesh_code_name() gives the name as a string. */
+enum mesh_code {
+	MESH_OK = 0,
+	MESH_E_INVALID = 1,      /* an argument, option, address, name or document is malformed */
+	MESH_E_NO_MEMORY = 2,    /* out of memory */
+	MESH_E_TIMEOUT = 3,      /* the deadline passed */
+	MESH_E_CANCELLED = 4,    /* mesh_cancel() was called */
+	MESH_E_CLOSED = 5,       /* the handle is closing or closed */
+	MESH_E_NO_SERVICE = 6,   /* the control plane knows no such service */
+	MESH_E_NO_ENDPOINT = 7,  /* the service has no endpoint at present */
+	MESH_E_OVERLOADED = 8,   /* a local limit was hit; nothing was sent */
+	MESH_E_CONNECT = 9,      /* no connection could be made; nothing was sent */
+	MESH_E_TLS = 10,         /* the TLS handshake failed */
+	MESH_E_IDENTITY = 11,    /* the peer is not who it must be; nothing was sent */
+	MESH_E_RESET = 12,       /* the connection died after the request was, or may have been, sent */
+	MESH_E_PROTOCOL = 13,    /* the peer broke the protocol */
+	MESH_E_TOO_LARGE = 14,   /* a body, a header or a message is over its bound */
+	MESH_E_CONTROL = 15,     /* the control plane cannot be reached, or refused */
+	MESH_E_DENIED = 16,      /* not allowed */
+	MESH_E_NOT_READY = 17,   /* no identity or no configuration yet */
+	MESH_E_WOULD_BLOCK = 18, /* a waiting function was called on the mesh's own loop thread */
+	MESH_E_FORKED = 19,      /* the handle belongs to the parent process */
+	MESH_E_IO = 20,          /* an operation on a file or descriptor failed */
+	MESH_E_STATE = 21,       /* called in the wrong order, or twice */
+	MESH_E_NOT_FOUND = 22,   /* no such thing */
+	MESH_E_EXISTS = 23,      /* there is one already */
+	MESH_E_UNSUPPORTED = 24, /* not in this version */
+	MESH_E_INTERNAL = 25     /* a defect in the library */
+};
+
+/* A mesh: one service instance in one process, as client, server or both. Any thread, unless a function says otherwise. */
+typedef struct mesh mesh;
+/* Settings for mesh_open(). One thread at a time. */
+typedef struct mesh_options mesh_options;
+/* What went wrong: an object, never thread-local. Immutable; any thread may read it. */
+typedef struct mesh_error mesh_error;
+/* One outbound call: the request, then its result. One thread at a time, but for mesh_cancel(). */
+typedef struct mesh_request mesh_request;
+/* The serving side of a mesh. Any thread. */
+typedef struct mesh_server mesh_server;
+/* One inbound request, until it is replied to. One thread at a time; it may be handed from thread to thread. */
+typedef struct mesh_inbound mesh_inbound;
+
+/* ---- The library ---- */
+
+/* The library's version, "MAJOR.MINOR.PATCH". Static. */
+MESH_API const char *mesh_version(void);
+
+/* The name of a code ("MESH_E_TIMEOUT"); "MESH_E_UNKNOWN" for a number that is none. Static. */
+MESH_API const char *mesh_code_name(int32_t code);
+
+/* Frees a string that a function of this header gave to the caller to free. */
+MESH_API void mesh_string_free(char *text);
+
+/* ---- Errors ---- */
+
+/* The code, its stable name, and where it arose: "local", "policy", "control", "connect", "tls" or "peer". The strings live as long as the error. */
+MESH_API int32_t mesh_error_code(const mesh_error *error);
+MESH_API const char *mesh_error_name(const mesh_error *error);
+MESH_API const char *mesh_error_origin(const mesh_error *error);
+
+/* One line for a person: what was tried, with which value, and what to do. Lives as long as the error. */
+MESH_API const char *mesh_error_message(const mesh_error *error);
+
+/* 1 when a handler may have seen the request (so repeating it may do its work twice), 0 when it surely reached none. */
+MESH_API int32_t mesh_error_may_be_processed(const mesh_error *error);
+
+/* How many tries were made, and to which endpoint ("instance address") try `index` (from 0) went; NULL past the last. Lives as long as the error. */
+MESH_API int32_t mesh_error_tries(const mesh_error *error);
+MESH_API const char *mesh_error_endpoint(const mesh_error *error, int32_t index);
+
+/* Frees an error that mesh_open(), mesh_wait_ready() or mesh_serve() gave. */
+MESH_API void mesh_error_free(mesh_error *error);
+
+/* ---- Options ---- */
+
+/* Empty options, or NULL when out of memory. The caller frees them with mesh_options_free(), at any time after mesh_open(). */
+MESH_API mesh_options *mesh_options_new(void);
+MESH_API void mesh_options_free(mesh_options *options);
+
+/*
+ * Sets option `key` to `value` (NULL: back to unset). What is unset comes from the environment variable in brackets, else from the default.
+ *
+ *   control [MESH_CONTROL]            https://host:port of meshd; several, separated by commas, are tried from a random start
+ *   token [MESH_TOKEN]                the join token
+ *   service [MESH_SERVICE]            the name this process goes by; with a token it may be left out: the token's record says it
+ *   namespace [MESH_NAMESPACE]        default "default"
+ *   instance [MESH_INSTANCE]          default: the one kept in state_dir, else random
+ *   version [MESH_VERSION]            a label, for subsets
+ *   zone [MESH_ZONE]
+ *   listen [MESH_LISTEN]              ip:port for mesh_serve(); default: the local address of the control connection, port 0 (any)
+ *   advertise [MESH_ADVERTISE]        ip:port that others are told; default: the address listened on
+ *   probe_listen [MESH_PROBE_LISTEN]  ip:port of a plaintext listener that answers /livez and /readyz alone; default: none
+ *   probe_metrics [MESH_PROBE_METRICS] "1": /metrics there too
+ *   state_dir [MESH_STATE_DIR]        a directory for key, certificate and the last snapshot; default: nothing is kept
+ *   log [MESH_LOG]                    debug, info, warn, error or off: JSON lines on stderr; default off (a sink set in code: info)
+ *   workers [MESH_WORKERS]            threads of the handler pool, 1 to 512; default 16
+ *   max_body [MESH_MAX_BODY]          bytes of a request's or response's body that are taken; default 16777216
+ *   certificate, key, bundle [MESH_CERTIFICATE, MESH_KEY, MESH_BUNDLE]  PEM files: an identity from elsewhere, such as `meshctl cert issue`; needs no token
+ *   endpoints [MESH_ENDPOINTS]        a file of `kind: Endpoints` documents: static endpoints; with the three above no control plane is needed
+ *
+ * Returns MESH_E_INVALID for a key that is none or a value that cannot be; mesh_options_message() then says what and why.
+ */
+MESH_API int32_t mesh_options_set(mesh_options *options, const char *key, const char *value);
+
+/* The value set in code for `key`, or NULL. Lives until the key is set again. */
+MESH_API const char *mesh_options_get(const mesh_options *options, const char *key);
+
+/* What the last mesh_options_set() that failed had to say; "" when none did. Lives until the next one. */
+MESH_API const char *mesh_options_message(const mesh_options *options);
+
+/*
+ * A sink for log events. It is called from any thread, with no lock held; it must not call back into the mesh. `level` is 0 debug, 1 info, 2 warn,
+ * 3 error; `line` is one JSON object and lives for the call.
+ */
+typedef void (*mesh_log_fn)(void *user, int32_t level, const char *line);
+MESH_API void mesh_options_log(mesh_options *options, mesh_log_fn sink, void *user);
+
+/* An allocator for everything that a mesh allocates of its own (not curl, mbedTLS, libuv): malloc's, realloc's and free's contracts, any thread. It must outlive the mesh. */
+typedef void *(*mesh_alloc_fn)(void *user, size_t size);
+typedef void *(*mesh_resize_fn)(void *user, void *block, size_t size);
+typedef void (*mesh_release_fn)(void *user, void *block);
+MESH_API void mesh_options_allocator(mesh_options *options, mesh_alloc_fn alloc, mesh_resize_fn resize, mesh_release_fn release, void *user);
+
+/* A clock: `monotonic_us` in microseconds, never backwards; `wall_ms` in milliseconds since 1970. Any thread. For tests. */
+typedef int64_t (*mesh_clock_fn)(void *user);
+MESH_API void mesh_options_clock(mesh_options *options, mesh_clock_fn monotonic_us, mesh_clock_fn wall_ms, void *user);
+
+/* Dice for decisions (which endpoint, which moment), uniform over 64 bits. Any thread. Secrets never come from here. For tests. */
+typedef uint64_t (*mesh_dice_fn)(void *user);
+MESH_API void mesh_options_dice(mesh_options *options, mesh_dice_fn dice, void *user);
+
+/* ---- A mesh ---- */
+
+/*
+ * Opens a mesh and starts joining it in the background: it does not block, and an unreachable control plane is no failure here. On failure *out is NULL
+ * and *error, unless `error` is NULL, an object to be freed. `options` may be NULL (environment and defaults alone).
+ * Errors: MESH_E_INVALID (what the options say cannot be), MESH_E_NO_MEMORY, MESH_E_IO, MESH_E_UNSUPPORTED (libcurl is not the OpenSSL flavour).
+ */
+MESH_API int32_t mesh_open(const mesh_options *options, mesh **out, mesh_error **error);
+
+/*
+ * Waits until the mesh has an identity and, where a control plane is set, its first word from it (or a cached snapshot); at most `timeout_ms`.
+ * Errors: MESH_E_TIMEOUT, whose message says what is missing and the last reason; MESH_E_DENIED when the token was refused for good;
+ * MESH_E_CLOSED; MESH_E_WOULD_BLOCK; MESH_E_FORKED.
+ */
+MESH_API int32_t mesh_wait_ready(mesh *m, int64_t timeout_ms, mesh_error **error);
+
+/* The SPIFFE ID of this mesh and its instance id, as heap strings to be freed with mesh_string_free(); NULL before there is one. */
+MESH_API char *mesh_identity(mesh *m);
+MESH_API char *mesh_instance(mesh *m);
+
+/* Counters in the Prometheus text format 0.0.4, as a heap string to be freed with mesh_string_free(). NULL when out of memory. */
+MESH_API char *mesh_metrics(mesh *m);
+
+/*
+ * Ends the mesh: deregisters, lets requests that are being answered and calls that are being made finish for at most `drain_ms`, then stops and
+ * frees everything. Calls still waiting after that complete with MESH_E_CLOSED. Call it once, from a thread that is not the mesh's own, when no other thread will use `m` again;
+ * requests made of it may outlive it and are freed as ever. Returns MESH_OK, or MESH_E_TIMEOUT when the drain was cut short, or MESH_E_WOULD_BLOCK (nothing done) on the
+ * mesh's own threads. In a forked child it frees without touching the parent's connections and returns MESH_E_FORKED.
+ */
+MESH_API int32_t mesh_close(mesh *m, int64_t drain_ms);
+
+/* ---- Calling ---- */
+
+/*
+ * A request to `service` (in the own namespace) or `service.namespace`: `method` such as "GET", `path` from its slash, query included, already
+ * percent-encoded. NULL when out of memory. What is malformed is told by mesh_call(). Free it with mesh_request_free() once no call of it runs.
+ */
+MESH_API mesh_request *mesh_request_new(mesh *m, const char *service, const char *method, const char *path);
+MESH_API void mesh_request_free(mesh_request *request);
+
+/*
+ * Adds a header field. Errors: MESH_E_INVALID for a name or value that HTTP forbids (RFC 9110 section 5), for the fields that belong to the connection (Host, Connection,
+ * Content-Length, Transfer-Encoding, Keep-Alive, Upgrade, TE, Trailer, Expect) and for mesh-*, which belong to the library; MESH_E_NO_MEMORY; MESH_E_TOO_LARGE (over 128 fields or 64 KiB).
+ */
+MESH_API int32_t mesh_request_header(mesh_request *request, const char *name, const char *value);
+
+/* Sets the body: `len` bytes, copied. Errors: MESH_E_NO_MEMORY, MESH_E_TOO_LARGE (max_body). */
+MESH_API int32_t mesh_request_body(mesh_request *request, const void *bytes, size_t len);
+
+/* The time that the call may take in all, every try and wait included; default: the service's `timeout`, built in 15 s. MESH_E_INVALID unless 1 to 86400000. */
+MESH_API int32_t mesh_request_timeout(mesh_request *request, int64_t timeout_ms);
+
+/* Makes the call part of the inbound request that it is made for: what is left of that one's deadline bounds it. `inbound` must not have been replied to yet. */
+MESH_API int32_t mesh_request_parent(mesh_request *request, const mesh_inbound *inbound);
+
+/*
+ * Makes the call and waits for its end, on this thread. MESH_OK means that a response came, whatever its status. What surely never reached
+ * a handler is tried again on another endpoint, within the deadline; anything else is not repeated. A request may be called again once its call has ended (its results are
+ * then replaced). Errors: any code above; mesh_request_error() has the rest. On the mesh's loop thread: MESH_E_WOULD_BLOCK.
+ */
+MESH_API int32_t mesh_call(mesh_request *request);
+
+/* Ends the call of `request`, now or the next one to begin, with MESH_E_CANCELLED, from any thread. No effect on one that has ended. */
+MESH_API void mesh_cancel(mesh_request *request);
+
+/* The status of the response, 100 to 599, or 0 when there is none. */
+MESH_API int32_t mesh_response_status(const mesh_request *request);
+
+/* The value of header `name` in any case (the first, when there are several), or NULL. Lives until the next call of the request. */
+MESH_API const char *mesh_response_header(const mesh_request *request, const char *name);
+
+/* Field `index` (from 0) of the response in the order received: *name and *value live until the next call. Returns 1, or 0 past the last. */
+MESH_API int32_t mesh_response_field(const mesh_request *request, size_t index, const char **name, const char **value);
+
+/* The body, with a NUL behind it that *len does not count; "" when there is none. Lives until the next call. `len` may be NULL. */
+MESH_API const char *mesh_response_body(const mesh_request *request, size_t *len);
+
+/* The instance id that answered, or NULL; and the version label of it. Live until the next call. */
+MESH_API const char *mesh_response_instance(const mesh_request *request);
+MESH_API const char *mesh_response_version(const mesh_request *request);
+
+/* Tries made by the last call. */
+MESH_API int32_t mesh_request_tries(const mesh_request *request);
+
+/* What went wrong with the last call, or NULL. Belongs to the request: lives until its next call; do not free it. */
+MESH_API const mesh_error *mesh_request_error(const mesh_request *request);
+
+/* ---- Serving ---- */
+
+/*
+ * Answers one request. It runs on a thread of the worker pool, or on the mesh's loop thread for mesh_serve() with "inline", where it must not block. It replies
+ * by mesh_reply(), now or later, from any thread; a request that it never replies to is answered 503 at its deadline.
+ */
+typedef void (*mesh_handler_fn)(void *user, mesh_inbound *inbound);
+
+/*
+ * Starts serving and, once there is an identity, registers this instance. `mode` is "pool" (NULL means the same) or "inline". One server a mesh. The server belongs to the mesh and ends
+ * with mesh_close(). Does not wait for the registration: mesh_wait_ready() does. Errors: MESH_E_INVALID (listen, advertise, mode), MESH_E_IO (the
+ * address is in use, …), MESH_E_STATE (there is one already), MESH_E_NO_MEMORY.
+ */
+MESH_API int32_t mesh_serve(mesh *m, const char *mode, mesh_handler_fn handler, void *user, mesh_server **out, mesh_error **error);
+
+/* The address that the server listens on, "ip:port" or "[ip]:port", as a heap string to be freed with mesh_string_free(); NULL before it listens. */
+MESH_API char *mesh_server_address(mesh_server *server);
+
+/* The request: method, path without query and the query without '?' ("" when none), as received. All live until the reply. */
+MESH_API const char *mesh_inbound_method(const mesh_inbound *inbound);
+MESH_API const char *mesh_inbound_path(const mesh_inbound *inbound);
+MESH_API const char *mesh_inbound_query(const mesh_inbound *inbound);
+MESH_API const char *mesh_inbound_header(const mesh_inbound *inbound, const char *name);
+MESH_API int32_t mesh_inbound_field(const mesh_inbound *inbound, size_t index, const char **name, const char **value);
+MESH_API const char *mesh_inbound_body(const mesh_inbound *inbound, size_t *len);
+
+/* Who calls: the verified SPIFFE ID, and its service and namespace. Never NULL. Live until the reply. */
+MESH_API const char *mesh_inbound_peer(const mesh_inbound *inbound);
+MESH_API const char *mesh_inbound_peer_service(const mesh_inbound *inbound);
+MESH_API const char *mesh_inbound_peer_namespace(const mesh_inbound *inbound);
+
+/* Which try of its call this is, from 1; and the milliseconds left before its caller gives up, or -1 when it did not say. */
+MESH_API int32_t mesh_inbound_try(const mesh_inbound *inbound);
+MESH_API int64_t mesh_inbound_remaining_ms(const mesh_inbound *inbound);
+
+/* Adds a header field to the reply. Errors as mesh_request_header(). */
+MESH_API int32_t mesh_reply_header(mesh_inbound *inbound, const char *name, const char *value);
+
+/*
+ * Replies, from any thread, and ends `inbound`: it must not be used again, whatever is returned. `status` is 200 to 599; the body is `len` bytes, copied. A reply after the caller
+ * has gone is dropped. Errors (the caller was answered 500 instead): MESH_E_INVALID, MESH_E_NO_MEMORY.
+ */
+MESH_API int32_t mesh_reply(mesh_inbound *inbound, int32_t status, const void *body, size_t len);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,12 @@
+/* Compiler attributes that every room uses. */
+#ifndef MESH__BASE_ATTR_H
+#define MESH__BASE_ATTR_H
+
+#define MESH__MUST_USE __attribute__((warn_unused_result))
+#define MESH__PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
+#define MESH__NULL_TERMINATED __attribute__((sentinel))
+
+/* The number of elements of a true array. */
+#define MESH__COUNT(a) (sizeof(a) / sizeof((a)[0]))
+
+#endif
