@@ -143,7 +143,6 @@ BENCH_SRC   := $(wildcard tests/bench/*.c)
 SUPPORT     := $(if $(SUPPORT_SRC),$(BUILD)/tests/support.a)
 UNITS       := $(UNIT_SRC:%.c=$(BUILD)/%)
 REPLAYERS   := $(FUZZ_SRC:%.c=$(BUILD)/%)
-FUZZERS     := $(FUZZ_SRC:tests/fuzz/%.c=$(BUILD)/fuzz/bin/%)
 HELPERS     := $(HELPER_SRC:%.c=$(BUILD)/%)
 PRELOADS    := $(PRELOAD_SRC:%.c=$(BUILD)/%.so)
 BENCHES     := $(BENCH_SRC:%.c=$(BUILD)/%)
@@ -285,19 +284,22 @@ $(foreach f,$(FUZZ_SRC:tests/fuzz/%.c=%),$(eval $(call replay-rule,$f)))
 
 # --- running the tests --------------------------------------------------------
 
-RUN := $(PYTHON) tests/run --build $(BUILD) $(if $(SAN),--san $(SAN)) $(if $(ONLY),--only '$(ONLY)') $(RUNFLAGS)
+RUN := $(PYTHON) tests/run --build $(BUILD) $(if $(SAN),--san $(SAN)) $(if $(ONLY),--only '$(ONLY)') \
+       $(if $(TALLY),--tally $(TALLY)) $(RUNFLAGS)
 
 .PHONY: test test-all valgrind lint demo demo-stay bench fuzz test-debian12 test-debian13
 test: all tests                      ## build and run every test (ONLY=pattern picks some)
-	$(RUN)
+	CC='$(CC)' $(RUN)
 
 test-all:                            ## test, the same under ASan+UBSan, valgrind, lint, clang
-	+$(MAKE) BUILD=$(BUILD) SAN= test
-	+$(MAKE) BUILD=$(BUILD)/asan SAN=address,undefined test
-	+$(MAKE) BUILD=$(BUILD) SAN= valgrind
+	@mkdir -p $(BUILD) && rm -f $(BUILD)/tally
+	+$(MAKE) BUILD=$(BUILD) SAN= TALLY=$(BUILD)/tally test
+	+$(MAKE) BUILD=$(BUILD)/asan SAN=address,undefined TALLY=$(BUILD)/tally test
+	+$(MAKE) BUILD=$(BUILD) SAN= TALLY=$(BUILD)/tally valgrind
 	+$(MAKE) BUILD=$(BUILD) SAN= lint
 	+$(MAKE) BUILD=$(BUILD)/clang SAN= CC=clang lib programs
-	@echo "test-all: everything passed"
+	@echo "test-all: plain, sanitizers, valgrind, lint and the clang build, together:"
+	@awk '{p += $$1; f += $$2; s += $$3} END {printf "%d passed, %d failed%s\n", p, f, s ? ", " s " skipped" : ""}' $(BUILD)/tally
 
 valgrind: $(UNITS)                   ## the unit tests under valgrind
 	$(RUN) --valgrind
