@@ -23,7 +23,7 @@ CC       := gcc
 endif
 AR       ?= ar
 OBJCOPY  ?= objcopy
-PYTHON   ?= python3
+PYTHON   ?= $(firstword $(wildcard /usr/bin/python3) python3)
 PKG_CONFIG ?= pkg-config
 
 .DEFAULT_GOAL := all
