@@ -27,6 +27,7 @@ PYTHON   ?= $(firstword $(wildcard /usr/bin/python3) python3)
 PKG_CONFIG ?= pkg-config
 
 .DEFAULT_GOAL := all
+MAKEFLAGS += --no-print-directory
 .DELETE_ON_ERROR:
 .SECONDARY:
 .SUFFIXES:
@@ -80,7 +81,7 @@ LLHTTP_CFLAGS := -isystem /usr/share/include/llhttp
 endif
 
 THIRD_CFLAGS := $(call pkg-cflags,$(PKGS) sqlite3) $(LLHTTP_CFLAGS)
-THIRD_LIBS   := $(call pkg-libs,$(PKGS)) $(MBED_LIBS) $(LLHTTP_LIBS)
+THIRD_LIBS   := $(call pkg-libs,$(PKGS)) $(MBED_LIBS) $(LLHTTP_LIBS) -lm
 SQLITE_LIBS  := $(call pkg-libs,sqlite3)
 CMOCKA_LIBS   = $(call pkg-libs,cmocka)
 
@@ -193,6 +194,8 @@ $(BUILD)/obj/llhttp/%.o: $(LLHTTP_DIR)/%.c $(STAMP)
 	$(Q)$(CC) -std=gnu11 -w $(CODE) $(LLHTTP_CFLAGS) -c $< -o $@
 
 # --- archives, one a room -----------------------------------------------------
+# A folder is a prerequisite too: a file that was renamed or taken away must not
+# live on in an archive.
 
 define archive
 	$(call say,AR,$@)
@@ -200,7 +203,7 @@ define archive
 endef
 
 define room-rule
-$(BUILD)/room/$(1).a: $(call obj,$(wildcard lib/$(1)/*.c)) \
+$(BUILD)/room/$(1).a: lib/$(1) $(call obj,$(wildcard lib/$(1)/*.c)) \
     $(if $(filter http,$(1)),$(LLHTTP_SRC:$(LLHTTP_DIR)/%.c=$(BUILD)/obj/llhttp/%.o))
 	$$(archive)
 endef
@@ -208,7 +211,7 @@ $(foreach r,$(ROOMS),$(eval $(call room-rule,$r)))
 
 # A program is main.o and an archive of the rest, which its unit tests link too.
 define program-rule
-$(BUILD)/room/$(1).a: $(filter-out %/main.o,$(call obj,$(wildcard ctrl/$(1)/*.c)))
+$(BUILD)/room/$(1).a: ctrl/$(1) $(filter-out %/main.o,$(call obj,$(wildcard ctrl/$(1)/*.c)))
 	$$(archive)
 $(BUILD)/bin/$(1): $(BUILD)/obj/ctrl/$(1)/main.o $(call archives,$(1))
 	$$(link)
@@ -225,7 +228,7 @@ $(BUILD)/bin/meshd: LIBS_EXTRA := $(SQLITE_LIBS)
 
 # --- the library --------------------------------------------------------------
 
-$(SHARED): $(LIB_OBJ) lib/meshlib.map
+$(SHARED): $(ROOMS:%=lib/%) $(LIB_OBJ) lib/meshlib.map
 	$(call say,LINK,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) $(LINK_SO) -Wl,-soname,$(SONAME) -Wl,--version-script,lib/meshlib.map \
@@ -234,7 +237,7 @@ $(SHARED): $(LIB_OBJ) lib/meshlib.map
 
 # One relocatable object: what is hidden in the .so is local here, so neither
 # our private names nor llhttp's can collide with the application's.
-$(STATIC): $(LIB_OBJ)
+$(STATIC): $(ROOMS:%=lib/%) $(LIB_OBJ)
 	$(call say,LD-R,$@)
 	$(Q)mkdir -p $(@D) && rm -f $@
 	$(Q)$(CC) -nostdlib -r -o $(@D)/meshlib.o $(LIB_OBJ)
@@ -249,7 +252,7 @@ $(BUILD)/bin/example-%: $(BUILD)/obj/examples/%.o $(SHARED)
 
 # --- the tests' programs ------------------------------------------------------
 
-$(BUILD)/tests/support.a: $(call obj,$(SUPPORT_SRC))
+$(BUILD)/tests/support.a: tests/support $(call obj,$(SUPPORT_SRC))
 	$(archive)
 
 # A unit test links its room and what that room may use, nothing else: a file
@@ -362,7 +365,7 @@ install: lib programs                ## DESTDIR= and PREFIX=/usr/local
 	install -m 644 $(STATIC) $(LIBDIR)
 	install -m 644 include/meshlib/mesh.h $(INCLUDEDIR)
 	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' \
-	    -e 's|@LIBS_PRIVATE@|$(MBED_LIBS) $(LLHTTP_LIBS) -pthread|' \
+	    -e 's|@LIBS_PRIVATE@|$(MBED_LIBS) $(LLHTTP_LIBS) -lm -pthread|' \
 	    pkgconfig/meshlib.pc.in > $(LIBDIR)/pkgconfig/meshlib.pc
 	$(foreach m,$(MAN),install -D -m 644 $m $(MANDIR)/man$(subst .,,$(suffix $m))/$(notdir $m) && ) true
 
