@@ -1,0 +1,175 @@
+/*
+ * The one HTTP client: libcurl over mutual TLS (or, said loudly, plaintext), on the facts of DESIGN section 4. Two ways in: a pool of handles for the calling thread (the fast path), and a multi on
+ * the loop for the control link, whose responses may be streamed.
+ *
+ * Every connection's peer is judged (mesh__trust_judge) before the first byte of a request is sent on it, and only connections on the handle's list of verified ones are used.
+ */
+#ifndef MESH__HTTP_CLIENT_H
+#define MESH__HTTP_CLIENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/env.h"
+#include "base/error.h"
+#include "io/loop.h"
+#include "io/trust.h"
+#include "wire/addr.h"
+
+/* Once a process, before any thread of ours: curl_global_init and the check that libcurl is the OpenSSL flavour (MESH_E_UNSUPPORTED, with the remedy). Several calls are fine. */
+int mesh__client_init(struct mesh__err *err) MESH__MUST_USE;
+
+/* ---- Credentials: one identity generation. Immutable, counted, any thread. No pool or multi spans two. ---- */
+
+struct mesh__creds;
+int mesh__creds_new(const struct mesh__env *env, uint64_t generation, const char *chain_pem, const char *key_pem, struct mesh__trust *trust, struct mesh__creds **out, struct mesh__err *err) MESH__MUST_USE;
+struct mesh__creds *mesh__creds_ref(struct mesh__creds *creds);
+void mesh__creds_unref(struct mesh__creds *creds);
+uint64_t mesh__creds_generation(const struct mesh__creds *creds);
+struct mesh__trust *mesh__creds_trust(const struct mesh__creds *creds); /* borrowed */
+const char *mesh__creds_chain(const struct mesh__creds *creds);         /* borrowed PEM */
+const char *mesh__creds_key(const struct mesh__creds *creds);
+
+/* ---- Whom to connect to ---- */
+
+struct mesh__target {
+	struct mesh__addr address;
+	char host[MESH__DNS_MAX];     /* the DNS name that the certificate must have, and the Host field; for plaintext: what Host says */
+	char spiffe[MESH__SPIFFE_MAX];/* the SPIFFE ID that the certificate must have */
+	bool insecure_plaintext;      /* no TLS at all */
+};
+
+/* ---- Cancelling, from any thread ---- */
+
+struct mesh__cancel;
+struct mesh__cancel *mesh__cancel_new(const struct mesh__env *env);
+void mesh__cancel_free(struct mesh__cancel *cancel);
+void mesh__cancel_fire(struct mesh__cancel *cancel);        /* wakes whoever waits with it; sticks */
+bool mesh__cancel_fired(const struct mesh__cancel *cancel);
+void mesh__cancel_reset(struct mesh__cancel *cancel);       /* for the next call */
+
+/* ---- One exchange ---- */
+
+struct mesh__client_field {
+	const char *name;
+	const char *value;
+};
+
+struct mesh__client_request {
+	const char *method;
+	const char *target;            /* path and query, checked by the caller */
+	const struct mesh__client_field *fields;
+	size_t n_fields;
+	const void *body;              /* borrowed until the exchange ends */
+	size_t body_len;
+	bool has_body;                 /* an empty body is not none */
+	size_t max_response_bytes;     /* of the body; header fields are bounded at 64 KiB and 256 of them */
+};
+
+/* Owned by the caller, init before, fini after; reusable by mesh__client_response_clear. */
+struct mesh__client_response {
+	int status;                    /* 0: none came */
+	struct mesh__buf fields;       /* "name\0value\0" pairs, in order, names in lower case */
+	size_t n_fields;
+	struct mesh__buf body;
+};
+void mesh__client_response_init(struct mesh__client_response *r, const struct mesh__env *env, size_t max_body_bytes);
+void mesh__client_response_clear(struct mesh__client_response *r);
+void mesh__client_response_fini(struct mesh__client_response *r);
+/* The first field named `name` (lower case), or NULL; field `index`, false past the last. */
+const char *mesh__client_response_header(const struct mesh__client_response *r, const char *name);
+bool mesh__client_response_field(const struct mesh__client_response *r, size_t index, const char **name, const char **value);
+
+/* How far the request got, for the retry rule. */
+enum mesh__sent { MESH__SENT_NOTHING, MESH__SENT_MAYBE };
+
+struct mesh__client_result {
+	enum mesh__sent sent;          /* SENT_NOTHING: surely no byte of it left; with TLS 1.3 or any doubt: MAYBE */
+	bool reused;                   /* on a connection that had served before */
+	int64_t connect_us;            /* the part of the time that was spent dialling and shaking hands */
+	int64_t total_us;
+	char local[MESH__ADDR_TEXT];   /* our address on that connection, "" when none */
+};
+
+/* ---- The calling thread's way: a pool of handles for one endpoint and one generation ---- */
+
+struct mesh__pool;                     /* counted, any thread */
+
+struct mesh__pool_options {
+	struct mesh__target target;
+	struct mesh__creds *creds;     /* referenced; NULL for plaintext */
+	int32_t max_dials;             /* 8 at once */
+	int32_t max_pending;           /* 1024 waiting: over it MESH_E_OVERLOADED */
+	int32_t max_connections;       /* 1024 */
+	int64_t idle_ms;               /* 60000: idle ones are closed by mesh__pool_sweep */
+};
+void mesh__pool_options_default(struct mesh__pool_options *options);
+
+int mesh__pool_new(const struct mesh__env *env, const struct mesh__pool_options *options, struct mesh__pool **out, struct mesh__err *err) MESH__MUST_USE;
+struct mesh__pool *mesh__pool_ref(struct mesh__pool *pool);
+void mesh__pool_unref(struct mesh__pool *pool);
+
+/* Closes connections that are idle for longer than idle_ms (all idle ones with `all`). Any thread. */
+void mesh__pool_sweep(struct mesh__pool *pool, bool all);
+
+/* No connection is kept from here on (the endpoint has left, or the generation is old); exchanges under way finish. Any thread. */
+void mesh__pool_retire(struct mesh__pool *pool);
+
+/*
+ * Makes one exchange on this thread. Waits for an idle connection or for leave to dial, then sends and receives, until `deadline_us` (monotonic) or cancel. libcurl's own re-send is
+ * stopped: a request that may have left is never sent again. connect_timeout_ms is counted from the dial.
+ *
+ * MESH_OK: a whole response. Errors, each with origin and message naming the address: MESH_E_TIMEOUT, MESH_E_CANCELLED, MESH_E_OVERLOADED, MESH_E_CONNECT, MESH_E_TLS, MESH_E_IDENTITY, MESH_E_RESET, MESH_E_PROTOCOL,
+ * MESH_E_TOO_LARGE, MESH_E_NO_MEMORY. result->sent is right in every case.
+ */
+int mesh__pool_exchange(struct mesh__pool *pool, const struct mesh__client_request *request, int64_t connect_timeout_ms, int64_t deadline_us, struct mesh__cancel *cancel,
+	struct mesh__client_response *response, struct mesh__client_result *result, struct mesh__err *err) MESH__MUST_USE;
+
+/* In a forked child: makes the pool's sockets harmless to the parent (each replaced by /dev/null), takes no lock, frees what it can. */
+void mesh__pool_abandon(struct mesh__pool *pool);
+
+/* ---- The loop's way: one multi for one generation. Loop's thread only. ---- */
+
+struct mesh__multi;
+struct mesh__transfer;
+
+/* `creds` may be NULL: then transfers trust what their own target says (see mesh__transfer_options.trust). */
+int mesh__multi_new(struct mesh__loop *loop, struct mesh__creds *creds, struct mesh__multi **out, struct mesh__err *err) MESH__MUST_USE;
+/* Cancels what runs (each done callback gets MESH_E_CANCELLED) and frees. Accepts NULL. */
+void mesh__multi_free(struct mesh__multi *multi);
+
+enum mesh__verify {
+	MESH__VERIFY_PEER,      /* chain to the trust's roots, DNS name, judged SPIFFE ID */
+	MESH__VERIFY_NOTHING    /* insecure: for the one fetch of the bundle, which sends no secret and is checked against the token's pin */
+};
+
+struct mesh__transfer_options {
+	char host[254];                       /* the DNS name to verify and to put in Host */
+	char spiffe[MESH__SPIFFE_MAX];        /* the peer's SPIFFE ID */
+	char connect_host[254];               /* where to connect: a name or an IP literal without brackets (resolved off the loop by libcurl) */
+	uint16_t connect_port;
+	enum mesh__verify verify;
+	struct mesh__trust *trust;            /* for VERIFY_PEER without creds (enrolment): verified against these roots, no client certificate shown */
+	struct mesh__client_request request;  /* fields and body are copied */
+	int64_t connect_timeout_ms;
+	int64_t timeout_ms;                   /* of the whole; 0: none (a stream) */
+	int64_t silence_ms;                   /* streams: MESH_E_TIMEOUT after so long without a byte; 0: none */
+	/* A stream: the head, then data as it comes. `data` NULL: the body is collected in the response. Returning false ends the transfer with MESH_E_PROTOCOL. */
+	bool (*head)(void *arg, int status);
+	bool (*data)(void *arg, const char *bytes, size_t len);
+	/* Once, never inside mesh__transfer_start. `response` is valid for the call. */
+	void (*done)(void *arg, int code, const struct mesh__client_response *response, const struct mesh__client_result *result, const struct mesh__err *err);
+	void *arg;
+};
+
+int mesh__transfer_start(struct mesh__multi *multi, const struct mesh__transfer_options *options, struct mesh__transfer **out, struct mesh__err *err) MESH__MUST_USE;
+
+/* Ends it without its done callback. Not after done has run. */
+void mesh__transfer_cancel(struct mesh__transfer *transfer);
+
+/* In a forked child: as mesh__pool_abandon. */
+void mesh__multi_abandon(struct mesh__multi *multi);
+
+#endif

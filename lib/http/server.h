@@ -1,0 +1,118 @@
+/*
+ * The one HTTP server core: applications' inbound side, meshd's control and admin listeners, the probe port, `meshctl connect`. HTTP/1.1 today (RFC 9112; 1.0 is answered and closed); the stream
+ * interface below is what HTTP/2 will sit under. TLS by io/tls, or plaintext. One loop.
+ *
+ * What is refused (THREATS 1 to 7) is answered here and never reaches the handler. Peers' header fields named mesh-* are removed unless the peer is an authenticated mesh identity.
+ */
+#ifndef MESH__HTTP_SERVER_H
+#define MESH__HTTP_SERVER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "io/loop.h"
+#include "io/tls.h"
+#include "telemetry/metrics.h"
+#include "wire/addr.h"
+
+struct mesh__http_server;
+struct mesh__exchange; /* one request and its reply; counted */
+
+struct mesh__field_text {
+	const char *name;
+	const char *value;
+};
+
+struct mesh__http_limits {
+	int32_t max_connections;     /* 10000; over it: accepted and closed at once, counted */
+	int32_t max_handshakes;      /* 1000 at a time */
+	int32_t max_header_bytes;    /* 65536: request line and fields; 431 */
+	int32_t max_fields;          /* 128; 431 */
+	int64_t max_body_bytes;      /* 16 MiB; 413 */
+	int32_t max_pipelined;       /* 16 requests of one connection begun and not answered; reading pauses there (they are handled one at a time, answered in order) */
+	int64_t handshake_ms;        /* 10000 */
+	int64_t header_ms;           /* 10000, from the first byte of a request to the end of its header; 408 */
+	int64_t body_ms;             /* 60000, from the end of the header to the end of the body; 408 */
+	int64_t reply_ms;            /* 120000 for a handler to reply; 503 */
+	int64_t write_ms;            /* 30000 without a byte taken by the peer: closed */
+	int64_t idle_ms;             /* 90000 between requests */
+	int64_t max_stream_bytes;    /* 8 MiB written to a stream and not yet taken by the peer: closed */
+};
+
+/* The defaults named above. */
+void mesh__http_limits_default(struct mesh__http_limits *limits);
+
+/* On the loop, for each whole request (body included). The callee replies now or later. It holds one reference that the reply (or mesh__exchange_unref without one: 500) ends. */
+typedef void (*mesh__http_handler)(void *user, struct mesh__exchange *x);
+
+struct mesh__http_options {
+	struct mesh__addr address;
+	const char *name;                /* a label in logs and metrics: "inbound", "control", "admin", "probe" */
+	struct mesh__tls_conf *tls;      /* NULL: plaintext. Referenced. */
+	struct mesh__http_limits limits;
+	mesh__http_handler handler;
+	void *user;
+	struct mesh__metrics *metrics;   /* may be NULL. Counts mesh_connections_total, mesh_handshakes_refused_total{reason}, mesh_requests_refused_total{reason} and the gauge mesh_connections */
+};
+
+/* Listens and serves. Loop's thread, or before the loop runs. Copies what it needs. */
+int mesh__http_server_new(struct mesh__loop *loop, const struct mesh__http_options *options, struct mesh__http_server **out, struct mesh__err *err) MESH__MUST_USE;
+
+void mesh__http_server_address(const struct mesh__http_server *server, struct mesh__addr *out);
+
+/* New connections use `tls` from here on; old ones keep theirs, but an idle or next request on a connection whose peer `trust` has since revoked is refused: the connection is closed. Loop's thread. */
+void mesh__http_server_rotate(struct mesh__http_server *server, struct mesh__tls_conf *tls, struct mesh__trust *trust);
+
+/*
+ * Stops listening and accepting; idle connections close; each reply still to come says Connection: close. `done(arg)` runs on the loop when the last connection has gone, at the latest after
+ * `drain_ms`, when what is left is cut. Loop's thread, once.
+ */
+void mesh__http_server_drain(struct mesh__http_server *server, int64_t drain_ms, mesh__loop_fn done, void *arg);
+
+/* Cuts what is left and frees, on the loop's thread or after the loop has ended. Exchanges still held by others stay valid; their replies are dropped. Accepts NULL. */
+void mesh__http_server_free(struct mesh__http_server *server);
+
+/* ---- The request. Any thread, until the reply. ---- */
+
+const char *mesh__exchange_method(const struct mesh__exchange *x);
+const char *mesh__exchange_path(const struct mesh__exchange *x);   /* as received, without query */
+const char *mesh__exchange_query(const struct mesh__exchange *x);  /* "" when none */
+const char *mesh__exchange_header(const struct mesh__exchange *x, const char *name);
+size_t mesh__exchange_n_fields(const struct mesh__exchange *x);
+struct mesh__field_text mesh__exchange_field(const struct mesh__exchange *x, size_t index);
+const char *mesh__exchange_body(const struct mesh__exchange *x, size_t *len);
+const struct mesh__leaf *mesh__exchange_peer(const struct mesh__exchange *x); /* NULL: no certificate */
+void mesh__exchange_address(const struct mesh__exchange *x, struct mesh__addr *out); /* of the peer */
+int64_t mesh__exchange_arrived_us(const struct mesh__exchange *x);
+
+/* ---- The reply. ---- */
+
+struct mesh__reply {
+	int status;                      /* 200 to 599 */
+	const struct mesh__field_text *fields;
+	size_t n_fields;
+	const void *body;
+	size_t body_len;
+	bool close;                      /* close the connection after it */
+};
+
+/* Replies whole, from any thread; copies; takes the caller's reference. A HEAD's, 204's or 304's body is not sent. Dropped when the peer has gone. Fields must be valid; Content-Length, Connection and Date are ours. */
+void mesh__exchange_reply(struct mesh__exchange *x, const struct mesh__reply *reply);
+
+/* A JSON reply: {"error": code, "message": text}, from any thread; takes the reference. */
+void mesh__exchange_refuse(struct mesh__exchange *x, int status, const char *code, const char *message);
+
+void mesh__exchange_ref(struct mesh__exchange *x);
+void mesh__exchange_unref(struct mesh__exchange *x);
+
+/*
+ * A streamed reply (chunked), loop's thread only: begin keeps the caller's reference until end. write copies; false when the peer has gone or is over max_stream_bytes (the
+ * connection is then cut). `gone(arg)` runs once, on the loop, when the connection ends before mesh__stream_end; not after it.
+ */
+bool mesh__stream_begin(struct mesh__exchange *x, int status, const struct mesh__field_text *fields, size_t n_fields, mesh__loop_fn gone, void *arg) MESH__MUST_USE;
+bool mesh__stream_write(struct mesh__exchange *x, const void *bytes, size_t len) MESH__MUST_USE;
+void mesh__stream_end(struct mesh__exchange *x);
+
+#endif
