@@ -85,7 +85,7 @@ THIRD_LIBS   := $(call pkg-libs,$(PKGS)) $(MBED_LIBS) $(LLHTTP_LIBS) -lm
 SQLITE_LIBS  := $(call pkg-libs,sqlite3)
 CMOCKA_LIBS   = $(call pkg-libs,cmocka)
 
-NO_BUILD_GOALS := help clean install-hooks uninstall test-debian12 test-debian13
+NO_BUILD_GOALS := help clean lint uninstall test-debian12 test-debian13
 ifneq ($(filter-out $(NO_BUILD_GOALS),$(or $(MAKECMDGOALS),all)),)
 MISSING := $(strip $(foreach p,$(PKGS) sqlite3,$(if $(shell $(PKG_CONFIG) --exists $p 2>/dev/null && echo yes),,$p)))
 ifneq ($(MISSING),)
