@@ -40,7 +40,7 @@ const char *mesh__json_key(const struct mesh__json *member);
 /* The text of a string, or NULL for anything else. Contains no NUL: the scan refuses \u0000. */
 const char *mesh__json_text(const struct mesh__json *v);
 
-/* An integer within [min, max], written as a number (up to 2^53) or as a string of digits; false for anything else. */
+/* An integer within [min, max], written as a number (magnitude below 2^53, where doubles are exact) or as a string of digits; false for anything else. */
 bool mesh__json_i64(const struct mesh__json *v, int64_t min, int64_t max, int64_t *out);
 bool mesh__json_u64(const struct mesh__json *v, uint64_t *out);
 bool mesh__json_bool(const struct mesh__json *v, bool *out);
