@@ -68,6 +68,11 @@ bool mesh__json_is_string(const struct mesh__json *v)
 	return cJSON_IsString(node_of(v));
 }
 
+bool mesh__json_is_null(const struct mesh__json *v)
+{
+	return cJSON_IsNull(node_of(v));
+}
+
 const struct mesh__json *mesh__json_get(const struct mesh__json *v, const char *key)
 {
 	return mesh__json_is_object(v) ? value_of(cJSON_GetObjectItemCaseSensitive(node_of(v), key)) : NULL;

@@ -25,6 +25,7 @@ void mesh__json_free(struct mesh__json *root);
 bool mesh__json_is_object(const struct mesh__json *v);
 bool mesh__json_is_array(const struct mesh__json *v);
 bool mesh__json_is_string(const struct mesh__json *v);
+bool mesh__json_is_null(const struct mesh__json *v); /* the word null, not a value that is absent */
 
 /* The member `key` (exact case), or NULL also when `v` is no object. */
 const struct mesh__json *mesh__json_get(const struct mesh__json *v, const char *key);
