@@ -34,6 +34,16 @@ struct mesh__err {
 	char message[480];
 };
 
+enum { MESH__TRIES_MAX = 8, MESH__ENDPOINT_TEXT = 128 };
+
+/* The public error object's body: a call's error with what was tried. Immutable once given out. */
+struct mesh_error {
+	struct mesh__err err;
+	bool may_be_processed;
+	int32_t tries;                                         /* all of them, also past MESH__TRIES_MAX */
+	char endpoints[MESH__TRIES_MAX][MESH__ENDPOINT_TEXT];  /* "instance address" of the first ones */
+};
+
 /* An empty error, for `struct mesh__err err = MESH__NO_ERR;`. */
 #define MESH__NO_ERR {MESH_OK, MESH__ORIGIN_LOCAL, ""}
 

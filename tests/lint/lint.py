@@ -23,7 +23,7 @@ ROOMS = {
     "policy": "base wire",
     "telemetry": "base wire",
     "io": "base wire",
-    "http": "base wire io",
+    "http": "base wire io telemetry",
     "identity": "base wire io http",
     "control": "base wire io http identity policy telemetry",
     "export": "base wire io http telemetry",
