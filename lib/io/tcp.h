@@ -24,7 +24,7 @@ void mesh__listener_free(struct mesh__listener *listener);
 struct mesh__tcp_events {
 	void (*data)(void *arg, const char *bytes, size_t len); /* borrowed for the call */
 	void (*end)(void *arg, int code);                       /* once: MESH_OK the peer closed its side in order; MESH_E_RESET, MESH_E_IO: broken. The callee still closes. */
-	void (*drained)(void *arg);                             /* all that was written has gone to the kernel */
+	void (*drained)(void *arg);                             /* what mesh__tcp_write had to keep back has gone to the kernel */
 };
 
 /* Begins to read; `events` is borrowed until mesh__tcp_close. */
