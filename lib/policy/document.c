@@ -1,0 +1,268 @@
+#include "policy/document.h"
+
+#include <string.h>
+
+#include "base/str.h"
+#include "policy/fields.h"
+#include "policy/reading.h"
+#include "wire/json.h"
+#include "wire/yaml.h"
+
+static const int64_t timeout_default_ms = 15000;
+static const int64_t connect_timeout_default_ms = 1000;
+
+void mesh__service_policy_default(struct mesh__service_policy *policy)
+{
+	*policy = (struct mesh__service_policy){
+		.protocol = MESH__PROTOCOL_HTTP,
+		.timeout_ms = timeout_default_ms,
+		.connect_timeout_ms = connect_timeout_default_ms,
+		.balancer = MESH__BALANCER_PEAK_EWMA,
+	};
+}
+
+/* ---- Words ---- */
+
+const char *mesh__kind_name(enum mesh__kind kind)
+{
+	return kind == MESH__KIND_ENDPOINTS ? "Endpoints" : "Service";
+}
+
+bool mesh__kind_parse(const char *text, enum mesh__kind *kind)
+{
+	static const struct {
+		const char *text;
+		enum mesh__kind kind;
+	} kinds[] = {
+		{"service", MESH__KIND_SERVICE}, {"services", MESH__KIND_SERVICE}, {"endpoints", MESH__KIND_ENDPOINTS}, {"endpoint", MESH__KIND_ENDPOINTS},
+	};
+
+	for (size_t i = 0; i < MESH__COUNT(kinds); i++) {
+		if (mesh__str_eq_nocase(text, strlen(text), kinds[i].text)) {
+			*kind = kinds[i].kind;
+			return true;
+		}
+	}
+	return false;
+}
+
+const char *mesh__protocol_name(enum mesh__protocol protocol)
+{
+	static const char *const names[] = {
+		[MESH__PROTOCOL_HTTP] = "http", [MESH__PROTOCOL_HTTP2] = "http2", [MESH__PROTOCOL_GRPC] = "grpc",
+	};
+
+	return (unsigned)protocol < MESH__COUNT(names) ? names[protocol] : "unknown";
+}
+
+const char *mesh__balancer_name(enum mesh__balancer balancer)
+{
+	static const char *const names[] = {
+#define X(name, text) text,
+		MESH__BALANCERS(X)
+#undef X
+	};
+
+	return (unsigned)balancer < MESH__COUNT(names) ? names[balancer] : "unknown";
+}
+
+/* ---- One document ---- */
+
+static void document_free(struct mesh__document *doc)
+{
+	for (size_t i = 0; i < doc->n_endpoints; i++) {
+		mesh__free(doc->endpoints[i].version);
+		mesh__free(doc->endpoints[i].zone);
+	}
+	mesh__free(doc->endpoints);
+	mesh__free(doc->text);
+	mesh__free(doc);
+}
+
+/* The text says everything that matters by itself: it does not depend on whose default namespace it is read with. */
+static void write_canonical(struct mesh__reading *r, const struct mesh__node *node, struct mesh__document *doc)
+{
+	struct mesh__buf text;
+	struct mesh__json_out out = {.buf = &text};
+
+	mesh__buf_init(&text, r->mem, MESH__DOCUMENT_MAX_BYTES);
+	mesh__json_open(&out, NULL, '{');
+	mesh__json_put_text(&out, "apiVersion", "mesh/v1");
+	mesh__json_put_text(&out, "kind", mesh__kind_name(doc->kind));
+	mesh__json_put_text(&out, "name", doc->name);
+	mesh__json_put_text(&out, "namespace", doc->ns);
+	mesh__write_fields(&out, node, mesh__fields_of_kind(doc->kind), doc);
+	mesh__json_close(&out, '}');
+	doc->text = mesh__buf_take(&text);
+	r->no_memory |= doc->text == NULL;
+}
+
+/* What one field alone cannot know. */
+static void check_service(struct mesh__reading *r, const struct mesh__place *at, const struct mesh__node *node, const struct mesh__service_policy *policy)
+{
+	const struct mesh__node *connect = mesh__node_get(node, "connectTimeout");
+
+	if (connect != NULL && policy->connect_timeout_ms > policy->timeout_ms) {
+		struct mesh__place place = mesh__place_of(at, connect);
+		mesh__reading_warn(r, &place, "is longer than the timeout of the whole call, which ends it first");
+	}
+}
+
+/* Whether the namespace comes from the document or from the caller. */
+static void check_namespace(struct mesh__reading *r, const struct mesh__place *at, const struct mesh__node *node, const char *ns)
+{
+	const struct mesh__node *said = mesh__node_get(node, "namespace");
+
+	if (strcmp(ns, "mesh-system") == 0) {
+		struct mesh__place place = said != NULL ? mesh__place_of(at, said) : *at;
+		mesh__reading_fault(r, &place, "mesh-system belongs to the mesh itself");
+	}
+}
+
+/* False when the kind, and with it the meaning of the rest, is not known. */
+static bool read_fields(struct mesh__reading *r, const struct mesh__place *at, const struct mesh__node *node, struct mesh__document *doc)
+{
+	const struct mesh__node *kind = mesh__node_get(node, "kind");
+	bool known = false;
+
+	if (kind != NULL) {
+		struct mesh__place place = mesh__place_of(at, kind);
+		known = mesh__read_kind(r, &place, kind, &doc->kind);
+	}
+	mesh__read_fields(r, at, node, known ? mesh__fields_of_kind(doc->kind) : mesh__fields_of_head(), doc);
+	check_namespace(r, at, node, doc->ns);
+	if (known && doc->kind == MESH__KIND_SERVICE) {
+		check_service(r, at, node, &doc->service);
+	}
+	return known;
+}
+
+/* NULL when it has no kind or no memory was left; else it may have told faults, and then has no text. */
+static struct mesh__document *read_document(struct mesh__reading *r, const struct mesh__node *node, const char *default_ns)
+{
+	struct mesh__place at = mesh__place_of(NULL, node);
+	struct mesh__document *doc;
+	size_t faults_before = r->n_faults;
+
+	if (node->kind != MESH__NODE_MAP) {
+		mesh__reading_fault(r, &at, "a document is a map that begins with `apiVersion: mesh/v1`, not a %s", node->kind == MESH__NODE_LIST ? "list" : "scalar");
+		return NULL;
+	}
+	doc = mesh__alloc(r->mem, sizeof(*doc));
+	if (doc == NULL) {
+		r->no_memory = true;
+		return NULL;
+	}
+	doc->line = node->line;
+	mesh__service_policy_default(&doc->service);
+	memcpy(doc->ns, default_ns, strlen(default_ns) + 1);
+	if (!read_fields(r, &at, node, doc)) {
+		document_free(doc);
+		return NULL;
+	}
+	if (r->n_faults == faults_before && !r->no_memory) {
+		write_canonical(r, node, doc);
+	}
+	return doc;
+}
+
+/* ---- All of them ---- */
+
+static void refuse_twice(struct mesh__reading *r, const struct mesh__node *node, const struct mesh__document *list, const struct mesh__document *doc)
+{
+	for (const struct mesh__document *d = list; doc->name[0] != '\0' && d != NULL; d = d->next) {
+		if (d->kind == doc->kind && strcmp(d->name, doc->name) == 0 && strcmp(d->ns, doc->ns) == 0) {
+			struct mesh__place at = mesh__place_of(NULL, node);
+			mesh__reading_fault(r, &at, "%s %s in namespace %s stands in line %d already", mesh__kind_name(doc->kind), doc->name, doc->ns, d->line);
+			return;
+		}
+	}
+}
+
+static struct mesh__document *read_all(struct mesh__reading *r, const struct mesh__node *nodes, const char *default_ns)
+{
+	struct mesh__document *list = NULL, **tail = &list;
+	size_t n = 0;
+
+	for (const struct mesh__node *node = nodes; node != NULL && !mesh__reading_full(r) && !r->no_memory; node = node->next) {
+		struct mesh__document *doc;
+		if (++n > MESH__DOCUMENTS_MAX) {
+			struct mesh__place at = mesh__place_of(NULL, node);
+			mesh__reading_fault(r, &at, "more than %d documents", MESH__DOCUMENTS_MAX);
+			break;
+		}
+		doc = read_document(r, node, default_ns);
+		if (doc != NULL) {
+			refuse_twice(r, node, list, doc);
+			*tail = doc;
+			tail = &doc->next;
+		}
+	}
+	return list;
+}
+
+/* The text is no YAML: one fault, which carries its place already. */
+static int tell_yaml_fault(const char *file, struct mesh__buf *faults, const struct mesh__err *yaml, struct mesh__err *err)
+{
+	if (yaml->code == MESH_E_NO_MEMORY) {
+		return mesh__fail_memory(err);
+	}
+	if (faults != NULL) {
+		mesh__buf_printf(faults, "%s:%s\n", file, yaml->message);
+	}
+	return mesh__fail(err, yaml->code, "%.200s:%s", file, yaml->message);
+}
+
+static int verdict(const struct mesh__reading *r, struct mesh__err *err)
+{
+	if (r->no_memory || (r->faults != NULL && r->faults->error == MESH_E_NO_MEMORY)) {
+		return mesh__fail_memory(err);
+	}
+	if (r->n_faults == 0) {
+		return MESH_OK;
+	}
+	if (r->faults != NULL && mesh__reading_full(r)) {
+		mesh__buf_printf(r->faults, "%s: too many faults; there may be more\n", r->file);
+	}
+	if (r->n_faults == 1) {
+		return mesh__fail(err, MESH_E_INVALID, "%s", r->first.message);
+	}
+	return mesh__fail(err, MESH_E_INVALID, "%.440s (the first of %zu faults)", r->first.message, r->n_faults);
+}
+
+int mesh__documents_parse(const struct mesh__mem *mem, const char *file, const char *text, size_t len, const char *default_ns,
+	struct mesh__document **out, struct mesh__buf *faults, struct mesh__buf *warnings, struct mesh__err *err)
+{
+	struct mesh__reading r = {.mem = mem, .file = file, .faults = faults, .warnings = warnings, .first = MESH__NO_ERR};
+	struct mesh__document *list = NULL;
+	struct mesh__node *nodes = NULL;
+	struct mesh__err yaml = MESH__NO_ERR;
+	int code;
+
+	*out = NULL;
+	if (!mesh__label_valid(default_ns, strlen(default_ns))) {
+		return mesh__fail(err, MESH_E_INVALID, "namespace \"%.100s\" is no name", default_ns);
+	}
+	code = mesh__yaml_parse(mem, text, len, MESH__DOCUMENT_MAX_BYTES, &nodes, &yaml);
+	if (code != MESH_OK) {
+		return tell_yaml_fault(file, faults, &yaml, err);
+	}
+	list = read_all(&r, nodes, default_ns);
+	code = verdict(&r, err);
+	if (code != MESH_OK) {
+		mesh__documents_free(list);
+		list = NULL;
+	}
+	mesh__yaml_free(nodes);
+	*out = list;
+	return code;
+}
+
+void mesh__documents_free(struct mesh__document *documents)
+{
+	while (documents != NULL) {
+		struct mesh__document *next = documents->next;
+		document_free(documents);
+		documents = next;
+	}
+}

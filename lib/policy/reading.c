@@ -1,0 +1,356 @@
+#include "policy/reading.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/str.h"
+
+struct mesh__place mesh__place_of(const struct mesh__place *up, const struct mesh__node *node)
+{
+	return (struct mesh__place){.up = up, .name = node->key, .line = node->line, .column = node->column};
+}
+
+struct mesh__place mesh__place_of_key(const struct mesh__place *up, const struct mesh__node *node)
+{
+	return (struct mesh__place){.up = up, .name = node->key, .line = node->key_line, .column = node->key_column};
+}
+
+struct mesh__place mesh__place_of_item(const struct mesh__place *up, const struct mesh__node *node, size_t index)
+{
+	return (struct mesh__place){.up = up, .index = index, .line = node->line, .column = node->column};
+}
+
+enum { PATH_TEXT = 256 };
+
+/* Returns the length; as deep as the tables of fields are, which is not deep. */
+static size_t put_path(const struct mesh__place *at, char out[PATH_TEXT])
+{
+	size_t len;
+	int n;
+
+	if (at->up == NULL) {
+		out[0] = '\0';
+		return 0;
+	}
+	len = put_path(at->up, out);
+	if (at->name != NULL) {
+		n = snprintf(out + len, PATH_TEXT - len, "%s%.60s", len > 0 ? "." : "", at->name);
+	} else {
+		n = snprintf(out + len, PATH_TEXT - len, "[%zu]", at->index);
+	}
+	len += n > 0 ? (size_t)n : 0;
+	return len < PATH_TEXT ? len : PATH_TEXT - 1;
+}
+
+/* "path: text" in *line, made printable: keys and values are a stranger's. */
+static void compose(struct mesh__err *line, const struct mesh__place *at, const char *fmt, va_list args) MESH__PRINTF(3, 0);
+
+static void compose(struct mesh__err *line, const struct mesh__place *at, const char *fmt, va_list args)
+{
+	char path[PATH_TEXT], text[320];
+
+	(void)put_path(at, path);
+	(void)vsnprintf(text, sizeof(text), fmt, args);
+	(void)mesh__fail(line, MESH_E_INVALID, "%s%s%s", path, path[0] != '\0' ? ": " : "", text);
+}
+
+static void add_line(const struct mesh__reading *r, struct mesh__buf *buf, const struct mesh__place *at, const struct mesh__err *line)
+{
+	if (buf != NULL) {
+		mesh__buf_printf(buf, "%s:%d:%d: %s\n", r->file, at->line, at->column, line->message);
+	}
+}
+
+void mesh__reading_fault(struct mesh__reading *r, const struct mesh__place *at, const char *fmt, ...)
+{
+	struct mesh__err line;
+	va_list args;
+
+	r->n_faults++;
+	if (r->n_faults > MESH__FAULTS_MAX) {
+		return;
+	}
+	va_start(args, fmt);
+	compose(&line, at, fmt, args);
+	va_end(args);
+	if (r->n_faults == 1) {
+		(void)mesh__fail(&r->first, MESH_E_INVALID, "%.200s:%d:%d: %s", r->file, at->line, at->column, line.message);
+	}
+	add_line(r, r->faults, at, &line);
+}
+
+void mesh__reading_warn(struct mesh__reading *r, const struct mesh__place *at, const char *fmt, ...)
+{
+	struct mesh__err line;
+	va_list args;
+
+	va_start(args, fmt);
+	compose(&line, at, fmt, args);
+	va_end(args);
+	add_line(r, r->warnings, at, &line);
+}
+
+bool mesh__reading_full(const struct mesh__reading *r)
+{
+	return r->n_faults >= MESH__FAULTS_MAX;
+}
+
+/* ---- Scalars, by the core schema of YAML 1.2.2 (section 10.3.2) ---- */
+
+enum scalar { SCALAR_TEXT, SCALAR_NULL, SCALAR_BOOL, SCALAR_NUMBER };
+
+static bool one_of(const char *text, const char *const *words)
+{
+	for (; *words != NULL; words++) {
+		if (strcmp(text, *words) == 0) {
+			return true;
+		}
+	}
+	return false;
+}
+
+static size_t digits(const char *text)
+{
+	return strspn(text, "0123456789");
+}
+
+/* [-+]? ( \. [0-9]+ | [0-9]+ ( \. [0-9]* )? ) ( [eE] [-+]? [0-9]+ )?  or an octal or hexadecimal number */
+static bool is_number(const char *text)
+{
+	size_t whole, fraction = 0;
+
+	if (text[0] == '0' && (text[1] == 'o' || text[1] == 'x')) {
+		const char *set = text[1] == 'o' ? "01234567" : "0123456789abcdefABCDEF";
+		size_t n = strspn(text + 2, set);
+		return n > 0 && text[2 + n] == '\0';
+	}
+	text += *text == '-' || *text == '+';
+	whole = digits(text);
+	text += whole;
+	if (*text == '.') {
+		text++;
+		fraction = digits(text);
+		text += fraction;
+	}
+	if (whole + fraction == 0) {
+		return false;
+	}
+	if (*text == 'e' || *text == 'E') {
+		text++;
+		text += *text == '-' || *text == '+';
+		return digits(text) > 0 && text[digits(text)] == '\0';
+	}
+	return *text == '\0';
+}
+
+static enum scalar scalar_type(const struct mesh__node *node)
+{
+	static const char *const nulls[] = {"", "~", "null", "Null", "NULL", NULL};
+	static const char *const bools[] = {"true", "True", "TRUE", "false", "False", "FALSE", NULL};
+	static const char *const floats[] = {
+		".inf", ".Inf", ".INF", "+.inf", "+.Inf", "+.INF", "-.inf", "-.Inf", "-.INF", ".nan", ".NaN", ".NAN", NULL,
+	};
+
+	if (node->quoted) {
+		return SCALAR_TEXT;
+	}
+	if (one_of(node->text, nulls)) {
+		return SCALAR_NULL;
+	}
+	if (one_of(node->text, bools)) {
+		return SCALAR_BOOL;
+	}
+	return one_of(node->text, floats) || is_number(node->text) ? SCALAR_NUMBER : SCALAR_TEXT;
+}
+
+/* Tells the fault unless `node` is a scalar with a value. */
+static bool is_scalar(struct mesh__reading *r, const struct mesh__place *at, const struct mesh__node *node, const char *wanted)
+{
+	if (node->kind != MESH__NODE_SCALAR) {
+		mesh__reading_fault(r, at, "wants %s, not a %s", wanted, node->kind == MESH__NODE_LIST ? "list" : "map");
+		return false;
+	}
+	if (scalar_type(node) == SCALAR_NULL) {
+		mesh__reading_fault(r, at, "has no value; wants %s", wanted);
+		return false;
+	}
+	return true;
+}
+
+bool mesh__read_text(struct mesh__reading *r, const struct mesh__place *at, const struct mesh__node *node, const char **text)
+{
+	if (!is_scalar(r, at, node, "text")) {
+		return false;
+	}
+	if (scalar_type(node) != SCALAR_TEXT) {
+		mesh__reading_fault(r, at, "wants text, not a %s; write it in quotes: \"%.60s\"",
+			scalar_type(node) == SCALAR_BOOL ? "truth value" : "number", node->text);
+		return false;
+	}
+	if (node->text[0] == '\0') {
+		mesh__reading_fault(r, at, "is empty");
+		return false;
+	}
+	*text = node->text;
+	return true;
+}
+
+bool mesh__read_bool(struct mesh__reading *r, const struct mesh__place *at, const struct mesh__node *node, bool *value)
+{
+	if (!is_scalar(r, at, node, "true or false")) {
+		return false;
+	}
+	if (scalar_type(node) != SCALAR_BOOL) {
+		mesh__reading_fault(r, at, "wants true or false, without quotes, not \"%.60s\"", node->text);
+		return false;
+	}
+	*value = node->text[0] == 't' || node->text[0] == 'T';
+	return true;
+}
+
+bool mesh__read_duration(struct mesh__reading *r, const struct mesh__place *at, const struct mesh__node *node, int64_t min_ms, int64_t max_ms, int64_t *ms)
+{
+	char min[24], max[24];
+	int64_t value;
+
+	if (!is_scalar(r, at, node, "a duration")) {
+		return false;
+	}
+	if (!mesh__duration_parse(node->text, strlen(node->text), &value)) {
+		mesh__reading_fault(r, at, "\"%.60s\" is no duration; write a number and a unit (ms, s, m, h), such as 250ms", node->text);
+		return false;
+	}
+	if (value < min_ms || value > max_ms) {
+		mesh__duration_format(min_ms, min);
+		mesh__duration_format(max_ms, max);
+		mesh__reading_fault(r, at, "%.60s is out of range; it may be from %s to %s", node->text, min, max);
+		return false;
+	}
+	*ms = value;
+	return true;
+}
+
+/* ---- Words and fields: both are sets of names with a suggestion ---- */
+
+/* Writes `; did you mean "name"?` into out, or "" when nothing is near. */
+static void suggest(const char *text, const char *const *names, size_t n, char out[96])
+{
+	const char *near = mesh__str_nearest(text, names, n);
+
+	out[0] = '\0';
+	if (near != NULL) {
+		(void)snprintf(out, 96, "; did you mean \"%.64s\"?", near);
+	}
+}
+
+/* "peakEwma, roundRobin" */
+static void list_words(const struct mesh__word *words, size_t n, char out[PATH_TEXT])
+{
+	size_t len = 0;
+
+	out[0] = '\0';
+	for (size_t i = 0; i < n && len < PATH_TEXT - 1; i++) {
+		if (words[i].value != MESH__WORD_NOT_YET) {
+			int added = snprintf(out + len, PATH_TEXT - len, "%s%s", len > 0 ? ", " : "", words[i].text);
+			len += added > 0 ? (size_t)added : 0;
+		}
+	}
+}
+
+bool mesh__read_word(struct mesh__reading *r, const struct mesh__place *at, const struct mesh__node *node, const struct mesh__word *words, size_t n, int *value)
+{
+	const char *names[MESH__WORDS_MAX], *text;
+	char list[PATH_TEXT], hint[96];
+
+	if (!mesh__read_text(r, at, node, &text)) {
+		return false;
+	}
+	list_words(words, n, list);
+	for (size_t i = 0; i < n; i++) {
+		names[i] = words[i].text;
+		if (strcmp(text, words[i].text) != 0) {
+			continue;
+		}
+		if (words[i].value == MESH__WORD_NOT_YET) {
+			mesh__reading_fault(r, at, "%s is not in force yet; in this version: %s", text, list);
+			return false;
+		}
+		*value = words[i].value;
+		return true;
+	}
+	suggest(text, names, n, hint);
+	mesh__reading_fault(r, at, "\"%.60s\" is no value of it; in this version: %s%s", text, list, hint);
+	return false;
+}
+
+static const struct mesh__field_rule *find_rule(const struct mesh__fields *fields, const char *name)
+{
+	for (size_t i = 0; i < fields->n; i++) {
+		if (strcmp(fields->rules[i].name, name) == 0) {
+			return &fields->rules[i];
+		}
+	}
+	return NULL;
+}
+
+static void tell_unknown(struct mesh__reading *r, const struct mesh__place *at, const struct mesh__node *member, const struct mesh__fields *fields)
+{
+	struct mesh__place place = mesh__place_of_key(at, member);
+	const char *names[MESH__WORDS_MAX];
+	char hint[96];
+
+	for (size_t i = 0; i < fields->n; i++) {
+		names[i] = fields->rules[i].name;
+	}
+	suggest(member->key, names, fields->n, hint);
+	mesh__reading_fault(r, &place, "%s%s", fields->unknown, hint);
+}
+
+static void read_member(struct mesh__reading *r, const struct mesh__place *at, const struct mesh__node *member, const struct mesh__fields *fields, void *target)
+{
+	const struct mesh__field_rule *rule = find_rule(fields, member->key);
+	struct mesh__place place;
+
+	if (rule == NULL) {
+		if (fields->unknown != NULL) {
+			tell_unknown(r, at, member, fields);
+		}
+		return;
+	}
+	if (rule->read == NULL) {
+		place = mesh__place_of_key(at, member);
+		mesh__reading_fault(r, &place, "not in force yet: this version would do nothing with it");
+		return;
+	}
+	place = mesh__place_of(at, member);
+	rule->read(r, &place, member, target);
+}
+
+void mesh__read_fields(struct mesh__reading *r, const struct mesh__place *at, const struct mesh__node *node, const struct mesh__fields *fields, void *target)
+{
+	if (node->kind != MESH__NODE_MAP) {
+		mesh__reading_fault(r, at, "wants a map of fields");
+		return;
+	}
+	for (const struct mesh__node *member = node->child; member != NULL && !mesh__reading_full(r); member = member->next) {
+		read_member(r, at, member, fields, target);
+	}
+	for (size_t i = 0; i < fields->n; i++) {
+		if (fields->rules[i].required && mesh__node_get(node, fields->rules[i].name) == NULL) {
+			struct mesh__place place = {.up = at, .name = fields->rules[i].name, .line = at->line, .column = at->column};
+			mesh__reading_fault(r, &place, "is missing");
+		}
+	}
+}
+
+void mesh__write_fields(struct mesh__json_out *out, const struct mesh__node *node, const struct mesh__fields *fields, const void *target)
+{
+	for (size_t i = 0; i < fields->n; i++) {
+		const struct mesh__field_rule *rule = &fields->rules[i];
+		const struct mesh__node *member = mesh__node_get(node, rule->name);
+		if (member != NULL && rule->write != NULL) {
+			rule->write(out, rule->name, member, target);
+		}
+	}
+}
