@@ -1,0 +1,41 @@
+/*
+ * What the control plane has said so far: per service its endpoints, its documents and their versions; the roots and revocations. Records go in, services come out. The last good stays: a record that cannot be used
+ * is refused by name and changes nothing. Control loop only.
+ */
+#ifndef MESH__CONTROL_MODEL_H
+#define MESH__CONTROL_MODEL_H
+
+#include "base/map.h"
+#include "control/snapshot.h"
+#include "policy/document.h"
+#include "wire/message.h"
+
+struct mesh__model;
+
+int mesh__model_new(const struct mesh__env *env, const struct mesh__endpoint_source *source, const char *trust_domain, const char *ns, struct mesh__model **out, struct mesh__err *err) MESH__MUST_USE;
+void mesh__model_free(struct mesh__model *model);
+
+/* The trust domain is known once there is an identity. */
+void mesh__model_trust_domain(struct mesh__model *model, const char *trust_domain);
+
+/* Adds static endpoints (kind Endpoints, from MESH_ENDPOINTS): they stand beside what the control plane says. */
+int mesh__model_static(struct mesh__model *model, const struct mesh__document *documents, struct mesh__err *err) MESH__MUST_USE;
+
+/*
+ * Applies an ENDPOINTS or CONFIG record. MESH_OK and *changed, or the refusal: MESH_E_INVALID (a set that merely comes empty, a document that does not parse, a service never asked for), MESH_E_NO_MEMORY. What stood before stands then.
+ */
+int mesh__model_apply(struct mesh__model *model, const struct mesh__record *record, bool *changed, struct mesh__err *err) MESH__MUST_USE;
+
+/* The services as calls see them: "service.namespace" -> struct mesh__service. Borrowed until the next apply. */
+const struct mesh__map *mesh__model_services(const struct mesh__model *model);
+
+/* Adds a service to what is subscribed to; true when it is new. False also when out of memory (then a later call asks again). */
+bool mesh__model_want(struct mesh__model *model, const char *key);
+
+/* The subscription with versions, so that only changes come. The strings are borrowed; the caller frees the array with mesh__free(). */
+int mesh__model_interests(const struct mesh__model *model, struct mesh__msg_interest **out, size_t *n, struct mesh__err *err) MESH__MUST_USE;
+
+/* The records that would bring an empty model here: the cached snapshot. Appends lines. */
+void mesh__model_dump(const struct mesh__model *model, struct mesh__buf *out);
+
+#endif

@@ -1,0 +1,67 @@
+/*
+ * The snapshot: everything that a call needs to know of the mesh, immutable, counted; one call uses one from its start to its end. Built on the control loop, read by any thread.
+ * Endpoints' live state (latency, connections) outlives snapshots and belongs to outbound: it comes in through a `struct mesh__endpoint_source`.
+ */
+#ifndef MESH__CONTROL_SNAPSHOT_H
+#define MESH__CONTROL_SNAPSHOT_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/map.h"
+#include "http/client.h"
+#include "policy/document.h"
+#include "wire/name.h"
+
+struct mesh__endpoint; /* outbound's: the live state of one endpoint, counted */
+
+/* What is known of one endpoint. Strings borrowed. */
+struct mesh__endpoint_spec {
+	const struct mesh__name *service;
+	const char *instance;       /* of a static one: its address */
+	struct mesh__addr address;
+	const char *version, *zone; /* NULL: none */
+	bool insecure_plaintext;
+};
+
+/* Where endpoints' states come from; any thread may unref. `make` gives a new state with one reference, or NULL when out of memory. */
+struct mesh__endpoint_source {
+	struct mesh__endpoint *(*make)(void *ctx, const struct mesh__endpoint_spec *spec);
+	void (*ref)(struct mesh__endpoint *endpoint);
+	void (*unref)(struct mesh__endpoint *endpoint);
+	void (*leave)(struct mesh__endpoint *endpoint); /* it has left the mesh: idle connections close */
+	void *ctx;
+};
+
+/* One service as calls see it. Immutable but for the turn; counted, shared by the snapshots in which it did not change. */
+struct mesh__service {
+	_Atomic int refs;
+	const struct mesh__endpoint_source *source;
+	char key[MESH__SERVICE_KEY_MAX];
+	struct mesh__name name;
+	bool known;                         /* false: the control plane has never heard of it */
+	struct mesh__service_policy policy;
+	_Atomic uint64_t turn;              /* of round robin */
+	size_t n;
+	struct mesh__endpoint *endpoints[]; /* one reference each */
+};
+
+struct mesh__service *mesh__service_ref(struct mesh__service *service);
+void mesh__service_unref(struct mesh__service *service);
+
+struct mesh__snapshot {
+	_Atomic int refs;
+	struct mesh__creds *creds;   /* NULL: no identity yet */
+	struct mesh__map services;   /* "service.namespace" -> struct mesh__service, one reference each */
+};
+
+/* Copies the references of `services`; NULL when out of memory. */
+struct mesh__snapshot *mesh__snapshot_new(const struct mesh__env *env, struct mesh__creds *creds, const struct mesh__map *services) MESH__MUST_USE;
+struct mesh__snapshot *mesh__snapshot_ref(struct mesh__snapshot *snapshot);
+void mesh__snapshot_unref(struct mesh__snapshot *snapshot);
+
+/* Borrowed from the snapshot, or NULL: not subscribed to yet. */
+struct mesh__service *mesh__snapshot_find(const struct mesh__snapshot *snapshot, const char *key);
+
+#endif
