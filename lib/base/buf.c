@@ -1,5 +1,6 @@
 #include "base/buf.h"
 
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -30,7 +31,7 @@ char *mesh__buf_reserve(struct mesh__buf *buf, size_t len)
 	if (buf->error != MESH_OK) {
 		return NULL;
 	}
-	if (len > buf->max_bytes - buf->len) {
+	if (len > buf->max_bytes - buf->len || len >= SIZE_MAX - buf->len) {
 		buf->error = MESH_E_TOO_LARGE;
 		return NULL;
 	}
@@ -87,6 +88,9 @@ void mesh__buf_vprintf(struct mesh__buf *buf, const char *fmt, va_list args)
 
 	va_copy(again, args);
 	len = vsnprintf(NULL, 0, fmt, args);
+	if (len < 0 && buf->error == MESH_OK) {
+		buf->error = MESH_E_TOO_LARGE; /* over INT_MAX bytes */
+	}
 	room = len < 0 ? NULL : mesh__buf_reserve(buf, (size_t)len);
 	if (room != NULL) {
 		(void)vsnprintf(room, (size_t)len + 1, fmt, again);
@@ -135,11 +139,14 @@ int mesh__buf_error(const struct mesh__buf *buf, const char *what, struct mesh__
 char *mesh__buf_take(struct mesh__buf *buf)
 {
 	char *data = NULL;
+	int error = buf->error;
 
-	if (buf->error == MESH_OK) {
+	if (error == MESH_OK) {
 		data = buf->data != NULL ? buf->data : mesh__strdup(buf->mem, "");
+		error = data != NULL ? MESH_OK : MESH_E_NO_MEMORY;
 		buf->data = NULL;
 	}
 	mesh__buf_fini(buf);
+	buf->error = error; /* for the caller to ask why there is nothing */
 	return data;
 }

@@ -26,7 +26,7 @@ void mesh__buf_init(struct mesh__buf *buf, const struct mesh__mem *mem, size_t m
 /* Frees the contents, leaving an empty buffer of the same bound. A zeroed buffer is accepted. */
 void mesh__buf_fini(struct mesh__buf *buf);
 
-/* The same, overwriting the contents first. */
+/* The same, overwriting the contents first. Growing leaves copies behind: who keeps secrets reserves their whole length before the first append. */
 void mesh__buf_fini_secret(struct mesh__buf *buf);
 
 void mesh__buf_add(struct mesh__buf *buf, const void *bytes, size_t len);
@@ -47,7 +47,7 @@ void mesh__buf_clear(struct mesh__buf *buf);
 /* MESH_OK, or the failure that stuck, told in *err with `what` the buffer was for. */
 int mesh__buf_error(const struct mesh__buf *buf, const char *what, struct mesh__err *err);
 
-/* Moves the contents out as a heap string ("" when empty), leaving the buffer empty. NULL when the buffer has failed or memory is out. */
+/* Moves the contents out as a heap string ("" when empty), leaving the buffer empty. NULL when the buffer has failed or memory is out: then mesh__buf_error() still says which. */
 char *mesh__buf_take(struct mesh__buf *buf) MESH__MUST_USE;
 
 #endif
