@@ -2,7 +2,6 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
 bool mesh__str_u64(const char *text, size_t len, uint64_t max, uint64_t *value)
 {
@@ -30,9 +29,23 @@ bool mesh__str_eq(const char *a, const char *b)
 	return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
 }
 
+/* Not tolower(): the application's locale must have no say in what equals what. */
+static char lower(char c)
+{
+	return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+}
+
 bool mesh__str_eq_nocase(const char *a, size_t len, const char *b)
 {
-	return strlen(b) == len && strncasecmp(a, b, len) == 0;
+	if (strlen(b) != len) {
+		return false;
+	}
+	for (size_t i = 0; i < len; i++) {
+		if (lower(a[i]) != lower(b[i])) {
+			return false;
+		}
+	}
+	return true;
 }
 
 bool mesh__str_eq_secret(const void *a, const void *b, size_t len)
@@ -161,7 +174,7 @@ static const struct unit units[] = {
 };
 
 /* No duration is longer: a hundred years. It keeps every sum of two in range. */
-static const int64_t longest_ms = INT64_C(36525) * 86400000;
+static const int64_t longest_us = INT64_C(36525) * 86400000000;
 
 static const struct unit *find_unit(const char *name, size_t len)
 {
@@ -177,7 +190,7 @@ bool mesh__duration_parse(const char *text, size_t len, int64_t *ms)
 {
 	size_t whole = 0, end, fraction_len;
 	uint64_t value, fraction = 0;
-	int64_t scale = 1;
+	int64_t scale = 1, us;
 	const struct unit *unit;
 
 	while (whole < len && text[whole] >= '0' && text[whole] <= '9') {
@@ -198,10 +211,14 @@ bool mesh__duration_parse(const char *text, size_t len, int64_t *ms)
 		}
 	}
 	unit = find_unit(text + end, len - end);
-	if (unit == NULL || !mesh__str_u64(text, whole, (uint64_t)(longest_ms / (unit->us < 1000 ? 1 : unit->us / 1000)), &value)) {
+	if (unit == NULL || !mesh__str_u64(text, whole, (uint64_t)(longest_us / unit->us), &value)) {
 		return false;
 	}
-	*ms = ((int64_t)value * unit->us + (int64_t)fraction * unit->us / scale) / 1000;
+	us = (int64_t)value * unit->us + (int64_t)fraction * unit->us / scale;
+	if (us > longest_us) {
+		return false;
+	}
+	*ms = us / 1000;
 	return true;
 }
 
