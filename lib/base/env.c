@@ -12,7 +12,7 @@
 #include "base/buf.h"
 #include "base/str.h"
 
-enum { MAX_FIELDS = 16 };
+enum { MAX_FIELDS = 16, MAX_REDRAWS = 64, LOGGED_BYTES = 2048 };
 
 static int64_t system_mono_us(void *user)
 {
@@ -107,9 +107,10 @@ uint64_t mesh__dice_below(const struct mesh__env *env, uint64_t n)
 		return 0;
 	}
 	limit = UINT64_MAX - UINT64_MAX % n; /* draws at or above it would favour small results */
-	do {
+	draw = mesh__dice(env);
+	for (int i = 0; i < MAX_REDRAWS && draw >= limit; i++) { /* injected dice may be stuck: better biased than hung */
 		draw = mesh__dice(env);
-	} while (draw >= limit);
+	}
 	return draw % n;
 }
 
@@ -156,6 +157,18 @@ static const char *level_name(enum mesh__log_level level)
 	return (unsigned)level < MESH__COUNT(names) ? names[level] : "unknown";
 }
 
+/* Long values are cut, not the event dropped: else whoever makes a name long enough would not be heard of. */
+static void put_value(struct mesh__buf *line, const char *value)
+{
+	char cut[LOGGED_BYTES + sizeof("...")];
+
+	if (strlen(value) > LOGGED_BYTES) {
+		(void)snprintf(cut, sizeof(cut), "%.*s...", LOGGED_BYTES, value);
+		value = cut;
+	}
+	mesh__str_json(line, value);
+}
+
 void mesh__log_stderr(void *user, enum mesh__log_level level, const char *what, const struct mesh__field *fields, size_t n_fields)
 {
 	struct mesh__buf line;
@@ -168,14 +181,14 @@ void mesh__log_stderr(void *user, enum mesh__log_level level, const char *what, 
 	(void)clock_gettime(CLOCK_REALTIME, &ts);
 	(void)gmtime_r(&ts.tv_sec, &tm);
 	(void)strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%S", &tm);
-	mesh__buf_init(&line, mesh__mem_libc(), 16384);
+	mesh__buf_init(&line, mesh__mem_libc(), (2 * MAX_FIELDS + 2) * 6 * LOGGED_BYTES);
 	mesh__buf_printf(&line, "{\"time\":\"%s.%03dZ\",\"level\":\"%s\",\"event\":", stamp, (int)(ts.tv_nsec / 1000000), level_name(level));
-	mesh__str_json(&line, what);
-	for (size_t i = 0; i < n_fields; i++) {
+	put_value(&line, what);
+	for (size_t i = 0; i < n_fields && i < MAX_FIELDS; i++) {
 		mesh__buf_chr(&line, ',');
-		mesh__str_json(&line, fields[i].key);
+		put_value(&line, fields[i].key);
 		mesh__buf_chr(&line, ':');
-		mesh__str_json(&line, fields[i].value);
+		put_value(&line, fields[i].value);
 	}
 	mesh__buf_str(&line, "}\n");
 	if (line.error == MESH_OK) {
