@@ -4,6 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Of a message; the rest is left to what went wrong. */
+enum { CONTEXT_MAX = 220 };
+
 /* Messages carry bytes from networks and files: keep a terminal or a log line from being driven by them. */
 static void make_printable(char *text)
 {
@@ -52,7 +55,6 @@ int mesh__fail_at(struct mesh__err *err, enum mesh__origin origin, int code, con
 int mesh__wrap(struct mesh__err *err, const char *fmt, ...)
 {
 	char context[sizeof(err->message)];
-	char joined[sizeof(err->message)];
 	va_list args;
 
 	if (err == NULL) {
@@ -61,10 +63,7 @@ int mesh__wrap(struct mesh__err *err, const char *fmt, ...)
 	va_start(args, fmt);
 	(void)vsnprintf(context, sizeof(context), fmt, args);
 	va_end(args);
-	make_printable(context);
-	(void)snprintf(joined, sizeof(joined), "%.220s: %.250s", context, err->message);
-	memcpy(err->message, joined, sizeof(joined));
-	return err->code;
+	return mesh__fail_at(err, err->origin, err->code, "%.*s: %s", CONTEXT_MAX, context, err->message);
 }
 
 int mesh__fail_memory(struct mesh__err *err)

@@ -53,7 +53,7 @@ int mesh__fail(struct mesh__err *err, int code, const char *fmt, ...) MESH__PRIN
 /* The same, naming the origin too. */
 int mesh__fail_at(struct mesh__err *err, enum mesh__origin origin, int code, const char *fmt, ...) MESH__PRINTF(4, 5);
 
-/* Puts "context: " before the message that *err carries; returns its code. */
+/* Puts "context: " before the message that *err carries; returns its code. A NULL error has none: MESH_E_INTERNAL, so wrap an error of your own. */
 int mesh__wrap(struct mesh__err *err, const char *fmt, ...) MESH__PRINTF(2, 3);
 
 /* MESH_E_NO_MEMORY with its message. */
