@@ -75,9 +75,13 @@ struct mesh__leaf {
 
 /*
  * Reads the first certificate of `pem` (or one DER certificate) and holds it to the rules for a leaf that do not need a chain: exactly one URI SAN, a valid SPIFFE ID; no CA, no keyCertSign; EKU present with
- * serverAuth and clientAuth; P-256 key, ECDSA-SHA-256 signature; at most 16 SANs. Neither chain nor time is checked here. MESH_E_IDENTITY with the reason; caps come before arithmetic.
+ * serverAuth and clientAuth; P-256 key, ECDSA-SHA-256 signature; at most 16 SANs, no wildcard among
+ * them. Neither chain nor time is checked here. MESH_E_IDENTITY with the reason; caps come before arithmetic.
  */
 int mesh__pki_leaf_read(const void *cert, size_t len, struct mesh__leaf *out, struct mesh__err *err) MESH__MUST_USE;
+
+/* The same, with the fixed word for the counter in *reason when the leaf is refused: "malformed", "uri-san", "ca", "eku", "key", "name". */
+int mesh__pki_leaf_judge(const void *cert, size_t len, struct mesh__leaf *out, const char **reason, struct mesh__err *err) MESH__MUST_USE;
 
 /* Facts of any certificate (the first of the text), for `meshca show`, `meshctl cert show` and checks. */
 struct mesh__cert {

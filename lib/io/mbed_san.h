@@ -1,0 +1,19 @@
+/* Subject alternative names (RFC 5280 section 4.2.1.6), which 2.28 neither writes nor gives back. mbed_* files alone include it. */
+#ifndef MESH__IO_MBED_SAN_H
+#define MESH__IO_MBED_SAN_H
+
+#include "io/mbed_common.h"
+
+enum mesh__san_type { MESH__SAN_DNS = 2, MESH__SAN_URI = 6 };
+
+enum { MESH__SAN_VALUE_MAX = 1024 };
+
+/*
+ * Writes the extension's value, `uri` and `dns` (either may be NULL), into the end of buf[MESH__SAN_VALUE_MAX], as mbedTLS's writers do. Its length, or mbedTLS's error number.
+ */
+int mesh__san_write(unsigned char *buf, const char *uri, const char *dns);
+
+/* How many names of the type (of any, when it is 0) a certificate has; the first of them in *first (unless NULL), which is NULL when there is none. */
+size_t mesh__san_find(const mbedtls_x509_crt *cert, int type, const mbedtls_x509_buf **first);
+
+#endif
