@@ -8,12 +8,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static int fail_errno(const char *what, const char *path, struct mesh__err *err)
+static int fail_errno(int code, const char *what, const char *path, struct mesh__err *err)
 {
 	char text[128];
-	const char *why = strerror_r(errno, text, sizeof(text));
 
-	return mesh__fail(err, errno == ENOENT ? MESH_E_NOT_FOUND : MESH_E_IO, "cannot %s %s: %s", what, path, why);
+	return mesh__fail(err, code, "cannot %s %s: %s", what, path, strerror_r(errno, text, sizeof(text)));
 }
 
 static int read_all(int fd, char *bytes, size_t len, size_t *got)
@@ -42,10 +41,10 @@ int mesh__file_read(const struct mesh__mem *mem, const char *path, size_t max_by
 
 	*out = NULL;
 	if (fd < 0) {
-		return fail_errno("open", path, err);
+		return fail_errno(errno == ENOENT ? MESH_E_NOT_FOUND : MESH_E_IO, "open", path, err);
 	}
 	if (fstat(fd, &st) != 0) {
-		code = fail_errno("read", path, err);
+		code = fail_errno(MESH_E_IO, "read", path, err);
 	} else if (!S_ISREG(st.st_mode)) {
 		code = mesh__fail(err, MESH_E_IO, "cannot read %s: not a regular file", path);
 	} else if (st.st_size < 0 || (unsigned long long)st.st_size > max_bytes) {
@@ -53,7 +52,7 @@ int mesh__file_read(const struct mesh__mem *mem, const char *path, size_t max_by
 	} else if ((bytes = mesh__alloc(mem, (size_t)st.st_size + 1)) == NULL) {
 		code = mesh__fail_memory(err);
 	} else if (read_all(fd, bytes, (size_t)st.st_size, &got) != 0) {
-		code = fail_errno("read", path, err);
+		code = fail_errno(MESH_E_IO, "read", path, err);
 	} else if (memchr(bytes, '\0', got) != NULL) {
 		code = mesh__fail(err, MESH_E_INVALID, "%s is not text: it contains a NUL byte", path);
 	}
@@ -111,23 +110,24 @@ int mesh__file_write(const char *path, const void *bytes, size_t len, unsigned m
 	char beside[PATH_MAX];
 	int fd, n, code = MESH_OK;
 
-	n = snprintf(beside, sizeof(beside), "%s.new.%ld", path, (long)getpid());
+	/* The thread's id, not the process's: two threads that replace one file must not write into one. */
+	n = snprintf(beside, sizeof(beside), "%s.new.%ld", path, (long)gettid());
 	if (n < 0 || (size_t)n >= sizeof(beside)) {
 		return mesh__fail(err, MESH_E_INVALID, "the path is too long: %s", path);
 	}
-	(void)unlink(beside); /* of a process with our number that died here */
+	(void)unlink(beside); /* of a thread with our number that died here */
 	fd = open(beside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
 	if (fd < 0) {
-		return fail_errno("create", beside, err);
+		return fail_errno(MESH_E_IO, "create", beside, err);
 	}
 	if (write_all(fd, bytes, len) != 0 || (durable && fsync(fd) != 0)) {
-		code = fail_errno("write", beside, err);
+		code = fail_errno(MESH_E_IO, "write", beside, err);
 	}
 	if (close(fd) != 0 && code == MESH_OK) {
-		code = fail_errno("write", beside, err);
+		code = fail_errno(MESH_E_IO, "write", beside, err);
 	}
 	if (code == MESH_OK && (rename(beside, path) != 0 || (durable && sync_directory(path) != 0))) {
-		code = fail_errno("replace", path, err);
+		code = fail_errno(MESH_E_IO, "replace", path, err);
 	}
 	if (code != MESH_OK) {
 		(void)unlink(beside);
