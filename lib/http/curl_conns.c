@@ -1,0 +1,131 @@
+#include "http/curl_conns.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <string.h>
+#include <unistd.h>
+
+void mesh__conns_init(struct mesh__conns *conns, const struct mesh__env *env)
+{
+	*conns = (struct mesh__conns){.env = env};
+}
+
+void mesh__conns_fini(struct mesh__conns *conns)
+{
+	while (conns->first != NULL) {
+		struct mesh__conn *conn = conns->first;
+
+		conns->first = conn->next;
+		mesh__free(conn);
+	}
+}
+
+int mesh__conns_open(struct mesh__conns *conns, int family, int type, int protocol)
+{
+	struct mesh__conn *conn = mesh__alloc(&conns->env->mem, sizeof(*conn));
+
+	if (conn == NULL) {
+		errno = ENOMEM;
+		return -1;
+	}
+	conn->fd = socket(family, type | SOCK_CLOEXEC, protocol);
+	if (conn->fd < 0) {
+		int why = errno;
+		mesh__free(conn);
+		errno = why;
+		return -1;
+	}
+	conn->next = conns->first;
+	conns->first = conn;
+	return conn->fd;
+}
+
+void mesh__conns_close(struct mesh__conns *conns, int fd)
+{
+	for (struct mesh__conn **at = &conns->first; *at != NULL; at = &(*at)->next) {
+		struct mesh__conn *conn = *at;
+		if (conn->fd == fd) {
+			*at = conn->next;
+			mesh__free(conn);
+			break;
+		}
+	}
+	(void)close(fd);
+}
+
+static bool addr_of(const struct sockaddr_storage *from, struct mesh__addr *out)
+{
+	const void *bytes;
+
+	*out = (struct mesh__addr){.v6 = from->ss_family == AF_INET6};
+	if (out->v6) {
+		const struct sockaddr_in6 *in6 = (const void *)from;
+		bytes = &in6->sin6_addr;
+		out->port = ntohs(in6->sin6_port);
+	} else {
+		const struct sockaddr_in *in = (const void *)from;
+		bytes = &in->sin_addr;
+		out->port = ntohs(in->sin_port);
+	}
+	return inet_ntop(from->ss_family, bytes, out->ip, sizeof(out->ip)) != NULL;
+}
+
+static void learn_addresses(struct mesh__conn *conn)
+{
+	struct sockaddr_storage local = {.ss_family = AF_UNSPEC}, peer = {.ss_family = AF_UNSPEC};
+	socklen_t local_len = sizeof(local), peer_len = sizeof(peer);
+
+	if (getsockname(conn->fd, (struct sockaddr *)&local, &local_len) == 0 && getpeername(conn->fd, (struct sockaddr *)&peer, &peer_len) == 0) {
+		conn->named = addr_of(&local, &conn->local) && addr_of(&peer, &conn->peer);
+	}
+}
+
+static bool is_addr(const struct mesh__addr *addr, const char *ip, int port)
+{
+	return addr->port == port && strcmp(addr->ip, ip) == 0;
+}
+
+struct mesh__conn *mesh__conns_find(struct mesh__conns *conns, const char *peer_ip, int peer_port, const char *local_ip, int local_port)
+{
+	if (peer_ip == NULL || local_ip == NULL) {
+		return NULL;
+	}
+	for (struct mesh__conn *conn = conns->first; conn != NULL; conn = conn->next) {
+		if (!conn->named) {
+			learn_addresses(conn);
+		}
+		if (conn->named && is_addr(&conn->peer, peer_ip, peer_port) && is_addr(&conn->local, local_ip, local_port)) {
+			return conn;
+		}
+	}
+	return NULL;
+}
+
+bool mesh__conns_quiet(const struct mesh__conns *conns)
+{
+	for (const struct mesh__conn *conn = conns->first; conn != NULL; conn = conn->next) {
+		struct pollfd pfd = {.fd = conn->fd, .events = POLLIN | POLLRDHUP};
+		if (poll(&pfd, 1, 0) != 0) {
+			return false;
+		}
+	}
+	return conns->first != NULL;
+}
+
+void mesh__conns_abandon(struct mesh__conns *conns)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	for (struct mesh__conn *conn = conns->first; conn != NULL; conn = conn->next) {
+		/* Without a descriptor to put in its place, closing this process's copy is as harmless: it sends nothing while the parent holds its own. */
+		if (null < 0 || dup3(null, conn->fd, O_CLOEXEC) < 0) {
+			(void)close(conn->fd);
+		}
+	}
+	if (null >= 0) {
+		(void)close(null);
+	}
+}

@@ -1,0 +1,51 @@
+/*
+ * The connections that one curl_multi has open, from socket() to close(), and which of them have a peer that was judged: the positive list. One thread at a time, as the multi itself.
+ *
+ * A connection is found by the four addresses that libcurl's pre-request callback gives. The list holds sockets, not addresses alone: an entry lives exactly as long as its descriptor, so no
+ * later connection can inherit an earlier one's verdict.
+ */
+#ifndef MESH__HTTP_CURL_CONNS_H
+#define MESH__HTTP_CURL_CONNS_H
+
+#include <stdbool.h>
+#include <sys/socket.h>
+
+#include "base/env.h"
+#include "wire/addr.h"
+#include "wire/name.h"
+
+struct mesh__conn {
+	struct mesh__conn *next;
+	int fd;
+	bool named;                       /* the two addresses below are known: it is connected */
+	bool verified;
+	struct mesh__addr local, peer;
+	char expect[MESH__SPIFFE_MAX];    /* verified for a peer that must be this one */
+};
+
+struct mesh__conns {
+	const struct mesh__env *env;
+	struct mesh__conn *first;
+};
+
+void mesh__conns_init(struct mesh__conns *conns, const struct mesh__env *env);
+
+/* Frees the entries; closes nothing: libcurl closes its sockets first. */
+void mesh__conns_fini(struct mesh__conns *conns);
+
+/* A new close-on-exec socket on the list, or -1 with errno. */
+int mesh__conns_open(struct mesh__conns *conns, int family, int type, int protocol);
+
+/* Closes a socket and strikes it off. */
+void mesh__conns_close(struct mesh__conns *conns, int fd);
+
+/* The connection between the two addresses, or NULL. */
+struct mesh__conn *mesh__conns_find(struct mesh__conns *conns, const char *peer_ip, int peer_port, const char *local_ip, int local_port);
+
+/* True when there is a connection and each is quiet: whatever an idle one has to say (an end, a reset, an alert) means that it is not to be used. */
+bool mesh__conns_quiet(const struct mesh__conns *conns);
+
+/* In a forked child: each socket becomes /dev/null, so that nothing said on it reaches the parent's peer. */
+void mesh__conns_abandon(struct mesh__conns *conns);
+
+#endif

@@ -1,0 +1,300 @@
+#include "http/curl_easy.h"
+
+#include <curl/curl.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/str.h"
+#include "http/curl_hooks.h"
+
+_Static_assert(MESH__EASY_TEXT_MAX >= CURL_ERROR_SIZE, "libcurl writes that much into CURLOPT_ERRORBUFFER");
+
+enum { LINES_MAX_BYTES = 256 * 1024 };
+
+/* ---- A handle ---- */
+
+static struct curl_blob borrowed(const char *pem)
+{
+	/* Without a copy: the credentials and the trust are referenced for the handle's life. libcurl only reads it. */
+	return (struct curl_blob){.data = (void *)(uintptr_t)pem, .len = strlen(pem), .flags = CURL_BLOB_NOCOPY};
+}
+
+static bool set_pem(CURL *curl, CURLoption option, const char *pem)
+{
+	struct curl_blob blob = borrowed(pem);
+
+	return curl_easy_setopt(curl, option, &blob) == CURLE_OK;
+}
+
+static bool set_tls(const struct mesh__easy *e)
+{
+	CURL *curl = e->curl;
+	bool ok = curl_easy_setopt(curl, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2) == CURLE_OK;
+	long verify = e->trust != NULL;
+
+	ok = ok && curl_easy_setopt(curl, CURLOPT_CERTINFO, 1L) == CURLE_OK;
+	ok = ok && curl_easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, verify) == CURLE_OK;
+	ok = ok && curl_easy_setopt(curl, CURLOPT_SSL_VERIFYHOST, verify * 2) == CURLE_OK;
+	/* Else the machine's public CAs would be trusted beside ours. */
+	ok = ok && curl_easy_setopt(curl, CURLOPT_CAPATH, NULL) == CURLE_OK;
+	ok = ok && curl_easy_setopt(curl, CURLOPT_CAINFO, NULL) == CURLE_OK;
+	/* A resumed session shows no certificate, and so would be refused: each new connection makes a whole handshake. */
+	ok = ok && curl_easy_setopt(curl, CURLOPT_SSL_SESSIONID_CACHE, 0L) == CURLE_OK;
+	if (e->trust != NULL) {
+		ok = ok && set_pem(curl, CURLOPT_CAINFO_BLOB, mesh__trust_roots(e->trust));
+	} else {
+		/* What nobody vouches for is not kept. */
+		ok = ok && curl_easy_setopt(curl, CURLOPT_FRESH_CONNECT, 1L) == CURLE_OK && curl_easy_setopt(curl, CURLOPT_FORBID_REUSE, 1L) == CURLE_OK;
+	}
+	if (e->creds != NULL) {
+		ok = ok && set_pem(curl, CURLOPT_SSLCERT_BLOB, mesh__creds_chain(e->creds)) && set_pem(curl, CURLOPT_SSLKEY_BLOB, mesh__creds_key(e->creds));
+	}
+	return ok;
+}
+
+/* Nothing from the machine's or the user's surroundings (proxies, netrc, cookies, redirects, encodings) has a say in a call. */
+static bool set_http(struct mesh__easy *e)
+{
+	CURL *curl = e->curl;
+
+	return curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, e->text) == CURLE_OK &&
+		curl_easy_setopt(curl, CURLOPT_URL, e->url) == CURLE_OK &&
+		curl_easy_setopt(curl, CURLOPT_CONNECT_TO, e->connect_to) == CURLE_OK &&
+		curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, e->plaintext ? "http" : "https") == CURLE_OK &&
+		curl_easy_setopt(curl, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1) == CURLE_OK &&
+		curl_easy_setopt(curl, CURLOPT_PATH_AS_IS, 1L) == CURLE_OK &&
+		curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L) == CURLE_OK &&
+		curl_easy_setopt(curl, CURLOPT_HTTP_CONTENT_DECODING, 0L) == CURLE_OK &&
+		curl_easy_setopt(curl, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED) == CURLE_OK &&
+		curl_easy_setopt(curl, CURLOPT_PROXY, "") == CURLE_OK &&
+		curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 1L) == CURLE_OK &&
+		curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L) == CURLE_OK;
+}
+
+/* "::ip:port": wherever the URL leads, connect there. */
+static bool make_connect_to(struct mesh__easy *e, const struct mesh__easy_peer *peer)
+{
+	bool v6 = strchr(peer->connect_host, ':') != NULL;
+	char text[MESH__EASY_NAME_MAX + 16];
+
+	(void)snprintf(text, sizeof(text), v6 ? "::[%s]:%u" : "::%s:%u", peer->connect_host, (unsigned)peer->connect_port);
+	e->connect_to = curl_slist_append(NULL, text);
+	return e->connect_to != NULL;
+}
+
+static int make_names(struct mesh__easy *e, const struct mesh__easy_peer *peer, struct mesh__err *err)
+{
+	const char *host = peer->host[0] != '\0' ? peer->host : peer->connect_host;
+	bool bare_v6 = host == peer->connect_host && strchr(host, ':') != NULL;
+
+	if (strlen(host) >= MESH__EASY_NAME_MAX || strlen(peer->connect_host) >= MESH__EASY_NAME_MAX || strlen(peer->expect) >= sizeof(e->expect) ||
+	    strpbrk(host, "/?#@\\ ") != NULL || peer->connect_host[0] == '\0' || strpbrk(peer->connect_host, "/?#@\\ ") != NULL || peer->connect_port == 0) {
+		return mesh__fail(err, MESH_E_INVALID, "\"%.100s\" at \"%.100s\" port %u cannot be connected to", host, peer->connect_host, (unsigned)peer->connect_port);
+	}
+	(void)snprintf(e->expect, sizeof(e->expect), "%s", peer->expect);
+	(void)snprintf(e->url, sizeof(e->url), bare_v6 ? "%s[%s]/" : "%s%s/", peer->plaintext ? "http://" : "https://", host);
+	(void)snprintf(e->where, sizeof(e->where), strchr(peer->connect_host, ':') != NULL ? "%s at [%s]:%u" : "%s at %s:%u", host, peer->connect_host, (unsigned)peer->connect_port);
+	return MESH_OK;
+}
+
+int mesh__easy_init(struct mesh__easy *e, const struct mesh__env *env, const struct mesh__easy_peer *peer, struct mesh__conns *conns, struct mesh__err *err)
+{
+	int code;
+
+	memset(e, 0, sizeof(*e));
+	mesh__buf_init(&e->lines, &env->mem, LINES_MAX_BYTES);
+	code = make_names(e, peer, err);
+	if (code != MESH_OK) {
+		return code;
+	}
+	e->conns = conns;
+	e->plaintext = peer->plaintext;
+	e->creds = peer->creds != NULL ? mesh__creds_ref(peer->creds) : NULL;
+	e->trust = peer->trust != NULL ? mesh__trust_ref(peer->trust) : NULL;
+	e->curl = curl_easy_init();
+	if (e->curl == NULL || !make_connect_to(e, peer)) {
+		mesh__easy_fini(e);
+		return mesh__fail_memory(err);
+	}
+	if (!set_http(e) || (!e->plaintext && !set_tls(e)) || !mesh__easy_hook(e)) {
+		mesh__easy_fini(e);
+		return mesh__fail(err, MESH_E_INTERNAL, "libcurl %s refuses an option, or is out of memory", curl_version_info(CURLVERSION_NOW)->version);
+	}
+	return MESH_OK;
+}
+
+void mesh__easy_fini(struct mesh__easy *e)
+{
+	if (e->curl != NULL) {
+		curl_easy_cleanup(e->curl);
+	}
+	curl_slist_free_all(e->connect_to);
+	mesh__free(e->nodes);
+	if (e->lines.mem != NULL) {
+		mesh__buf_fini(&e->lines);
+	}
+	mesh__creds_unref(e->creds);
+	if (e->trust != NULL) {
+		mesh__trust_unref(e->trust);
+	}
+	memset(e, 0, sizeof(*e));
+}
+
+/* ---- The request ---- */
+
+static bool has_field(const struct mesh__client_request *request, const char *name)
+{
+	for (size_t i = 0; i < request->n_fields; i++) {
+		if (mesh__str_eq_nocase(request->fields[i].name, strlen(request->fields[i].name), name)) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* libcurl's notation: "name: value", "name;" for an empty value, "name:" to leave out what it would add itself (Expect stalls an upload by a second). */
+static size_t write_lines(struct mesh__buf *lines, const struct mesh__client_request *request)
+{
+	static const char *const added_by_libcurl[] = {"Expect", "Accept", "Content-Type"};
+	size_t n = request->n_fields;
+
+	mesh__buf_clear(lines);
+	for (size_t i = 0; i < request->n_fields; i++) {
+		const char *value = request->fields[i].value;
+		mesh__buf_str(lines, request->fields[i].name);
+		mesh__buf_str(lines, value[0] == '\0' ? ";" : ": ");
+		mesh__buf_add(lines, value, strlen(value) + 1);
+	}
+	for (size_t i = 0; i < MESH__COUNT(added_by_libcurl); i++) {
+		if (!has_field(request, added_by_libcurl[i])) {
+			mesh__buf_str(lines, added_by_libcurl[i]);
+			mesh__buf_add(lines, ":", 2);
+			n++;
+		}
+	}
+	return n;
+}
+
+/* The list that libcurl reads, in memory that serves exchange after exchange. */
+static int set_fields(struct mesh__easy *e, const struct mesh__client_request *request, struct mesh__err *err)
+{
+	size_t n = write_lines(&e->lines, request);
+	char *text = e->lines.data;
+	int code = mesh__buf_error(&e->lines, "the header of the request", err);
+
+	if (code != MESH_OK) {
+		return code;
+	}
+	if (n > e->cap_nodes) {
+		struct curl_slist *grown = mesh__resize(e->lines.mem, e->nodes, n * sizeof(*grown));
+		if (grown == NULL) {
+			return mesh__fail_memory(err);
+		}
+		e->nodes = grown;
+		e->cap_nodes = n;
+	}
+	for (size_t i = 0; i < n; i++) {
+		e->nodes[i] = (struct curl_slist){.data = text, .next = i + 1 < n ? &e->nodes[i + 1] : NULL};
+		text += strlen(text) + 1;
+	}
+	return curl_easy_setopt(e->curl, CURLOPT_HTTPHEADER, n > 0 ? e->nodes : NULL) == CURLE_OK ? MESH_OK : mesh__fail_memory(err);
+}
+
+/* RFC 9110 section 8.6: a method that anticipates content says that there is none. */
+static bool announces_body(const struct mesh__client_request *request)
+{
+	return request->has_body || mesh__str_eq(request->method, "POST") || mesh__str_eq(request->method, "PUT") || mesh__str_eq(request->method, "PATCH");
+}
+
+static bool set_method(const struct mesh__easy *e, const struct mesh__client_request *request)
+{
+	static const char none[] = "";
+	CURL *curl = e->curl;
+	const char *own = NULL; /* the method that libcurl would use by itself */
+	bool ok;
+
+	/* HTTPGET first: it takes back what an earlier exchange set. */
+	ok = curl_easy_setopt(curl, CURLOPT_HTTPGET, 1L) == CURLE_OK && curl_easy_setopt(curl, CURLOPT_POSTFIELDS, NULL) == CURLE_OK &&
+		curl_easy_setopt(curl, CURLOPT_HTTPGET, 1L) == CURLE_OK;
+	if (mesh__str_eq(request->method, "HEAD")) {
+		own = "HEAD";
+		ok = ok && curl_easy_setopt(curl, CURLOPT_NOBODY, 1L) == CURLE_OK;
+	} else if (announces_body(request)) {
+		own = "POST";
+		ok = ok && curl_easy_setopt(curl, CURLOPT_POST, 1L) == CURLE_OK &&
+			curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)(request->has_body ? request->body_len : 0)) == CURLE_OK &&
+			curl_easy_setopt(curl, CURLOPT_POSTFIELDS, request->has_body && request->body_len > 0 ? request->body : none) == CURLE_OK;
+	} else {
+		own = "GET";
+	}
+	return ok && curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, mesh__str_eq(request->method, own) ? NULL : request->method) == CURLE_OK;
+}
+
+static void forget_exchange(struct mesh__easy *e)
+{
+	e->text[0] = '\0';
+	e->dial_refused = e->dial_failed = e->passed = e->again = e->refused = e->reused = false;
+	e->dial_errno = 0;
+	e->passed_us = 0;
+	e->local = (struct mesh__addr){.port = 0};
+	e->stopped = (struct mesh__err)MESH__NO_ERR;
+}
+
+int mesh__easy_begin(struct mesh__easy *e, const struct mesh__client_request *request, struct mesh__client_response *response, bool may_dial, int64_t connect_timeout_ms, struct mesh__err *err)
+{
+	int code;
+
+	forget_exchange(e);
+	mesh__client_response_clear(response);
+	if (mesh__str_eq(request->method, "HEAD") && request->has_body) {
+		return mesh__fail(err, MESH_E_INVALID, "a HEAD request takes no body");
+	}
+	mesh__head_init(&e->head, response);
+	e->no_body = mesh__str_eq(request->method, "HEAD");
+	e->max_body = request->max_response_bytes < response->body.max_bytes ? request->max_response_bytes : response->body.max_bytes;
+	e->may_dial = may_dial;
+	e->connect_timeout_ms = connect_timeout_ms;
+	e->begun_us = mesh__mono_us(e->conns->env);
+	code = set_fields(e, request, err);
+	if (code != MESH_OK) {
+		return code;
+	}
+	if (!set_method(e, request) || curl_easy_setopt(e->curl, CURLOPT_REQUEST_TARGET, request->target) != CURLE_OK ||
+	    curl_easy_setopt(e->curl, CURLOPT_CONNECTTIMEOUT_MS, (long)connect_timeout_ms) != CURLE_OK) {
+		return mesh__fail_memory(err);
+	}
+	return MESH_OK;
+}
+
+/* ---- The end ---- */
+
+void mesh__easy_stop(struct mesh__easy *e, int code, const char *how)
+{
+	if (e->stopped.code == MESH_OK) {
+		(void)mesh__fail_at(&e->stopped, e->passed ? MESH__ORIGIN_PEER : MESH__ORIGIN_CONNECT, code, "%s", how);
+	}
+}
+
+bool mesh__easy_unsent_stale(const struct mesh__easy *e)
+{
+	return e->dial_refused && !e->passed && e->stopped.code == MESH_OK;
+}
+
+bool mesh__easy_keeps_connection(const struct mesh__easy *e)
+{
+	return e->passed && !e->head.close && e->stopped.code == MESH_OK;
+}
+
+int mesh__easy_end(struct mesh__easy *e, int curl_code, struct mesh__client_result *result, struct mesh__err *err)
+{
+	int64_t now_us = mesh__mono_us(e->conns->env);
+
+	result->sent = e->passed ? MESH__SENT_MAYBE : MESH__SENT_NOTHING;
+	result->reused = e->reused;
+	result->connect_us = e->reused || !e->may_dial ? 0 : (e->passed ? e->passed_us : now_us) - e->begun_us;
+	result->local[0] = '\0';
+	if (e->passed) {
+		mesh__addr_format(&e->local, result->local);
+	}
+	return mesh__easy_verdict(e, curl_code, err);
+}

@@ -1,0 +1,97 @@
+/*
+ * One libcurl handle, configured for one peer, and the exchange that runs on it: what the calling thread's pool and the loop's multi have in common. One thread at a time.
+ *
+ * The order of an exchange: mesh__easy_begin(), the owner runs the handle on its multi, mesh__easy_end() with libcurl's verdict (or mesh__easy_stop() before it, with a verdict of the owner's).
+ */
+#ifndef MESH__HTTP_CURL_EASY_H
+#define MESH__HTTP_CURL_EASY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "http/client.h"
+#include "http/curl_conns.h"
+#include "http/head.h"
+
+struct curl_slist;
+
+enum { MESH__EASY_NAME_MAX = 254, MESH__EASY_TEXT_MAX = 256 /* CURL_ERROR_SIZE */ };
+
+/* Whom a handle talks to. */
+struct mesh__easy_peer {
+	const char *host;            /* in the URL, the certificate and the Host field */
+	const char *connect_host;    /* a name, or an IP literal without brackets */
+	uint16_t connect_port;
+	const char *expect;          /* the SPIFFE ID */
+	struct mesh__trust *trust;   /* NULL: the peer is not verified at all */
+	struct mesh__creds *creds;   /* NULL: no certificate is shown */
+	bool plaintext;
+};
+
+/* What the owner wants to know, any of them NULL. */
+struct mesh__easy_events {
+	void (*connected)(void *arg);                            /* the request is about to go out: dialling, if there was any, is over */
+	bool (*head)(void *arg, int status);                     /* false ends the exchange with MESH_E_PROTOCOL; so below */
+	bool (*data)(void *arg, const char *bytes, size_t len);  /* instead of collecting the body */
+	void *arg;
+};
+
+struct mesh__easy {
+	void *curl;                    /* CURL */
+	struct mesh__conns *conns;
+	struct mesh__creds *creds;
+	struct mesh__trust *trust;
+	bool plaintext;
+	char expect[MESH__SPIFFE_MAX];
+	char where[MESH__EASY_NAME_MAX + 4 + MESH__EASY_NAME_MAX + 8]; /* "host at address", for messages */
+	char url[8 + MESH__EASY_NAME_MAX + 2];
+	struct curl_slist *connect_to;
+	struct mesh__easy_events events;
+	char text[MESH__EASY_TEXT_MAX]; /* CURLOPT_ERRORBUFFER */
+
+	/* The exchange at hand. */
+	struct mesh__buf lines;        /* the request's header, and its nodes for libcurl: kept for the next exchange */
+	struct curl_slist *nodes;
+	size_t cap_nodes;
+	struct mesh__head head;
+	size_t max_body;
+	bool no_body;                  /* the response to this method has none */
+	bool may_dial;
+	bool dial_refused;             /* libcurl wanted a new connection, and may_dial said no */
+	bool dial_failed;              /* no socket could be made: `dial_errno` */
+	int dial_errno;
+	bool passed;                   /* a pre-request callback let the request through: from here on it may have been sent */
+	bool again;                    /* libcurl set about sending it a second time */
+	bool refused;                  /* the peer's identity was */
+	bool reused;
+	int64_t begun_us, passed_us;
+	int64_t connect_timeout_ms;
+	struct mesh__addr local;
+	struct mesh__err stopped;      /* why we ended it ourselves; code MESH_OK: we did not */
+};
+
+int mesh__easy_init(struct mesh__easy *e, const struct mesh__env *env, const struct mesh__easy_peer *peer, struct mesh__conns *conns, struct mesh__err *err) MESH__MUST_USE;
+
+/* Not while its handle is on a multi. A zeroed one is accepted. */
+void mesh__easy_fini(struct mesh__easy *e);
+
+/* Sets the handle up for an exchange. The request and the response are borrowed until its end. connect_timeout_ms 0: libcurl's own, 5 minutes. */
+int mesh__easy_begin(struct mesh__easy *e, const struct mesh__client_request *request, struct mesh__client_response *response, bool may_dial, int64_t connect_timeout_ms, struct mesh__err *err) MESH__MUST_USE;
+
+/* Decides how the exchange ends, unless that is decided already: deadline, cancel, silence. `how` continues "host at address: ". */
+void mesh__easy_stop(struct mesh__easy *e, int code, const char *how);
+
+/* True when the exchange can begin anew without anybody having seen it: the connection kept for it was gone, and dialling was not allowed. */
+bool mesh__easy_unsent_stale(const struct mesh__easy *e);
+
+/* True when the connection may serve another exchange after this one, which succeeded. */
+bool mesh__easy_keeps_connection(const struct mesh__easy *e);
+
+/* The exchange is over, the handle off its multi; `curl_code` is libcurl's verdict (a CURLcode). Fills in *result but for total_us, and returns the code of client.h with its message. */
+int mesh__easy_end(struct mesh__easy *e, int curl_code, struct mesh__client_result *result, struct mesh__err *err) MESH__MUST_USE;
+
+/* The one table from libcurl's verdicts to ours (curl_verdict.c). */
+int mesh__easy_verdict(const struct mesh__easy *e, int curl_code, struct mesh__err *err) MESH__MUST_USE;
+
+#endif

@@ -1,0 +1,105 @@
+#include <curl/curl.h>
+#include <limits.h>
+
+#include "http/cancel.h"
+#include "http/curl_pool.h"
+
+static void wake_multi(void *arg)
+{
+	(void)curl_multi_wakeup(arg);
+}
+
+/* Rounded up, so that waiting ends after the deadline and not just before it. */
+static int wait_ms(int64_t left_us)
+{
+	int64_t ms = (left_us + 999) / 1000;
+
+	return ms > INT_MAX ? INT_MAX : (int)ms;
+}
+
+static CURLcode outcome_of(CURLM *multi)
+{
+	int left;
+	const CURLMsg *msg = curl_multi_info_read(multi, &left);
+
+	return msg != NULL && msg->msg == CURLMSG_DONE ? msg->data.result : CURLE_FAILED_INIT;
+}
+
+/* Drives the handle to its end, or until there is no time or no wish left. */
+static CURLcode drive(struct mesh__slot *slot, int64_t deadline_us, struct mesh__cancel *cancel)
+{
+	for (;;) {
+		int running = 0;
+		int64_t left_us;
+
+		if (curl_multi_perform(slot->multi, &running) != CURLM_OK) {
+			return CURLE_OUT_OF_MEMORY;
+		}
+		if (running == 0) {
+			return outcome_of(slot->multi);
+		}
+		left_us = deadline_us - mesh__mono_us(slot->pool->env);
+		if (mesh__cancel_fired(cancel)) {
+			mesh__easy_stop(&slot->easy, MESH_E_CANCELLED, "cancelled");
+			return CURLE_ABORTED_BY_CALLBACK;
+		}
+		if (left_us <= 0) {
+			mesh__easy_stop(&slot->easy, MESH_E_TIMEOUT, slot->easy.passed ? "the deadline passed before the response was whole; the request may have been processed" :
+				"the deadline passed before the connection was made; nothing was sent");
+			return CURLE_OPERATION_TIMEDOUT;
+		}
+		(void)curl_multi_poll(slot->multi, NULL, 0, wait_ms(left_us), NULL);
+	}
+}
+
+/* The handle is on its multi for just the exchange: between exchanges the multi keeps the connection alone. */
+static CURLcode perform(struct mesh__slot *slot, int64_t deadline_us, struct mesh__cancel *cancel)
+{
+	CURLcode outcome;
+
+	if (curl_multi_add_handle(slot->multi, slot->easy.curl) != CURLM_OK) {
+		return CURLE_OUT_OF_MEMORY;
+	}
+	mesh__cancel_watch(cancel, wake_multi, slot->multi);
+	outcome = drive(slot, deadline_us, cancel);
+	mesh__cancel_unwatch(cancel);
+	(void)curl_multi_remove_handle(slot->multi, slot->easy.curl);
+	return outcome;
+}
+
+static int exchange_on(struct mesh__slot *slot, const struct mesh__client_request *request, int64_t connect_timeout_ms, int64_t deadline_us, struct mesh__cancel *cancel,
+	struct mesh__client_response *response, struct mesh__client_result *result, struct mesh__err *err)
+{
+	CURLcode outcome;
+	int code = mesh__easy_begin(&slot->easy, request, response, slot->dialling, connect_timeout_ms, err);
+
+	if (code != MESH_OK) {
+		return code;
+	}
+	outcome = perform(slot, deadline_us, cancel);
+	return mesh__easy_end(&slot->easy, (int)outcome, result, err);
+}
+
+int mesh__pool_exchange(struct mesh__pool *pool, const struct mesh__client_request *request, int64_t connect_timeout_ms, int64_t deadline_us, struct mesh__cancel *cancel,
+	struct mesh__client_response *response, struct mesh__client_result *result, struct mesh__err *err)
+{
+	int64_t begun_us = mesh__mono_us(pool->env);
+	bool again = false;
+	int code;
+
+	mesh__client_response_clear(response);
+	do {
+		struct mesh__slot *slot;
+
+		*result = (struct mesh__client_result){.sent = MESH__SENT_NOTHING};
+		code = mesh__pool_take(pool, again, deadline_us, cancel, &slot, err);
+		if (code != MESH_OK) {
+			break;
+		}
+		code = exchange_on(slot, request, connect_timeout_ms, deadline_us, cancel, response, result, err);
+		again = code != MESH_OK && mesh__easy_unsent_stale(&slot->easy);
+		mesh__pool_give(slot, code == MESH_OK && mesh__easy_keeps_connection(&slot->easy));
+	} while (again);
+	result->total_us = mesh__mono_us(pool->env) - begun_us;
+	return code;
+}

@@ -1,0 +1,194 @@
+#include "http/curl_hooks.h"
+
+#include <curl/curl.h>
+#include <errno.h>
+#include <string.h>
+
+enum { BODY_AT_ONCE = 1024 * 1024 };
+
+/* ---- Sockets ---- */
+
+static curl_socket_t on_open(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
+{
+	struct mesh__easy *e = arg;
+	int fd;
+
+	(void)purpose;
+	/* Once a request was let through, a new connection could only serve to send it again. */
+	if (!e->may_dial || e->passed) {
+		e->dial_refused = true;
+		return CURL_SOCKET_BAD;
+	}
+	fd = mesh__conns_open(e->conns, address->family, address->socktype, address->protocol);
+	if (fd < 0) {
+		e->dial_failed = true;
+		e->dial_errno = errno;
+		return CURL_SOCKET_BAD;
+	}
+	return fd;
+}
+
+/* libcurl keeps this callback and its argument with the connection, so the argument is the multi's list and not the handle. */
+static int on_close(void *arg, curl_socket_t fd)
+{
+	mesh__conns_close(arg, fd);
+	return 0;
+}
+
+/* ---- Leave to send ---- */
+
+/* The peer's own certificate as PEM, or NULL: on a connection that served before, and after a resumed handshake, there is none. */
+static const char *peer_pem(CURL *curl)
+{
+	struct curl_certinfo *info = NULL;
+
+	if (curl_easy_getinfo(curl, CURLINFO_CERTINFO, &info) != CURLE_OK || info == NULL || info->num_of_certs < 1) {
+		return NULL;
+	}
+	for (const struct curl_slist *at = info->certinfo[0]; at != NULL; at = at->next) {
+		if (strncmp(at->data, "Cert:", 5) == 0) {
+			return at->data + 5;
+		}
+	}
+	return NULL;
+}
+
+static int refuse_identity(struct mesh__easy *e, const char *why)
+{
+	return mesh__fail_at(&e->stopped, MESH__ORIGIN_TLS, MESH_E_IDENTITY, "%s; nothing was sent", why);
+}
+
+/* What libcurl does not check itself: the SPIFFE ID, and everything else that the mesh asks of a leaf. */
+static int judge_new(struct mesh__easy *e, struct mesh__conn *conn)
+{
+	struct mesh__leaf leaf;
+	const char *pem;
+
+	if (e->plaintext || e->trust == NULL) {
+		conn->verified = true;
+		return MESH_OK;
+	}
+	pem = peer_pem(e->curl);
+	if (pem == NULL) {
+		return refuse_identity(e, "the peer's certificate cannot be seen");
+	}
+	if (mesh__trust_judge(e->trust, pem, strlen(pem), e->expect, &leaf, NULL, &e->stopped) != MESH_OK) {
+		e->stopped.origin = MESH__ORIGIN_TLS;
+		return e->stopped.code;
+	}
+	memcpy(conn->expect, e->expect, sizeof(conn->expect));
+	conn->verified = true;
+	return MESH_OK;
+}
+
+static int judge(struct mesh__easy *e, struct mesh__conn *conn)
+{
+	if (conn == NULL) {
+		return refuse_identity(e, "the connection is none that was opened here");
+	}
+	e->reused = conn->verified;
+	if (!conn->verified) {
+		return judge_new(e, conn);
+	}
+	return strcmp(conn->expect, e->trust == NULL ? "" : e->expect) == 0 ? MESH_OK : refuse_identity(e, "the connection belongs to a peer with another SPIFFE ID");
+}
+
+static int on_ready_to_send(void *arg, char *peer_ip, char *local_ip, int peer_port, int local_port)
+{
+	struct mesh__easy *e = arg;
+	struct mesh__conn *conn;
+
+	/* libcurl repeats by itself what it sent on a reused connection that then died, a POST too. */
+	if (e->passed) {
+		e->again = true;
+		return CURL_PREREQFUNC_ABORT;
+	}
+	conn = mesh__conns_find(e->conns, peer_ip, peer_port, local_ip, local_port);
+	if (judge(e, conn) != MESH_OK) {
+		e->refused = true;
+		return CURL_PREREQFUNC_ABORT;
+	}
+	e->passed = true;
+	e->passed_us = mesh__mono_us(e->conns->env);
+	e->local = conn->local;
+	if (e->events.connected != NULL) {
+		e->events.connected(e->events.arg);
+	}
+	return CURL_PREREQFUNC_OK;
+}
+
+/* ---- The response ---- */
+
+/* The head is whole: is there any use in reading on? */
+static int head_done(struct mesh__easy *e)
+{
+	const struct mesh__head *head = &e->head;
+	int status = head->response->status;
+	bool bodyless = e->no_body || status == 204 || status == 304;
+
+	if (e->events.head != NULL && !e->events.head(e->events.arg, status)) {
+		return mesh__fail_at(&e->stopped, MESH__ORIGIN_PEER, MESH_E_PROTOCOL, "the response (status %d) is not of use here", status);
+	}
+	if (bodyless || !head->has_length || e->events.data != NULL) {
+		return MESH_OK;
+	}
+	if (head->content_length > e->max_body) {
+		return mesh__fail_at(&e->stopped, MESH__ORIGIN_PEER, MESH_E_TOO_LARGE, "the body of the response has %llu bytes, at most %zu are taken",
+			(unsigned long long)head->content_length, e->max_body);
+	}
+	/* At once, but not on a mere promise of megabytes; a failure shows when the bytes come. */
+	(void)!mesh__buf_reserve(&head->response->body, head->content_length < BODY_AT_ONCE ? (size_t)head->content_length : BODY_AT_ONCE);
+	return MESH_OK;
+}
+
+static size_t on_header(char *line, size_t size, size_t n, void *arg)
+{
+	struct mesh__easy *e = arg;
+	bool was_head = e->head.at != MESH__HEAD_BODY;
+
+	if (e->stopped.code != MESH_OK || mesh__head_line(&e->head, line, size * n, &e->stopped) != MESH_OK) {
+		return CURL_WRITEFUNC_ERROR;
+	}
+	if (was_head && e->head.at == MESH__HEAD_BODY && head_done(e) != MESH_OK) {
+		return CURL_WRITEFUNC_ERROR;
+	}
+	return size * n;
+}
+
+static int take_body(struct mesh__easy *e, const char *bytes, size_t len)
+{
+	struct mesh__buf *body = &e->head.response->body;
+
+	if (e->events.data != NULL) {
+		return e->events.data(e->events.arg, bytes, len) ? MESH_OK :
+			mesh__fail_at(&e->stopped, MESH__ORIGIN_PEER, MESH_E_PROTOCOL, "the data of the response is not of use here");
+	}
+	if (len > e->max_body - body->len) {
+		return mesh__fail_at(&e->stopped, MESH__ORIGIN_PEER, MESH_E_TOO_LARGE, "the body of the response is larger than the %zu bytes that are taken", e->max_body);
+	}
+	mesh__buf_add(body, bytes, len);
+	return mesh__buf_error(body, "the body of the response", &e->stopped);
+}
+
+static size_t on_body(char *bytes, size_t size, size_t n, void *arg)
+{
+	struct mesh__easy *e = arg;
+
+	return e->stopped.code == MESH_OK && take_body(e, bytes, size * n) == MESH_OK ? size * n : CURL_WRITEFUNC_ERROR;
+}
+
+bool mesh__easy_hook(struct mesh__easy *e)
+{
+	CURL *curl = e->curl;
+
+	return curl_easy_setopt(curl, CURLOPT_OPENSOCKETFUNCTION, on_open) == CURLE_OK &&
+		curl_easy_setopt(curl, CURLOPT_OPENSOCKETDATA, e) == CURLE_OK &&
+		curl_easy_setopt(curl, CURLOPT_CLOSESOCKETFUNCTION, on_close) == CURLE_OK &&
+		curl_easy_setopt(curl, CURLOPT_CLOSESOCKETDATA, e->conns) == CURLE_OK &&
+		curl_easy_setopt(curl, CURLOPT_PREREQFUNCTION, on_ready_to_send) == CURLE_OK &&
+		curl_easy_setopt(curl, CURLOPT_PREREQDATA, e) == CURLE_OK &&
+		curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, on_header) == CURLE_OK &&
+		curl_easy_setopt(curl, CURLOPT_HEADERDATA, e) == CURLE_OK &&
+		curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_body) == CURLE_OK &&
+		curl_easy_setopt(curl, CURLOPT_WRITEDATA, e) == CURLE_OK;
+}

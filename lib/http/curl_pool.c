@@ -1,0 +1,411 @@
+#include "http/curl_pool.h"
+
+#include <time.h>
+
+#include "http/cancel.h"
+#include "http/curl_slot.h"
+
+/* A thread in the queue, on its own stack. It leaves the queue when it is granted something, or by itself. */
+struct mesh__waiter {
+	struct mesh__waiter *prev, *next;
+	struct mesh__pool *pool;
+	pthread_cond_t granted_cond;
+	bool granted;
+	struct mesh__slot *slot; /* NULL: leave to dial */
+};
+
+/* ---- A pool ---- */
+
+void mesh__pool_options_default(struct mesh__pool_options *options)
+{
+	*options = (struct mesh__pool_options){.max_dials = 8, .max_pending = 1024, .max_connections = 1024, .idle_ms = 60000};
+}
+
+static void pool_free(struct mesh__pool *pool)
+{
+	mesh__creds_unref(pool->options.creds);
+	(void)pthread_mutex_destroy(&pool->mu);
+	mesh__free(pool);
+}
+
+int mesh__pool_new(const struct mesh__env *env, const struct mesh__pool_options *options, struct mesh__pool **out, struct mesh__err *err)
+{
+	struct mesh__pool *pool;
+
+	*out = NULL;
+	if (options->max_dials < 1 || options->max_connections < 1 || options->max_pending < 0) {
+		return mesh__fail(err, MESH_E_INVALID, "a pool of connections needs room for one connection and one dial");
+	}
+	if (options->target.insecure_plaintext != (options->creds == NULL)) {
+		return mesh__fail(err, MESH_E_INVALID, "a pool of connections needs credentials, and without TLS none");
+	}
+	pool = mesh__alloc(&env->mem, sizeof(*pool));
+	if (pool == NULL || pthread_mutex_init(&pool->mu, NULL) != 0) {
+		mesh__free(pool);
+		return mesh__fail_memory(err);
+	}
+	pool->env = env;
+	atomic_init(&pool->refs, 1);
+	pool->options = *options;
+	if (options->creds != NULL) {
+		(void)mesh__creds_ref(options->creds);
+	}
+	*out = pool;
+	return MESH_OK;
+}
+
+struct mesh__pool *mesh__pool_ref(struct mesh__pool *pool)
+{
+	(void)atomic_fetch_add_explicit(&pool->refs, 1, memory_order_relaxed);
+	return pool;
+}
+
+void mesh__pool_unref(struct mesh__pool *pool)
+{
+	if (pool != NULL && atomic_fetch_sub_explicit(&pool->refs, 1, memory_order_acq_rel) == 1) {
+		mesh__pool_sweep(pool, true);
+		pool_free(pool);
+	}
+}
+
+/* ---- Lists: the pool's lock is held ---- */
+
+static void link_slot_locked(struct mesh__pool *pool, struct mesh__slot *slot)
+{
+	slot->prev = NULL;
+	slot->next = pool->all;
+	if (pool->all != NULL) {
+		pool->all->prev = slot;
+	}
+	pool->all = slot;
+}
+
+static void unlink_slot_locked(struct mesh__pool *pool, struct mesh__slot *slot)
+{
+	if (slot->prev != NULL) {
+		slot->prev->next = slot->next;
+	} else {
+		pool->all = slot->next;
+	}
+	if (slot->next != NULL) {
+		slot->next->prev = slot->prev;
+	}
+}
+
+static void enqueue_locked(struct mesh__pool *pool, struct mesh__waiter *w, bool front)
+{
+	w->prev = front ? NULL : pool->last;
+	w->next = front ? pool->first : NULL;
+	*(w->prev != NULL ? &w->prev->next : &pool->first) = w;
+	*(w->next != NULL ? &w->next->prev : &pool->last) = w;
+	pool->n_waiting++;
+}
+
+static void dequeue_locked(struct mesh__pool *pool, struct mesh__waiter *w)
+{
+	*(w->prev != NULL ? &w->prev->next : &pool->first) = w->next;
+	*(w->next != NULL ? &w->next->prev : &pool->last) = w->prev;
+	pool->n_waiting--;
+}
+
+/* An idle connection, else leave to dial, else false. */
+static bool grant_locked(struct mesh__pool *pool, struct mesh__slot **slot)
+{
+	*slot = pool->idle;
+	if (*slot != NULL) {
+		pool->idle = (*slot)->next_idle;
+		return true;
+	}
+	if (pool->n_dialling >= pool->options.max_dials || pool->n_connections >= pool->options.max_connections) {
+		return false;
+	}
+	pool->n_dialling++;
+	pool->n_connections++;
+	return true;
+}
+
+/* Something has become free: it goes to those who have waited longest. */
+static void serve_queue_locked(struct mesh__pool *pool)
+{
+	while (pool->first != NULL) {
+		struct mesh__waiter *w = pool->first;
+
+		if (!grant_locked(pool, &w->slot)) {
+			return;
+		}
+		dequeue_locked(pool, w);
+		w->granted = true;
+		(void)pthread_cond_signal(&w->granted_cond);
+	}
+}
+
+/* ---- Waiting ---- */
+
+static void wake_waiter(void *arg)
+{
+	struct mesh__waiter *w = arg;
+
+	(void)pthread_mutex_lock(&w->pool->mu);
+	(void)pthread_cond_signal(&w->granted_cond);
+	(void)pthread_mutex_unlock(&w->pool->mu);
+}
+
+static bool init_cond(pthread_cond_t *cond)
+{
+	pthread_condattr_t attr;
+	bool ok;
+
+	if (pthread_condattr_init(&attr) != 0) {
+		return false;
+	}
+	ok = pthread_condattr_setclock(&attr, CLOCK_MONOTONIC) == 0 && pthread_cond_init(cond, &attr) == 0;
+	(void)pthread_condattr_destroy(&attr);
+	return ok;
+}
+
+/* The environment's clock says how long, the system's clock measures it. */
+static void wait_locked(struct mesh__waiter *w, int64_t left_us)
+{
+	struct timespec until;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += left_us / 1000000;
+	until.tv_nsec += left_us % 1000000 * 1000;
+	if (until.tv_nsec >= 1000000000) {
+		until.tv_nsec -= 1000000000;
+		until.tv_sec++;
+	}
+	(void)pthread_cond_timedwait(&w->granted_cond, &w->pool->mu, &until);
+}
+
+/* Until there is a grant, or no more time or wish for one. */
+static void wait_for_grant(struct mesh__waiter *w, int64_t deadline_us, struct mesh__cancel *cancel)
+{
+	struct mesh__pool *pool = w->pool;
+
+	mesh__cancel_watch(cancel, wake_waiter, w);
+	(void)pthread_mutex_lock(&pool->mu);
+	while (!w->granted && !mesh__cancel_fired(cancel)) {
+		int64_t left_us = deadline_us - mesh__mono_us(pool->env);
+		if (left_us <= 0) {
+			break;
+		}
+		wait_locked(w, left_us);
+	}
+	if (!w->granted) {
+		dequeue_locked(pool, w);
+	}
+	(void)pthread_mutex_unlock(&pool->mu);
+	mesh__cancel_unwatch(cancel);
+}
+
+static int fail_for(struct mesh__pool *pool, int code, const char *how, struct mesh__err *err)
+{
+	char address[MESH__ADDR_TEXT];
+
+	mesh__addr_format(&pool->options.target.address, address);
+	return mesh__fail_at(err, MESH__ORIGIN_LOCAL, code, "%s at %s: %s; nothing was sent", pool->options.target.host, address, how);
+}
+
+static int check_time(struct mesh__pool *pool, int64_t deadline_us, struct mesh__cancel *cancel, struct mesh__err *err)
+{
+	if (mesh__cancel_fired(cancel)) {
+		return fail_for(pool, MESH_E_CANCELLED, "cancelled while waiting for a connection", err);
+	}
+	if (mesh__mono_us(pool->env) >= deadline_us) {
+		return fail_for(pool, MESH_E_TIMEOUT, "the deadline passed before there was a connection", err);
+	}
+	return MESH_OK;
+}
+
+/* One slot, or leave to dial (*slot NULL). */
+static int stand_in_queue(struct mesh__pool *pool, bool front, int64_t deadline_us, struct mesh__cancel *cancel, struct mesh__slot **slot, struct mesh__err *err)
+{
+	struct mesh__waiter w = {.pool = pool};
+	bool granted, queued = false;
+	int code = MESH_OK;
+
+	(void)pthread_mutex_lock(&pool->mu);
+	granted = (front || pool->first == NULL) && grant_locked(pool, slot);
+	if (!granted && (front || pool->n_waiting < pool->options.max_pending) && init_cond(&w.granted_cond)) {
+		enqueue_locked(pool, &w, front);
+		queued = true;
+	}
+	(void)pthread_mutex_unlock(&pool->mu);
+	if (granted) {
+		return MESH_OK;
+	}
+	if (!queued) {
+		return fail_for(pool, MESH_E_OVERLOADED, "as many calls as maxPending allows wait for a connection", err);
+	}
+	wait_for_grant(&w, deadline_us, cancel);
+	(void)pthread_cond_destroy(&w.granted_cond);
+	*slot = w.slot;
+	if (!w.granted) {
+		code = check_time(pool, deadline_us, cancel, err);
+		/* Under a clock that was moved back meanwhile there is still no grant. */
+		code = code != MESH_OK ? code : fail_for(pool, MESH_E_TIMEOUT, "the deadline passed before there was a connection", err);
+	}
+	return code;
+}
+
+/* ---- Taking and giving ---- */
+
+/* The slot is with nobody from here on: its places go to others. */
+static void discard(struct mesh__pool *pool, struct mesh__slot *slot)
+{
+	(void)pthread_mutex_lock(&pool->mu);
+	unlink_slot_locked(pool, slot);
+	pool->n_connections--;
+	pool->n_dialling -= slot->dialling;
+	serve_queue_locked(pool);
+	(void)pthread_mutex_unlock(&pool->mu);
+	mesh__slot_free(slot);
+}
+
+/* Leave to dial becomes a slot, or is given back. */
+static int new_slot(struct mesh__pool *pool, struct mesh__slot **out, struct mesh__err *err)
+{
+	struct mesh__slot *slot = NULL;
+	int code = mesh__slot_new(pool, &slot, err);
+
+	(void)pthread_mutex_lock(&pool->mu);
+	if (code == MESH_OK) {
+		slot->dialling = true;
+		link_slot_locked(pool, slot);
+	} else {
+		pool->n_connections--;
+		pool->n_dialling--;
+		serve_queue_locked(pool);
+	}
+	(void)pthread_mutex_unlock(&pool->mu);
+	*out = slot;
+	return code;
+}
+
+/* A server that closed a kept connection is the usual end of a rolling restart: seen here, it costs a dial; seen by libcurl after sending, it would cost the call. */
+static bool usable(const struct mesh__pool *pool, const struct mesh__slot *slot)
+{
+	return mesh__mono_us(pool->env) - slot->idle_since_us < pool->options.idle_ms * 1000 && mesh__conns_quiet(&slot->conns);
+}
+
+int mesh__pool_take(struct mesh__pool *pool, bool again, int64_t deadline_us, struct mesh__cancel *cancel, struct mesh__slot **out, struct mesh__err *err)
+{
+	*out = NULL;
+	for (;;) {
+		struct mesh__slot *slot = NULL;
+		int code = check_time(pool, deadline_us, cancel, err);
+
+		if (code == MESH_OK) {
+			code = stand_in_queue(pool, again, deadline_us, cancel, &slot, err);
+		}
+		if (code != MESH_OK) {
+			return code;
+		}
+		if (slot == NULL) {
+			return new_slot(pool, out, err);
+		}
+		if (usable(pool, slot)) {
+			*out = slot;
+			return MESH_OK;
+		}
+		discard(pool, slot);
+		again = true;
+	}
+}
+
+void mesh__pool_dialled(struct mesh__slot *slot)
+{
+	struct mesh__pool *pool = slot->pool;
+
+	if (!slot->dialling) {
+		return;
+	}
+	(void)pthread_mutex_lock(&pool->mu);
+	slot->dialling = false;
+	pool->n_dialling--;
+	serve_queue_locked(pool);
+	(void)pthread_mutex_unlock(&pool->mu);
+}
+
+void mesh__pool_give(struct mesh__slot *slot, bool keep)
+{
+	struct mesh__pool *pool = slot->pool;
+
+	slot->idle_since_us = mesh__mono_us(pool->env);
+	(void)pthread_mutex_lock(&pool->mu);
+	keep = keep && !pool->retired;
+	if (keep) {
+		slot->next_idle = pool->idle;
+		pool->idle = slot;
+		serve_queue_locked(pool);
+	}
+	(void)pthread_mutex_unlock(&pool->mu);
+	if (!keep) {
+		discard(pool, slot);
+	}
+}
+
+/* ---- Closing ---- */
+
+/* Takes the idle ones that are to be closed off the list: the list's tail, as the head served last. */
+static struct mesh__slot *cut_idle_locked(struct mesh__pool *pool, bool all)
+{
+	int64_t limit_us = mesh__mono_us(pool->env) - pool->options.idle_ms * 1000;
+	struct mesh__slot **at = &pool->idle, *cut;
+
+	while (!all && *at != NULL && (*at)->idle_since_us > limit_us) {
+		at = &(*at)->next_idle;
+	}
+	cut = *at;
+	*at = NULL;
+	return cut;
+}
+
+static void close_idle(struct mesh__pool *pool, bool all, bool retire)
+{
+	struct mesh__slot *cut;
+
+	(void)pthread_mutex_lock(&pool->mu);
+	pool->retired = pool->retired || retire;
+	cut = cut_idle_locked(pool, all);
+	(void)pthread_mutex_unlock(&pool->mu);
+	while (cut != NULL) {
+		struct mesh__slot *slot = cut;
+
+		cut = slot->next_idle;
+		discard(pool, slot);
+	}
+}
+
+void mesh__pool_sweep(struct mesh__pool *pool, bool all)
+{
+	close_idle(pool, all, false);
+}
+
+void mesh__pool_retire(struct mesh__pool *pool)
+{
+	close_idle(pool, true, true);
+}
+
+void mesh__pool_abandon(struct mesh__pool *pool)
+{
+	struct mesh__slot *idle = pool->idle;
+
+	for (struct mesh__slot *slot = pool->all; slot != NULL; slot = slot->next) {
+		mesh__conns_abandon(&slot->conns);
+	}
+	/* What another thread of the parent was using stays as it is, for good: nobody here knows in which state. */
+	pool->idle = NULL;
+	while (idle != NULL) {
+		struct mesh__slot *slot = idle;
+
+		idle = slot->next_idle;
+		unlink_slot_locked(pool, slot);
+		mesh__slot_free(slot);
+	}
+	if (pool->all == NULL) {
+		mesh__creds_unref(pool->options.creds);
+		mesh__free(pool);
+	}
+}

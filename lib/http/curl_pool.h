@@ -1,0 +1,57 @@
+/*
+ * A pool's connections: who may take one, who may dial, who waits (http/client.h, mesh__pool). curl_exchange.c is the one user.
+ *
+ * A slot is a libcurl handle with a multi of its own and, once it has served, one connection. It is with exactly one thread, or idle in the pool.
+ */
+#ifndef MESH__HTTP_CURL_POOL_H
+#define MESH__HTTP_CURL_POOL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "http/client.h"
+#include "http/curl_conns.h"
+#include "http/curl_easy.h"
+
+struct mesh__slot {
+	struct mesh__slot *next_idle;
+	struct mesh__slot *prev, *next; /* among all of the pool's */
+	struct mesh__pool *pool;
+	void *multi;                    /* CURLM */
+	struct mesh__conns conns;
+	struct mesh__easy easy;
+	bool dialling;                  /* holds leave to dial */
+	int64_t idle_since_us;
+};
+
+struct mesh__waiter;
+
+struct mesh__pool {
+	const struct mesh__env *env;
+	atomic_int refs;
+	struct mesh__pool_options options;
+	pthread_mutex_t mu;             /* guards what follows; held for list work alone, never across I/O or into libcurl */
+	struct mesh__slot *idle;        /* the one that served last first: the others get to be closed */
+	struct mesh__slot *all;
+	int32_t n_connections;          /* slots, and leaves to make one */
+	int32_t n_dialling;
+	int32_t n_waiting;
+	struct mesh__waiter *first, *last;
+	bool retired;
+};
+
+/*
+ * Takes an idle connection that is alive, or leave to dial (slot->dialling), waiting for whichever comes first. `again`: the caller has stood in the queue before and goes to its front.
+ * MESH_E_TIMEOUT, MESH_E_CANCELLED, MESH_E_OVERLOADED, MESH_E_NO_MEMORY, MESH_E_INTERNAL.
+ */
+int mesh__pool_take(struct mesh__pool *pool, bool again, int64_t deadline_us, struct mesh__cancel *cancel, struct mesh__slot **out, struct mesh__err *err) MESH__MUST_USE;
+
+/* The dial is over, well or badly: another may begin. No effect on a slot that is not dialling. */
+void mesh__pool_dialled(struct mesh__slot *slot);
+
+/* Gives a slot back: for the next exchange, or (`keep` false, or the pool is retired) to be closed. */
+void mesh__pool_give(struct mesh__slot *slot, bool keep);
+
+#endif

@@ -1,0 +1,55 @@
+#include "http/curl_slot.h"
+
+#include <curl/curl.h>
+
+static void tell_dialled(void *arg)
+{
+	mesh__pool_dialled(arg);
+}
+
+int mesh__slot_new(struct mesh__pool *pool, struct mesh__slot **out, struct mesh__err *err)
+{
+	const struct mesh__target *target = &pool->options.target;
+	struct mesh__creds *creds = pool->options.creds;
+	struct mesh__easy_peer peer = {
+		.host = target->host,
+		.connect_host = target->address.ip,
+		.connect_port = target->address.port,
+		.expect = target->spiffe,
+		.trust = creds != NULL ? mesh__creds_trust(creds) : NULL,
+		.creds = creds,
+		.plaintext = target->insecure_plaintext,
+	};
+	struct mesh__slot *slot = mesh__alloc(&pool->env->mem, sizeof(*slot));
+	int code;
+
+	if (slot == NULL) {
+		return mesh__fail_memory(err);
+	}
+	slot->pool = pool;
+	mesh__conns_init(&slot->conns, pool->env);
+	code = mesh__easy_init(&slot->easy, pool->env, &peer, &slot->conns, err);
+	if (code == MESH_OK) {
+		slot->easy.events = (struct mesh__easy_events){.connected = tell_dialled, .arg = slot};
+		slot->multi = curl_multi_init();
+		code = slot->multi != NULL && curl_multi_setopt(slot->multi, CURLMOPT_MAXCONNECTS, 1L) == CURLM_OK ? MESH_OK :
+			mesh__fail(err, MESH_E_NO_MEMORY, "libcurl makes no handle: out of memory, or out of file descriptors (raise ulimit -n)");
+	}
+	if (code != MESH_OK) {
+		mesh__slot_free(slot);
+		return code;
+	}
+	*out = slot;
+	return MESH_OK;
+}
+
+void mesh__slot_free(struct mesh__slot *slot)
+{
+	/* The multi last: it closes the connection, and for that libcurl 7.88 wants no easy handle left on it. */
+	mesh__easy_fini(&slot->easy);
+	if (slot->multi != NULL) {
+		(void)curl_multi_cleanup(slot->multi);
+	}
+	mesh__conns_fini(&slot->conns);
+	mesh__free(slot);
+}

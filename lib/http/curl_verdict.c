@@ -1,0 +1,122 @@
+#include <curl/curl.h>
+#include <errno.h>
+#include <string.h>
+
+#include "http/curl_easy.h"
+
+struct verdict {
+	int code;
+	enum mesh__origin origin;
+	const char *what;
+	const char *hint; /* "" for none */
+};
+
+/* libcurl 7.88 has no code of its own for broken chunks: CURLE_RECV_ERROR and this word. */
+static bool says(const struct mesh__easy *e, const char *word)
+{
+	return strstr(e->text, word) != NULL;
+}
+
+/* Before the request was let through: nothing was sent. */
+static struct verdict unsent(const struct mesh__easy *e, CURLcode curl_code)
+{
+	switch (curl_code) {
+	case CURLE_PEER_FAILED_VERIFICATION:
+	case CURLE_SSL_ISSUER_ERROR:
+		return (struct verdict){MESH_E_IDENTITY, MESH__ORIGIN_TLS, "the peer is not who it must be", "; nothing was sent"};
+	case CURLE_SSL_CERTPROBLEM:
+	case CURLE_SSL_CACERT_BADFILE:
+		return (struct verdict){MESH_E_TLS, MESH__ORIGIN_TLS, "the own certificate, its key or the roots cannot be used", ""};
+	case CURLE_SSL_CONNECT_ERROR:
+	case CURLE_SSL_CIPHER:
+	case CURLE_USE_SSL_FAILED:
+	case CURLE_SSL_ENGINE_INITFAILED:
+		return (struct verdict){MESH_E_TLS, MESH__ORIGIN_TLS, "the TLS handshake failed", says(e, "alert") ? "; the peer refused this side's certificate or TLS version" : ""};
+	case CURLE_OUT_OF_MEMORY:
+		return (struct verdict){MESH_E_NO_MEMORY, MESH__ORIGIN_LOCAL, "out of memory", ""};
+	case CURLE_OPERATION_TIMEDOUT:
+		return (struct verdict){MESH_E_CONNECT, MESH__ORIGIN_CONNECT, "no connection within the connect timeout", ""};
+	case CURLE_COULDNT_RESOLVE_HOST:
+		return (struct verdict){MESH_E_CONNECT, MESH__ORIGIN_CONNECT, "the name cannot be resolved", ""};
+	case CURLE_COULDNT_CONNECT:
+		return (struct verdict){MESH_E_CONNECT, MESH__ORIGIN_CONNECT, "cannot connect", "; is it running, and reachable from here?"};
+	case CURLE_SEND_ERROR:
+	case CURLE_RECV_ERROR:
+	case CURLE_GOT_NOTHING:
+		return (struct verdict){MESH_E_CONNECT, MESH__ORIGIN_CONNECT, "the connection broke before it could be used", ""};
+	default:
+		return (struct verdict){MESH_E_INTERNAL, MESH__ORIGIN_LOCAL, "libcurl could not make the exchange", ""};
+	}
+}
+
+/* After it: it may have been processed. */
+static struct verdict maybe_sent(const struct mesh__easy *e, CURLcode curl_code)
+{
+	bool begun = e->head.n_bytes > 0; /* of the response */
+
+	switch (curl_code) {
+	case CURLE_WEIRD_SERVER_REPLY:
+	case CURLE_UNSUPPORTED_PROTOCOL: /* HTTP/0.9 */
+	case CURLE_BAD_CONTENT_ENCODING:
+	case CURLE_WRITE_ERROR:
+		return (struct verdict){MESH_E_PROTOCOL, MESH__ORIGIN_PEER, "the response is malformed", ""};
+	case CURLE_FILESIZE_EXCEEDED:
+		return (struct verdict){MESH_E_TOO_LARGE, MESH__ORIGIN_PEER, "the response is too large", ""};
+	case CURLE_OUT_OF_MEMORY: /* so 7.88 calls a header line over its bound of 100 KB too */
+		if (e->head.at != MESH__HEAD_BODY) {
+			return (struct verdict){MESH_E_TOO_LARGE, MESH__ORIGIN_PEER, "a header line of the response is too large, or memory is out", ""};
+		}
+		return (struct verdict){MESH_E_NO_MEMORY, MESH__ORIGIN_LOCAL, "out of memory", ""};
+	case CURLE_OPERATION_TIMEDOUT:
+		return (struct verdict){MESH_E_TIMEOUT, MESH__ORIGIN_PEER, "no response in time", ""};
+	case CURLE_RECV_ERROR:
+		if (says(e, "chunk")) {
+			return (struct verdict){MESH_E_PROTOCOL, MESH__ORIGIN_PEER, "the response is malformed", ""};
+		}
+		break;
+	default:
+		break;
+	}
+	/* TLS 1.3: the peer judges our certificate after our first request has gone out. */
+	if (!begun && !e->reused && says(e, "alert")) {
+		return (struct verdict){MESH_E_TLS, MESH__ORIGIN_TLS, "the peer refused this side's certificate, after the request may have been sent", ""};
+	}
+	return (struct verdict){MESH_E_RESET, MESH__ORIGIN_PEER,
+		begun ? "the connection broke in the middle of the response" : "the connection broke before a response came; the request may have been processed and was not repeated", ""};
+}
+
+/* A response came to its end; is it one? */
+static int check_whole(const struct mesh__easy *e, struct mesh__err *err)
+{
+	if (e->passed && e->head.at == MESH__HEAD_BODY) {
+		return MESH_OK;
+	}
+	return mesh__fail_at(err, MESH__ORIGIN_PEER, MESH_E_PROTOCOL, "%s: the response is malformed: its header has no end", e->where);
+}
+
+int mesh__easy_verdict(const struct mesh__easy *e, int curl_code, struct mesh__err *err)
+{
+	const char *detail = e->text[0] != '\0' ? e->text : curl_easy_strerror((CURLcode)curl_code);
+	struct verdict v;
+
+	if (e->stopped.code != MESH_OK) {
+		return mesh__fail_at(err, e->stopped.origin, e->stopped.code, "%s: %s", e->where, e->stopped.message);
+	}
+	if (curl_code == CURLE_OK) {
+		return check_whole(e, err);
+	}
+	if (e->dial_failed && e->dial_errno == ENOMEM) {
+		return mesh__fail_memory(err);
+	}
+	if (e->dial_failed) {
+		return mesh__fail_at(err, MESH__ORIGIN_LOCAL, MESH_E_CONNECT, "%s: no socket can be made: %s; raise the limit of open files (ulimit -n)", e->where, strerror(e->dial_errno));
+	}
+	if (e->again || e->dial_refused) {
+		detail = "a kept connection had gone";
+	}
+	v = e->passed ? maybe_sent(e, (CURLcode)curl_code) : unsent(e, (CURLcode)curl_code);
+	if (e->again) {
+		v = maybe_sent(e, CURLE_GOT_NOTHING);
+	}
+	return mesh__fail_at(err, v.origin, v.code, "%s: %s (%s)%s", e->where, v.what, detail, v.hint);
+}
