@@ -1,0 +1,66 @@
+/*
+ * The control side of a process: joins what identity gives (SVIDs) and what meshd says (records) into snapshots, and tells whoever waits. It owns the credentials' generations: each new SVID and each change of trust
+ * makes the next, and no connection spans two.
+ */
+#ifndef MESH__CONTROL_CONTROL_H
+#define MESH__CONTROL_CONTROL_H
+
+#include "control/snapshot.h"
+#include "identity/servers.h"
+#include "identity/state_dir.h"
+#include "identity/svid.h"
+#include "io/loop.h"
+#include "io/tls.h"
+#include "telemetry/metrics.h"
+#include "wire/message.h"
+
+struct mesh__control;
+
+struct mesh__control_options {
+	struct mesh__loop *loop;
+	struct mesh__metrics *metrics;
+	const struct mesh__servers *servers;            /* copied */
+	struct mesh__state_dir *state;                  /* borrowed; NULL: nothing is cached */
+	const struct mesh__endpoint_source *source;     /* borrowed */
+	const struct mesh__document *documents;         /* of MESH_ENDPOINTS; borrowed; NULL: none */
+	const char *ns;
+	/* New credentials: for renewals, and for serving. Loop's thread; keep references. */
+	void (*credentials)(void *arg, struct mesh__creds *creds, struct mesh__tls_conf *tls, struct mesh__trust *trust);
+	void *arg;
+};
+
+int mesh__control_new(const struct mesh__control_options *options, struct mesh__control **out, struct mesh__err *err) MESH__MUST_USE;
+
+/* After the loop has ended, or on it. Accepts NULL. */
+void mesh__control_free(struct mesh__control *control);
+void mesh__control_abandon(struct mesh__control *control);
+
+/* A new SVID (loop's thread; takes no reference of the caller's). */
+void mesh__control_svid(struct mesh__control *control, struct mesh__svid *svid);
+
+/* Identity failed: told to those who wait (loop's thread). */
+void mesh__control_identity_failed(struct mesh__control *control, const struct mesh__err *err, bool final);
+
+/* The snapshot of the moment, or NULL. Any thread; the caller unrefs. */
+struct mesh__snapshot *mesh__control_snapshot(struct mesh__control *control) MESH__MUST_USE;
+
+/*
+ * Asks for service `key` where it is not subscribed to, and waits until it is in the snapshot and there is an identity; *out is that snapshot. Any thread but the loop's. MESH_E_TIMEOUT and MESH_E_NOT_READY (with the
+ * last reason), MESH_E_CANCELLED, MESH_E_CLOSED, MESH_E_DENIED (no identity, for good), MESH_E_NO_SERVICE (no control plane, and not among the static ones).
+ */
+int mesh__control_await(struct mesh__control *control, const char *key, int64_t deadline_us, struct mesh__cancel *cancel, struct mesh__snapshot **out, struct mesh__err *err) MESH__MUST_USE;
+
+/* Waits until ready: an identity, the control plane's first word or a cached snapshot, and the registration where one was asked for. Any thread but the loop's. */
+int mesh__control_await_ready(struct mesh__control *control, int64_t deadline_us, struct mesh__err *err) MESH__MUST_USE;
+bool mesh__control_is_ready(struct mesh__control *control);
+
+/* This process serves: it is registered as soon as can be (instance copied). Any thread. */
+int mesh__control_serve(struct mesh__control *control, const struct mesh__msg_instance *instance, struct mesh__err *err) MESH__MUST_USE;
+
+/* Deregisters and wakes who waits with MESH_E_CLOSED; `done` on the loop, in the end. Any thread, once. */
+void mesh__control_leave(struct mesh__control *control, mesh__loop_fn done, void *arg);
+
+/* The SPIFFE ID, as a heap string, or NULL. Any thread. */
+char *mesh__control_spiffe(struct mesh__control *control);
+
+#endif
