@@ -100,7 +100,7 @@ struct meshd_instance_row {
 	uint64_t version; /* of the service's set when this row last changed */
 };
 
-/* Writes the row and makes its version the service's; tombstones of the service below `floor` go. */
+/* Writes the row and makes its version the service's; tombstones of the service up to version `floor` go. */
 int meshd_store_instance_put(struct meshd_store *store, const struct meshd_instance_row *row, uint64_t floor, struct mesh__err *err) MESH__MUST_USE;
 
 typedef bool (*meshd_service_fn)(void *user, const struct mesh__name *name, uint64_t version, uint64_t floor);

@@ -65,7 +65,7 @@ static const char *const migrations[] = {
 	X(SERVICE_PUT, "INSERT INTO service VALUES (?1, ?2, ?3, ?4) ON CONFLICT (ns, service) DO UPDATE SET version = excluded.version, floor = excluded.floor") \
 	X(SERVICES, "SELECT ns, service, version, floor FROM service")                                                 \
 	X(INSTANCE_PUT, "INSERT OR REPLACE INTO instance VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")                     \
-	X(INSTANCE_PRUNE, "DELETE FROM instance WHERE ns = ?1 AND service = ?2 AND reason IS NOT NULL AND version < ?3")                                 \
+	X(INSTANCE_PRUNE, "DELETE FROM instance WHERE ns = ?1 AND service = ?2 AND reason IS NOT NULL AND version <= ?3")                                 \
 	X(INSTANCES, "SELECT ns, service, instance, addresses, label, zone, reason, version FROM instance ORDER BY version")                             \
 	X(CONFIG_PUT, "INSERT OR REPLACE INTO config VALUES (?1, ?2, ?3, ?4, ?5, ?6)")                                 \
 	X(CONFIG, "SELECT kind, ns, name, text, generation, updated FROM config ORDER BY ns, name, kind")

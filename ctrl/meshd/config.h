@@ -1,0 +1,51 @@
+/*
+ * The configuration: documents by kind, namespace and name, in memory and behind it in the store. Each write is one new generation, whole or not at all. A deleted document leaves its
+ * generation behind, so that a client's resume can tell. Loop's thread.
+ */
+#ifndef MESHD_CONFIG_H
+#define MESHD_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/map.h"
+#include "meshd/store.h"
+#include "policy/document.h"
+
+struct meshd_config;
+
+/* One document, or what is left of a deleted one (text NULL). */
+struct meshd_config_entry {
+	struct meshd_config_row row;
+	struct mesh__document *document; /* parsed; NULL when deleted */
+};
+
+enum meshd_change { MESHD_CHANGE_UNCHANGED, MESHD_CHANGE_CREATED, MESHD_CHANGE_UPDATED };
+
+/* Reads what the store has. A document that this meshd would refuse is an error that names it: the store was written by another version. `changed` runs for each service whose documents a write changed. */
+typedef void (*meshd_config_changed)(void *user, const char *key);
+int meshd_config_new(const struct mesh__env *env, struct meshd_store *store, meshd_config_changed changed, void *user, struct meshd_config **out, struct mesh__err *err) MESH__MUST_USE;
+void meshd_config_free(struct meshd_config *config);
+
+uint64_t meshd_config_generation(const struct meshd_config *config);
+
+/* What applying the document would do. */
+enum meshd_change meshd_config_compare(const struct meshd_config *config, const struct mesh__document *document);
+
+/* Applies a list of parsed documents (taken over, also on failure) as one generation; none is made when all are unchanged. Errors: the store's. */
+int meshd_config_apply(struct meshd_config *config, struct mesh__document *documents, struct mesh__err *err) MESH__MUST_USE;
+
+/* MESH_E_NOT_FOUND. */
+int meshd_config_delete(struct meshd_config *config, enum mesh__kind kind, const struct mesh__name *name, struct mesh__err *err) MESH__MUST_USE;
+
+/* The document, or NULL when there is none. */
+const struct meshd_config_entry *meshd_config_find(const struct meshd_config *config, enum mesh__kind kind, const char *key);
+
+/* The generation that last changed what applies to the service `key`; 0: nothing ever did. */
+uint64_t meshd_config_changed_at(const struct meshd_config *config, const char *key);
+
+/* All entries, deleted ones too: for (e = mesh__map_next(m, NULL); …), values struct meshd_config_entry. */
+const struct mesh__map *meshd_config_entries(const struct meshd_config *config);
+
+#endif
