@@ -1,0 +1,70 @@
+#include <stdio.h>
+#include <string.h>
+
+#include "base/str.h"
+#include "outbound/steps.h"
+#include "policy/deadline.h"
+
+/* The answer says that no handler saw the request (mesh-not-processed, POLICY.md). */
+static bool says_not_processed(const struct mesh__client_response *response)
+{
+	return (response->status == 503 || response->status == 429) && mesh__str_eq(mesh__client_response_header(response, "mesh-not-processed"), "1");
+}
+
+static enum mesh__try_end judge(const struct mesh_request *r, int code)
+{
+	switch (code) {
+	case MESH_OK:
+		return says_not_processed(&r->response) ? MESH__TRY_NOT_PROCESSED : MESH__TRY_ANSWERED;
+	case MESH_E_TIMEOUT:
+	case MESH_E_CANCELLED:
+	case MESH_E_CLOSED:
+		return MESH__TRY_STOPPED;
+	case MESH_E_OVERLOADED:
+	case MESH_E_NO_MEMORY:
+	case MESH_E_INVALID:
+	case MESH_E_UNSUPPORTED:
+		return r->result.sent == MESH__SENT_NOTHING ? MESH__TRY_LOCAL : MESH__TRY_UNSURE;
+	default:
+		return r->result.sent == MESH__SENT_NOTHING ? MESH__TRY_UNSENT : MESH__TRY_UNSURE;
+	}
+}
+
+static int exchange(struct mesh_request *r, struct mesh__pool *pool)
+{
+	struct mesh__client_request request = {.method = r->method, .target = r->path, .fields = r->fields, .n_fields = r->n_fields, .body = r->body, .body_len = r->body_len,
+		.has_body = r->has_body, .max_response_bytes = r->outbound->max_body_bytes};
+	char number[16], left[24];
+
+	(void)snprintf(number, sizeof(number), "%d", (int)r->tries + 1);
+	(void)snprintf(left, sizeof(left), "%lld", (long long)mesh__deadline_left_ms(r->deadline_us, mesh__mono_us(r->outbound->env)));
+	if (!r->endpoint->target.insecure_plaintext) {
+		/* The caller's fields end at n_fields; the room behind them is ours. */
+		r->fields[request.n_fields++] = (struct mesh__client_field){"mesh-try", number};
+		r->fields[request.n_fields++] = (struct mesh__client_field){"mesh-deadline-ms", left};
+	}
+	return mesh__pool_exchange(pool, &request, r->service->policy.connect_timeout_ms, r->deadline_us, r->cancel, &r->response, &r->result, &r->err);
+}
+
+void mesh__step_attempt(struct mesh_request *r)
+{
+	struct mesh__pool *pool = NULL;
+	int code;
+
+	mesh__client_response_clear(&r->response);
+	memset(&r->result, 0, sizeof(r->result));
+	r->err = (struct mesh__err)MESH__NO_ERR;
+	atomic_fetch_add_explicit(&r->endpoint->inflight, 1, memory_order_relaxed);
+	code = mesh__endpoint_pool(r->endpoint, r->snapshot->creds, &pool, &r->err);
+	if (code == MESH_OK) {
+		code = exchange(r, pool);
+	}
+	atomic_fetch_sub_explicit(&r->endpoint->inflight, 1, memory_order_relaxed);
+	if (pool != NULL) {
+		mesh__pool_unref(pool);
+	}
+	r->end = judge(r, code);
+	if (r->end == MESH__TRY_NOT_PROCESSED) {
+		(void)mesh__fail_at(&r->err, MESH__ORIGIN_PEER, MESH_E_OVERLOADED, "%s %s answered %d and did not process the request", r->endpoint->instance, r->endpoint->address, r->response.status);
+	}
+}

@@ -1,0 +1,89 @@
+#include "outbound/call.h"
+
+#include "outbound/steps.h"
+
+/* X(NAME): the states of a call, in the order of a call that goes well. */
+#define STATES(X) X(RESOLVE) X(PICK) X(ADMIT) X(ATTEMPT) X(OBSERVE) X(RETRY) X(DONE)
+
+#define X(name) STATE_##name,
+enum state { STATES(X) };
+#undef X
+
+static enum state next_or_done(int code, enum state next)
+{
+	return code == MESH_OK ? next : STATE_DONE;
+}
+
+/* One step; the only place where a call's state changes. */
+static enum state advance(struct mesh_request *r, enum state state)
+{
+	switch (state) {
+	case STATE_RESOLVE:
+		return next_or_done(mesh__step_resolve(r), STATE_PICK);
+	case STATE_PICK:
+		return next_or_done(mesh__step_pick(r), STATE_ADMIT);
+	case STATE_ADMIT:
+		return next_or_done(mesh__step_admit(r), STATE_ATTEMPT);
+	case STATE_ATTEMPT:
+		mesh__step_attempt(r);
+		return STATE_OBSERVE;
+	case STATE_OBSERVE:
+		mesh__step_observe(r);
+		return r->end == MESH__TRY_ANSWERED ? STATE_DONE : STATE_RETRY;
+	case STATE_RETRY:
+		return mesh__step_retry(r) ? STATE_PICK : STATE_DONE;
+	case STATE_DONE:
+		break;
+	}
+	return STATE_DONE;
+}
+
+/* An answer that says "not processed" is still an answer: when no other try can be made the caller gets it as it is. */
+static bool answered(const struct mesh_request *r)
+{
+	return r->response.status != 0 && (r->end == MESH__TRY_ANSWERED || r->end == MESH__TRY_NOT_PROCESSED) && r->tries > 0;
+}
+
+static int conclude(struct mesh_request *r)
+{
+	const struct mesh__mem *mem = &r->outbound->env->mem;
+
+	if (answered(r)) {
+		r->instance = mesh__strdup(mem, r->endpoint->instance);
+		r->version = mesh__strdup(mem, r->endpoint->version);
+		r->err = (struct mesh__err)MESH__NO_ERR;
+		mesh__count(r->outbound->calls_ok, 1);
+		return MESH_OK;
+	}
+	mesh__client_response_clear(&r->response); /* a part of one is none */
+	r->error.err = r->err;
+	r->error.tries = r->tries;
+	r->has_error = true;
+	mesh__count(r->outbound->calls_failed, 1);
+	mesh__count(mesh__metrics_counter(r->outbound->metrics, "mesh_call_errors_total", "Calls that ended without a response, by code.", "code", mesh__code_name(r->err.code)), 1);
+	return r->err.code;
+}
+
+int mesh__call(struct mesh_request *r)
+{
+	enum state state = STATE_RESOLVE;
+	bool idle = false;
+	int code;
+
+	if (!atomic_compare_exchange_strong(&r->running, &idle, true)) {
+		return MESH_E_STATE;
+	}
+	mesh__request_clear(r);
+	atomic_fetch_add(&r->outbound->calls, 1);
+	while (state != STATE_DONE) {
+		state = advance(r, state);
+	}
+	code = conclude(r);
+	mesh__snapshot_unref(r->snapshot);
+	r->snapshot = NULL;
+	r->service = NULL;
+	mesh__cancel_reset(r->cancel);
+	atomic_fetch_sub(&r->outbound->calls, 1);
+	atomic_store(&r->running, false);
+	return code;
+}

@@ -1,0 +1,212 @@
+#include "outbound/endpoint.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/*
+ * The latency is one 64-bit word, so that callers read and change it without a lock: the value in microseconds as a float above, the moment of the last sample in milliseconds since the endpoint was made
+ * below. Those wrap after 49 days, which decay has forgotten long before.
+ */
+static struct mesh__ewma unpack(const struct mesh__endpoint *e, uint64_t word, int64_t now_us)
+{
+	uint32_t high = (uint32_t)(word >> 32), stamp_ms = (uint32_t)word;
+	uint32_t now_ms = (uint32_t)((now_us - e->made_us) / 1000);
+	struct mesh__ewma ewma = {.stamp_us = now_us - (int64_t)(uint32_t)(now_ms - stamp_ms) * 1000};
+	float value;
+
+	memcpy(&value, &high, sizeof(value));
+	ewma.value_us = (double)value;
+	return ewma;
+}
+
+static uint64_t pack(const struct mesh__endpoint *e, struct mesh__ewma ewma)
+{
+	float value = (float)ewma.value_us;
+	uint32_t high, stamp_ms = (uint32_t)((ewma.stamp_us - e->made_us) / 1000);
+
+	memcpy(&high, &value, sizeof(high));
+	return (uint64_t)high << 32 | stamp_ms;
+}
+
+double mesh__endpoint_cost(const struct mesh__endpoint *e, int64_t now_us)
+{
+	struct mesh__ewma ewma = unpack(e, atomic_load_explicit(&e->latency, memory_order_relaxed), now_us);
+
+	return mesh__ewma_cost(ewma, atomic_load_explicit(&e->inflight, memory_order_relaxed), 1, now_us);
+}
+
+void mesh__endpoint_sample(struct mesh__endpoint *e, int64_t rtt_us, bool failed, int64_t now_us)
+{
+	uint64_t before = atomic_load_explicit(&e->latency, memory_order_relaxed), after;
+
+	do {
+		after = pack(e, mesh__ewma_sample(unpack(e, before, now_us), rtt_us, failed, now_us));
+	} while (!atomic_compare_exchange_weak_explicit(&e->latency, &before, after, memory_order_relaxed, memory_order_relaxed));
+}
+
+void mesh__endpoint_list_init(struct mesh__endpoint_list *list, const struct mesh__env *env)
+{
+	list->env = env;
+	list->first = NULL;
+	(void)pthread_mutex_init(&list->mu, NULL);
+}
+
+void mesh__endpoint_list_fini(struct mesh__endpoint_list *list)
+{
+	(void)pthread_mutex_destroy(&list->mu);
+}
+
+void mesh__endpoint_list_sweep(struct mesh__endpoint_list *list)
+{
+	(void)pthread_mutex_lock(&list->mu);
+	for (struct mesh__endpoint *e = list->first; e != NULL; e = e->next) {
+		(void)pthread_mutex_lock(&e->mu);
+		if (e->pool != NULL) {
+			mesh__pool_sweep(e->pool, false);
+		}
+		(void)pthread_mutex_unlock(&e->mu);
+	}
+	(void)pthread_mutex_unlock(&list->mu);
+}
+
+void mesh__endpoint_list_abandon(struct mesh__endpoint_list *list)
+{
+	for (struct mesh__endpoint *e = list->first; e != NULL; e = e->next) {
+		if (e->pool != NULL) {
+			mesh__pool_abandon(e->pool);
+			e->pool = NULL;
+		}
+	}
+}
+
+static void fini(struct mesh__endpoint *e)
+{
+	if (e->pool != NULL) {
+		mesh__pool_retire(e->pool);
+		mesh__pool_unref(e->pool);
+	}
+	(void)pthread_mutex_destroy(&e->mu);
+	mesh__free(e->instance);
+	mesh__free(e->version);
+	mesh__free(e->zone);
+	mesh__free(e);
+}
+
+void mesh__endpoint_ref(struct mesh__endpoint *e)
+{
+	atomic_fetch_add_explicit(&e->refs, 1, memory_order_relaxed);
+}
+
+void mesh__endpoint_unref(struct mesh__endpoint *e)
+{
+	if (e == NULL || atomic_fetch_sub_explicit(&e->refs, 1, memory_order_acq_rel) != 1) {
+		return;
+	}
+	(void)pthread_mutex_lock(&e->list->mu);
+	*e->link = e->next;
+	if (e->next != NULL) {
+		e->next->link = e->link;
+	}
+	(void)pthread_mutex_unlock(&e->list->mu);
+	fini(e);
+}
+
+static void aim(struct mesh__endpoint *e, const struct mesh__endpoint_spec *spec)
+{
+	e->target.address = spec->address;
+	e->target.insecure_plaintext = spec->insecure_plaintext;
+	mesh__addr_format(&spec->address, e->address);
+	mesh__dns_format(spec->service, e->target.host);
+	mesh__spiffe_format(spec->service, e->target.spiffe);
+}
+
+static struct mesh__endpoint *make(void *ctx, const struct mesh__endpoint_spec *spec)
+{
+	struct mesh__endpoint_list *list = ctx;
+	const struct mesh__mem *mem = &list->env->mem;
+	struct mesh__endpoint *e = mesh__alloc(mem, sizeof(*e));
+
+	if (e == NULL) {
+		return NULL;
+	}
+	atomic_init(&e->refs, 1);
+	e->list = list;
+	e->env = list->env;
+	e->made_us = mesh__mono_us(list->env);
+	(void)pthread_mutex_init(&e->mu, NULL);
+	aim(e, spec);
+	e->instance = mesh__strdup(mem, spec->instance);
+	e->version = mesh__strdup(mem, spec->version);
+	e->zone = mesh__strdup(mem, spec->zone);
+	if (e->instance == NULL || (spec->version != NULL && e->version == NULL) || (spec->zone != NULL && e->zone == NULL)) {
+		fini(e);
+		return NULL;
+	}
+	(void)pthread_mutex_lock(&list->mu);
+	e->next = list->first;
+	e->link = &list->first;
+	if (e->next != NULL) {
+		e->next->link = &e->next;
+	}
+	list->first = e;
+	(void)pthread_mutex_unlock(&list->mu);
+	return e;
+}
+
+static void leave(struct mesh__endpoint *e)
+{
+	(void)pthread_mutex_lock(&e->mu);
+	e->left = true;
+	if (e->pool != NULL) {
+		mesh__pool_retire(e->pool);
+	}
+	(void)pthread_mutex_unlock(&e->mu);
+}
+
+struct mesh__endpoint_source mesh__endpoint_source(struct mesh__endpoint_list *list)
+{
+	return (struct mesh__endpoint_source){.make = make, .ref = mesh__endpoint_ref, .unref = mesh__endpoint_unref, .leave = leave, .ctx = list};
+}
+
+static int renew_pool_locked(struct mesh__endpoint *e, struct mesh__creds *creds, uint64_t generation, struct mesh__err *err)
+{
+	struct mesh__pool_options options;
+	struct mesh__pool *pool;
+	int code;
+
+	mesh__pool_options_default(&options);
+	options.target = e->target;
+	options.creds = e->target.insecure_plaintext ? NULL : creds;
+	code = mesh__pool_new(e->env, &options, &pool, err);
+	if (code != MESH_OK) {
+		return code;
+	}
+	if (e->pool != NULL) {
+		mesh__pool_retire(e->pool);
+		mesh__pool_unref(e->pool);
+	}
+	if (e->left) {
+		mesh__pool_retire(pool);
+	}
+	e->pool = pool;
+	e->generation = generation;
+	return MESH_OK;
+}
+
+int mesh__endpoint_pool(struct mesh__endpoint *e, struct mesh__creds *creds, struct mesh__pool **out, struct mesh__err *err)
+{
+	uint64_t generation = mesh__creds_generation(creds);
+	int code = MESH_OK;
+
+	*out = NULL;
+	(void)pthread_mutex_lock(&e->mu);
+	/* A call on an older snapshot makes do with the newer pool: what matters is that no pool spans two generations. */
+	if (e->pool == NULL || generation > e->generation) {
+		code = renew_pool_locked(e, creds, generation, err);
+	}
+	if (code == MESH_OK) {
+		*out = mesh__pool_ref(e->pool);
+	}
+	(void)pthread_mutex_unlock(&e->mu);
+	return code;
+}

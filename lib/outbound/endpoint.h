@@ -1,0 +1,65 @@
+/*
+ * One endpoint's live state, which outlives snapshots: what was learned of its latency, the calls under way, and its connections (a pool for the newest identity generation). Counted, any thread.
+ */
+#ifndef MESH__OUTBOUND_ENDPOINT_H
+#define MESH__OUTBOUND_ENDPOINT_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "control/snapshot.h"
+#include "http/client.h"
+#include "policy/balance.h"
+#include "wire/addr.h"
+
+struct mesh__endpoint_list;
+
+struct mesh__endpoint {
+	_Atomic int refs;
+	struct mesh__endpoint_list *list;
+	struct mesh__endpoint *next, **link; /* in the list; guarded by its mu */
+	const struct mesh__env *env;
+	char *instance, *version, *zone;     /* version, zone: NULL when none */
+	char address[MESH__ADDR_TEXT];
+	struct mesh__target target;
+	int64_t made_us;
+	_Atomic uint32_t inflight;
+	_Atomic uint64_t latency;            /* packed: see endpoint.c */
+	pthread_mutex_t mu;                  /* guards pool, generation, left */
+	struct mesh__pool *pool;             /* NULL: none yet */
+	uint64_t generation;                 /* of the pool's credentials */
+	bool left;                           /* it has left the mesh: no connection is kept */
+};
+
+/* All live endpoints of a mesh, for the sweep of idle connections. */
+struct mesh__endpoint_list {
+	const struct mesh__env *env;
+	pthread_mutex_t mu; /* guards first and the chain */
+	struct mesh__endpoint *first;
+};
+
+void mesh__endpoint_list_init(struct mesh__endpoint_list *list, const struct mesh__env *env);
+void mesh__endpoint_list_fini(struct mesh__endpoint_list *list);
+
+/* Closes connections idle for too long. */
+void mesh__endpoint_list_sweep(struct mesh__endpoint_list *list);
+
+/* In a forked child: no lock is taken. */
+void mesh__endpoint_list_abandon(struct mesh__endpoint_list *list);
+
+/* The source that control makes endpoints from; ctx is the list. */
+struct mesh__endpoint_source mesh__endpoint_source(struct mesh__endpoint_list *list);
+
+void mesh__endpoint_ref(struct mesh__endpoint *endpoint);
+void mesh__endpoint_unref(struct mesh__endpoint *endpoint);
+
+/* The pool for these credentials, made on first use; a pool of an older generation is retired. The caller unrefs. */
+int mesh__endpoint_pool(struct mesh__endpoint *endpoint, struct mesh__creds *creds, struct mesh__pool **out, struct mesh__err *err) MESH__MUST_USE;
+
+/* What one more call would cost (policy/balance). */
+double mesh__endpoint_cost(const struct mesh__endpoint *endpoint, int64_t now_us);
+
+/* A try has ended. */
+void mesh__endpoint_sample(struct mesh__endpoint *endpoint, int64_t rtt_us, bool failed, int64_t now_us);
+
+#endif

@@ -1,0 +1,56 @@
+#include "outbound/steps.h"
+
+struct view {
+	const struct mesh_request *request;
+	int64_t now_us;
+};
+
+static bool avoid(const void *ctx, size_t i)
+{
+	const struct view *v = ctx;
+	const struct mesh__endpoint *e = v->request->service->endpoints[i];
+
+	for (int32_t t = 0; t < v->request->tries && t < MESH__TRIES_MAX; t++) {
+		if (v->request->tried[t] == e) {
+			return true;
+		}
+	}
+	return false;
+}
+
+static double cost(const void *ctx, size_t i)
+{
+	const struct view *v = ctx;
+
+	return mesh__endpoint_cost(v->request->service->endpoints[i], v->now_us);
+}
+
+static uint64_t dice(void *ctx, uint64_t n)
+{
+	return mesh__dice_below(ctx, n);
+}
+
+int mesh__step_pick(struct mesh_request *r)
+{
+	const struct mesh__env *env = r->outbound->env;
+	struct mesh__service *s = r->service;
+	struct view v = {.request = r, .now_us = mesh__mono_us(env)};
+	struct mesh__balance_view view = {.n = s->n, .ctx = &v, .avoid = r->tries > 0 ? avoid : NULL, .cost = cost, .dice = dice, .dice_ctx = (void *)(uintptr_t)env};
+	int64_t i;
+
+	if (!s->known) {
+		return mesh__fail_at(&r->err, MESH__ORIGIN_CONTROL, MESH_E_NO_SERVICE, "no service %s: none has ever registered; is the name right, is its namespace?", r->key);
+	}
+	if (s->policy.balancer == MESH__BALANCER_ROUND_ROBIN) {
+		i = mesh__balance_round_robin(&view, atomic_fetch_add_explicit(&s->turn, 1, memory_order_relaxed));
+	} else {
+		i = mesh__balance_p2c(&view);
+	}
+	if (i == MESH__BALANCE_NONE) {
+		return mesh__fail_at(&r->err, MESH__ORIGIN_CONTROL, MESH_E_NO_ENDPOINT, "service %s has no endpoint at present", r->key);
+	}
+	mesh__endpoint_unref(r->endpoint);
+	r->endpoint = s->endpoints[i];
+	mesh__endpoint_ref(r->endpoint);
+	return MESH_OK;
+}

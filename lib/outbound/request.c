@@ -1,0 +1,120 @@
+#include "outbound/request.h"
+
+#include <string.h>
+
+#include "wire/url.h"
+
+struct mesh_request *mesh__request_new(struct mesh__outbound *outbound, const char *service, const char *method, const char *path)
+{
+	const struct mesh__mem *mem = &outbound->env->mem;
+	struct mesh_request *r = mesh__alloc(mem, sizeof(*r));
+
+	if (r == NULL) {
+		return NULL;
+	}
+	r->outbound = outbound;
+	mesh__client_response_init(&r->response, outbound->env, outbound->max_body_bytes);
+	r->service_text = mesh__strdup(mem, service);
+	r->method = mesh__strdup(mem, method);
+	r->path = mesh__strdup(mem, path);
+	r->cancel = mesh__cancel_new(outbound->env);
+	if (r->service_text == NULL || r->method == NULL || r->path == NULL || r->cancel == NULL) {
+		mesh__request_free(r);
+		return NULL;
+	}
+	return r;
+}
+
+static void let_go(struct mesh_request *r)
+{
+	for (int32_t i = 0; i < MESH__TRIES_MAX; i++) {
+		mesh__endpoint_unref(r->tried[i]);
+		r->tried[i] = NULL;
+	}
+	mesh__endpoint_unref(r->endpoint);
+	r->endpoint = NULL;
+	mesh__snapshot_unref(r->snapshot);
+	r->snapshot = NULL;
+	r->service = NULL;
+}
+
+void mesh__request_clear(struct mesh_request *r)
+{
+	let_go(r);
+	mesh__client_response_clear(&r->response);
+	mesh__free(r->instance);
+	mesh__free(r->version);
+	r->instance = r->version = NULL;
+	r->has_error = false;
+	r->tries = 0;
+	r->wait_ms = 0;
+	r->err = (struct mesh__err)MESH__NO_ERR;
+	memset(&r->error, 0, sizeof(r->error));
+	memset(&r->result, 0, sizeof(r->result));
+}
+
+void mesh__request_free(struct mesh_request *r)
+{
+	if (r == NULL) {
+		return;
+	}
+	let_go(r);
+	for (size_t i = 0; i < r->n_fields; i++) {
+		mesh__free((void *)(uintptr_t)r->fields[i].name);
+		mesh__free((void *)(uintptr_t)r->fields[i].value);
+	}
+	mesh__client_response_fini(&r->response);
+	mesh__cancel_free(r->cancel);
+	mesh__free(r->service_text);
+	mesh__free(r->method);
+	mesh__free(r->path);
+	mesh__free(r->body);
+	mesh__free(r->instance);
+	mesh__free(r->version);
+	mesh__free(r);
+}
+
+int mesh__request_field(struct mesh_request *r, const char *name, const char *value)
+{
+	const struct mesh__mem *mem = &r->outbound->env->mem;
+	size_t name_len = strlen(name), value_len = strlen(value);
+	struct mesh__client_field field;
+
+	if (!mesh__field_name_valid(name, name_len) || !mesh__field_value_valid(value, value_len) || mesh__field_is_hop(name, name_len) || mesh__field_is_mesh(name, name_len)) {
+		return MESH_E_INVALID;
+	}
+	if (r->n_fields == MESH__REQUEST_FIELDS_MAX || name_len + value_len > MESH__REQUEST_FIELDS_BYTES - r->fields_bytes) {
+		return MESH_E_TOO_LARGE;
+	}
+	field.name = mesh__strdup(mem, name);
+	field.value = mesh__strdup(mem, value);
+	if (field.name == NULL || field.value == NULL) {
+		mesh__free((void *)(uintptr_t)field.name);
+		mesh__free((void *)(uintptr_t)field.value);
+		return MESH_E_NO_MEMORY;
+	}
+	r->fields[r->n_fields++] = field;
+	r->fields_bytes += name_len + value_len;
+	return MESH_OK;
+}
+
+int mesh__request_body(struct mesh_request *r, const void *bytes, size_t len)
+{
+	char *copy;
+
+	if (len > r->outbound->max_body_bytes) {
+		return MESH_E_TOO_LARGE;
+	}
+	copy = mesh__alloc(&r->outbound->env->mem, len + 1);
+	if (copy == NULL) {
+		return MESH_E_NO_MEMORY;
+	}
+	if (len > 0) {
+		memcpy(copy, bytes, len);
+	}
+	mesh__free(r->body);
+	r->body = copy;
+	r->body_len = len;
+	r->has_body = true;
+	return MESH_OK;
+}

@@ -1,0 +1,63 @@
+/*
+ * One outbound call: what the caller asked for, where the call stands, and what came of it. The public mesh_request is this struct. One thread at a time, but for the cancel.
+ */
+#ifndef MESH__OUTBOUND_REQUEST_H
+#define MESH__OUTBOUND_REQUEST_H
+
+#include "control/snapshot.h"
+#include "http/client.h"
+#include "outbound/outbound.h"
+#include "policy/retry.h"
+#include "wire/name.h"
+
+enum { MESH__REQUEST_FIELDS_MAX = 128, MESH__REQUEST_FIELDS_BYTES = 64 * 1024, MESH__REQUEST_OWN_FIELDS = 2 };
+
+struct mesh_request {
+	struct mesh__outbound *outbound;
+	void *owner;                        /* the mesh that it was made of, for the public side */
+
+	/* What is asked for. */
+	char *service_text, *method, *path;
+	struct mesh__client_field fields[MESH__REQUEST_FIELDS_MAX + MESH__REQUEST_OWN_FIELDS]; /* the caller's (heap strings), then room for ours */
+	size_t n_fields, fields_bytes;
+	char *body;
+	size_t body_len;
+	bool has_body;
+	int64_t timeout_ms;                 /* 0: not said */
+	int64_t parent_deadline_us;         /* 0: no parent */
+	int32_t parent_try;                 /* which try of its call the parent is; 0: no parent */
+	struct mesh__cancel *cancel;
+
+	/* The call under way (or the last one). */
+	_Atomic bool running;
+	struct mesh__name name;
+	char key[MESH__SERVICE_KEY_MAX];
+	struct mesh__snapshot *snapshot;    /* one, from its start to its end */
+	struct mesh__service *service;      /* in it */
+	int64_t deadline_us;
+	struct mesh__endpoint *endpoint;    /* of the try at hand; one reference */
+	struct mesh__endpoint *tried[MESH__TRIES_MAX]; /* one reference each */
+	int32_t tries;
+	int64_t wait_ms;                    /* before the next try */
+	enum mesh__try_end end;             /* of the last try */
+	struct mesh__client_result result;
+	struct mesh__err err;
+
+	/* What came of it. */
+	struct mesh__client_response response;
+	char *instance, *version;           /* of the endpoint that answered */
+	struct mesh_error error;
+	bool has_error;
+};
+
+/* NULL when out of memory. */
+struct mesh_request *mesh__request_new(struct mesh__outbound *outbound, const char *service, const char *method, const char *path) MESH__MUST_USE;
+void mesh__request_free(struct mesh_request *request);
+
+int mesh__request_field(struct mesh_request *request, const char *name, const char *value) MESH__MUST_USE;
+int mesh__request_body(struct mesh_request *request, const void *bytes, size_t len) MESH__MUST_USE;
+
+/* Forgets the results of the last call. */
+void mesh__request_clear(struct mesh_request *request);
+
+#endif

@@ -1,0 +1,53 @@
+#include <string.h>
+
+#include "outbound/steps.h"
+#include "policy/deadline.h"
+#include "wire/url.h"
+
+static int check(struct mesh_request *r)
+{
+	if (!mesh__method_valid(r->method)) {
+		return mesh__fail(&r->err, MESH_E_INVALID, "method \"%.40s\": not an HTTP method; CONNECT is not carried", r->method);
+	}
+	if (!mesh__target_valid(r->path, strlen(r->path))) {
+		return mesh__fail(&r->err, MESH_E_INVALID, "path \"%.100s\": it must begin with '/' and be percent-encoded, without '#', at most 8192 bytes", r->path);
+	}
+	return mesh__service_parse(r->service_text, r->outbound->ns, &r->name, &r->err);
+}
+
+static void set_deadline(struct mesh_request *r, const struct mesh__service_policy *policy, int64_t now_us)
+{
+	struct mesh__deadline_inputs in = {.caller_ms = r->timeout_ms, .policy_ms = policy->timeout_ms, .policy_set = policy->timeout_set, .parent_left_ms = -1};
+
+	if (r->parent_deadline_us != 0) {
+		in.parent_left_ms = mesh__deadline_left_ms(r->parent_deadline_us, now_us);
+	}
+	r->deadline_us = mesh__deadline_decide(&in, now_us);
+}
+
+int mesh__step_resolve(struct mesh_request *r)
+{
+	int64_t begun_us = mesh__mono_us(r->outbound->env);
+	struct mesh__service_policy built_in;
+	int code = check(r);
+
+	if (code != MESH_OK) {
+		return code;
+	}
+	mesh__service_key(&r->name, r->key);
+	mesh__service_policy_default(&built_in);
+	set_deadline(r, &built_in, begun_us);
+	r->snapshot = mesh__control_snapshot(r->outbound->control);
+	r->service = r->snapshot == NULL || r->snapshot->creds == NULL ? NULL : mesh__snapshot_find(r->snapshot, r->key);
+	if (r->service == NULL) {
+		mesh__snapshot_unref(r->snapshot);
+		r->snapshot = NULL;
+		code = mesh__control_await(r->outbound->control, r->key, r->deadline_us, r->cancel, &r->snapshot, &r->err);
+		if (code != MESH_OK) {
+			return code;
+		}
+		r->service = mesh__snapshot_find(r->snapshot, r->key);
+	}
+	set_deadline(r, &r->service->policy, begun_us);
+	return MESH_OK;
+}

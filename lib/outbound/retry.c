@@ -1,0 +1,72 @@
+#include "policy/retry.h"
+
+#include <pthread.h>
+#include <time.h>
+
+#include "http/cancel.h"
+#include "outbound/steps.h"
+#include "policy/deadline.h"
+
+struct sleeper {
+	pthread_mutex_t mu; /* guards that no wake-up falls between the look at the cancel and the wait */
+	pthread_cond_t woken;
+};
+
+static void wake_sleeper(void *arg)
+{
+	struct sleeper *s = arg;
+
+	(void)pthread_mutex_lock(&s->mu);
+	(void)pthread_cond_broadcast(&s->woken);
+	(void)pthread_mutex_unlock(&s->mu);
+}
+
+static void sleeper_init(struct sleeper *s)
+{
+	pthread_condattr_t attr;
+
+	(void)pthread_mutex_init(&s->mu, NULL);
+	(void)pthread_condattr_init(&attr);
+	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	(void)pthread_cond_init(&s->woken, &attr);
+	(void)pthread_condattr_destroy(&attr);
+}
+
+/* Waits out the backoff, or until the call is cancelled. */
+static void wait_ms(struct mesh_request *r, int64_t ms)
+{
+	struct sleeper s;
+	struct timespec until;
+
+	sleeper_init(&s);
+	(void)clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += (time_t)(ms / 1000);
+	until.tv_nsec += (long)(ms % 1000) * 1000000;
+	if (until.tv_nsec >= 1000000000) {
+		until.tv_sec++;
+		until.tv_nsec -= 1000000000;
+	}
+	mesh__cancel_watch(r->cancel, wake_sleeper, &s);
+	(void)pthread_mutex_lock(&s.mu);
+	while (!mesh__cancel_fired(r->cancel) && pthread_cond_timedwait(&s.woken, &s.mu, &until) == 0) {
+	}
+	(void)pthread_mutex_unlock(&s.mu);
+	mesh__cancel_unwatch(r->cancel);
+	(void)pthread_cond_destroy(&s.woken);
+	(void)pthread_mutex_destroy(&s.mu);
+}
+
+bool mesh__step_retry(struct mesh_request *r)
+{
+	static const struct mesh__retry_rule built_in = {.attempts = 2};
+	const struct mesh__env *env = r->outbound->env;
+	struct mesh__retry_inputs in = {.end = r->end, .tries = r->tries, .endpoints = (uint32_t)r->service->n,
+		.left_ms = mesh__deadline_left_ms(r->deadline_us, mesh__mono_us(env)), .nothing_sent = r->result.sent == MESH__SENT_NOTHING};
+	struct mesh__retry_verdict verdict = mesh__retry_decide(&built_in, &in, mesh__dice(env));
+
+	r->error.may_be_processed = verdict.may_be_processed;
+	if (verdict.again && verdict.wait_ms > 0) {
+		wait_ms(r, verdict.wait_ms);
+	}
+	return verdict.again;
+}
