@@ -1,0 +1,473 @@
+#include "meshd/watch.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/str.h"
+
+/* A service that somebody watches. */
+struct meshd_topic {
+	char key[MESH__SERVICE_KEY_MAX];
+	struct meshd_subscription *first;
+	struct meshd_topic *next_changed;
+	bool changed;
+};
+
+struct meshd_watch {
+	const struct mesh__env *env;
+	struct meshd_watch_options options;
+	struct mesh__map topics;   /* by service key */
+	struct mesh__map by_id;    /* the sessions that live */
+	struct meshd_session *first;
+	struct meshd_topic *changed; /* waiting for the flush */
+	struct mesh__post flush;
+	bool flush_posted, trust_changed;
+};
+
+int meshd_watch_new(const struct meshd_watch_options *options, struct meshd_watch **out, struct mesh__err *err)
+{
+	const struct mesh__env *env = mesh__loop_env(options->loop);
+	struct meshd_watch *watch = mesh__alloc(&env->mem, sizeof(*watch));
+
+	*out = watch;
+	if (watch == NULL) {
+		return mesh__fail_memory(err);
+	}
+	watch->env = env;
+	watch->options = *options;
+	mesh__map_init(&watch->topics, env);
+	mesh__map_init(&watch->by_id, env);
+	return MESH_OK;
+}
+
+void meshd_watch_sources(struct meshd_watch *watch, const struct meshd_registry *registry, const struct meshd_config *config)
+{
+	watch->options.registry = registry;
+	watch->options.config = config;
+}
+
+/* ---- The end of a session: over at once, freed later, because it may be in somebody's hands further up. ---- */
+
+static void drop_topic(struct meshd_watch *watch, struct meshd_topic *topic)
+{
+	struct meshd_topic **at = &watch->changed;
+
+	while (topic->changed && *at != NULL && *at != topic) {
+		at = &(*at)->next_changed;
+	}
+	if (topic->changed && *at == topic) {
+		*at = topic->next_changed;
+	}
+	(void)mesh__map_remove(&watch->topics, topic->key);
+	mesh__free(topic);
+}
+
+static void free_subscription(struct meshd_subscription *sub)
+{
+	struct meshd_topic *topic = sub->topic;
+	struct meshd_watch *watch = sub->session->watch;
+
+	*sub->link_of_topic = sub->next_of_topic;
+	if (sub->next_of_topic != NULL) {
+		sub->next_of_topic->link_of_topic = sub->link_of_topic;
+	}
+	if (topic->first == NULL) {
+		drop_topic(watch, topic);
+	}
+	mesh__free(sub->refused);
+	mesh__free(sub);
+}
+
+static void free_session(void *arg)
+{
+	struct meshd_session *session = arg;
+
+	while (session->subscriptions != NULL) {
+		struct meshd_subscription *sub = session->subscriptions;
+
+		session->subscriptions = sub->next_of_session;
+		free_subscription(sub);
+	}
+	*session->link = session->next;
+	if (session->next != NULL) {
+		session->next->link = session->link;
+	}
+	session->sink.close(session->sink.user);
+	mesh__free(session);
+}
+
+void meshd_watch_gone(struct meshd_session *session)
+{
+	if (!session->over) {
+		session->over = true;
+		(void)mesh__map_remove(&session->watch->by_id, session->id);
+		mesh__loop_post(session->watch->options.loop, &session->post, free_session, session);
+	}
+}
+
+/* ---- Sending. ---- */
+
+/* Sends a record under the stream's next number; false (and the session is over) when that cannot be. */
+static bool send(struct meshd_session *session, struct mesh__record *record)
+{
+	struct mesh__buf line;
+	bool sent;
+
+	if (session->over) {
+		return false;
+	}
+	record->sequence = session->sequence + 1;
+	mesh__buf_init(&line, &session->watch->env->mem, MESH__MSG_MAX_BYTES);
+	mesh__record_encode(record, &line);
+	sent = line.error == MESH_OK && session->sink.write(session->sink.user, line.data, line.len);
+	mesh__buf_fini(&line);
+	if (!sent) {
+		mesh__log(session->watch->env, MESH__LOG_WARN, "session ended: it does not take what it is sent", "session", session->id, "peer", session->peer.spiffe,
+			(char *)NULL);
+		meshd_watch_gone(session);
+		return false;
+	}
+	session->sequence++;
+	return true;
+}
+
+static void send_endpoints(struct meshd_subscription *sub)
+{
+	struct meshd_session *session = sub->session;
+	const struct meshd_service *service = meshd_registry_find(session->watch->options.registry, sub->topic->key);
+	uint64_t version = service == NULL ? 0 : service->version;
+	struct mesh__record record;
+
+	if (sub->endpoints_told && version == sub->endpoints_version) {
+		return;
+	}
+	if (!meshd_registry_delta(session->watch->options.registry, sub->topic->key, sub->endpoints_version, &record)) {
+		return; /* out of memory: the next change, or the client's next session, brings it */
+	}
+	record.service = sub->topic->key;
+	if (send(session, &record)) {
+		sub->endpoints_told = true;
+		sub->endpoints_version = version;
+	}
+	meshd_registry_delta_fini(&record);
+}
+
+static void send_config(struct meshd_subscription *sub)
+{
+	static const enum mesh__kind kinds[] = {MESH__KIND_SERVICE, MESH__KIND_ENDPOINTS};
+	struct meshd_session *session = sub->session;
+	const struct meshd_config *config = session->watch->options.config;
+	struct mesh__record record = {.type = MESH__RECORD_CONFIG, .service = sub->topic->key, .version = meshd_config_generation(config)};
+	uint64_t changed_at = meshd_config_changed_at(config, sub->topic->key);
+	char *texts[MESH__COUNT(kinds)];
+
+	if (sub->config_told && changed_at <= sub->generation && sub->generation <= record.version) {
+		return;
+	}
+	record.documents = texts;
+	for (size_t i = 0; i < MESH__COUNT(kinds); i++) {
+		const struct meshd_config_entry *entry = meshd_config_find(config, kinds[i], sub->topic->key);
+
+		if (entry != NULL) {
+			texts[record.n_documents++] = entry->row.text;
+		}
+	}
+	if (send(session, &record)) {
+		sub->config_told = true;
+		sub->generation = record.version;
+		session->awaited = session->sequence;
+	}
+}
+
+static bool send_trust(struct meshd_session *session)
+{
+	struct mesh__err err = MESH__NO_ERR;
+	struct mesh__record record;
+	bool sent;
+
+	if (session->watch->options.trust_record(session->watch->options.user, &record, &err) != MESH_OK) {
+		mesh__log(session->watch->env, MESH__LOG_ERROR, "the trust bundle cannot be told", "reason", err.message, (char *)NULL);
+		meshd_watch_gone(session); /* whoever misses a revocation must not go on as if there were none */
+		return false;
+	}
+	sent = send(session, &record);
+	mesh__record_fini(&record);
+	return sent;
+}
+
+static bool send_hello(struct meshd_session *session)
+{
+	const struct meshd_lease_rules *rules = &session->watch->options.rules;
+	struct mesh__record record = {.type = MESH__RECORD_HELLO, .session = session->id, .protocol = MESH__PROTOCOL_VERSION,
+		.heartbeat_ms = rules->heartbeat_ms, .lease_ms = rules->lease_ms};
+
+	return send(session, &record);
+}
+
+/* ---- Opening and subscribing. ---- */
+
+int meshd_watch_open(struct meshd_watch *watch, const struct mesh__leaf *peer, const char *address, const struct meshd_sink *sink, struct meshd_session **out, struct mesh__err *err)
+{
+	struct meshd_session *session = NULL;
+
+	*out = NULL;
+	if (watch->by_id.n >= MESHD_SESSIONS_MAX) {
+		sink->close(sink->user);
+		return mesh__fail(err, MESH_E_OVERLOADED, "there are %d sessions already", MESHD_SESSIONS_MAX);
+	}
+	session = mesh__alloc(&watch->env->mem, sizeof(*session));
+	if (session == NULL) {
+		sink->close(sink->user);
+		return mesh__fail_memory(err);
+	}
+	*session = (struct meshd_session){.watch = watch, .sink = *sink, .peer = *peer, .since_ms = mesh__wall_ms(watch->env)};
+	mesh__random_hex(watch->env, session->id, MESHD_SESSION_ID);
+	mesh__service_key(&peer->name, session->service);
+	(void)snprintf(session->address, sizeof(session->address), "%s", address);
+	session->next = watch->first;
+	session->link = &watch->first;
+	if (session->next != NULL) {
+		session->next->link = &session->next;
+	}
+	watch->first = session;
+	if (!mesh__map_put(&watch->by_id, session->id, session, NULL)) {
+		meshd_watch_gone(session);
+		return mesh__fail_memory(err);
+	}
+	if (!send_hello(session) || !send_trust(session)) {
+		return mesh__fail(err, MESH_E_RESET, "the peer has gone");
+	}
+	*out = session;
+	return MESH_OK;
+}
+
+struct meshd_session *meshd_watch_find(const struct meshd_watch *watch, const char *id)
+{
+	return mesh__map_get(&watch->by_id, id);
+}
+
+static struct meshd_topic *topic_of(struct meshd_watch *watch, const char *key)
+{
+	struct meshd_topic *topic = mesh__map_get(&watch->topics, key);
+
+	if (topic == NULL) {
+		topic = mesh__alloc(&watch->env->mem, sizeof(*topic));
+		if (topic != NULL) {
+			(void)snprintf(topic->key, sizeof(topic->key), "%s", key);
+		}
+		if (topic != NULL && !mesh__map_put(&watch->topics, key, topic, NULL)) {
+			mesh__free(topic);
+			topic = NULL;
+		}
+	}
+	return topic;
+}
+
+static struct meshd_subscription *find_subscription(const struct meshd_session *session, const char *key)
+{
+	const struct meshd_topic *topic = mesh__map_get(&session->watch->topics, key);
+	struct meshd_subscription *sub = topic == NULL ? NULL : session->subscriptions;
+
+	while (sub != NULL && sub->topic != topic) {
+		sub = sub->next_of_session;
+	}
+	return sub;
+}
+
+static struct meshd_subscription *add_subscription(struct meshd_session *session, const struct mesh__msg_interest *interest)
+{
+	struct meshd_subscription *sub = mesh__alloc(&session->watch->env->mem, sizeof(*sub));
+	struct meshd_topic *topic = sub == NULL ? NULL : topic_of(session->watch, interest->service);
+
+	if (topic == NULL) {
+		mesh__free(sub);
+		return NULL;
+	}
+	*sub = (struct meshd_subscription){.session = session, .topic = topic, .endpoints_version = interest->endpoints_version, .endpoints_told = interest->endpoints_version > 0,
+		.generation = interest->generation, .config_told = interest->generation > 0};
+	sub->next_of_topic = topic->first;
+	sub->link_of_topic = &topic->first;
+	if (sub->next_of_topic != NULL) {
+		sub->next_of_topic->link_of_topic = &sub->next_of_topic;
+	}
+	topic->first = sub;
+	sub->next_of_session = session->subscriptions;
+	session->subscriptions = sub;
+	session->n_subscriptions++;
+	return sub;
+}
+
+/* Lets go of those that a replacing list did not name. */
+static void drop_others(struct meshd_session *session)
+{
+	struct meshd_subscription **at = &session->subscriptions;
+
+	while (*at != NULL) {
+		struct meshd_subscription *sub = *at;
+
+		if (sub->keep) {
+			at = &sub->next_of_session;
+			continue;
+		}
+		*at = sub->next_of_session;
+		session->n_subscriptions--;
+		free_subscription(sub);
+	}
+}
+
+int meshd_watch_subscribe(struct meshd_session *session, const struct mesh__msg_subscribe *msg, struct mesh__err *err)
+{
+	for (struct meshd_subscription *sub = session->subscriptions; sub != NULL; sub = sub->next_of_session) {
+		sub->keep = !msg->replace;
+	}
+	for (size_t i = 0; i < msg->n_services; i++) {
+		struct meshd_subscription *sub = find_subscription(session, msg->services[i].service);
+
+		if (sub == NULL && session->n_subscriptions >= MESH__MSG_MAX_SERVICES) {
+			return mesh__fail(err, MESH_E_TOO_LARGE, "a session may watch %d services, and this one watches so many", MESH__MSG_MAX_SERVICES);
+		}
+		if (sub == NULL && (sub = add_subscription(session, &msg->services[i])) == NULL) {
+			return mesh__fail_memory(err);
+		}
+		sub->keep = true;
+		send_endpoints(sub);
+		send_config(sub);
+	}
+	drop_others(session);
+	return MESH_OK;
+}
+
+void meshd_watch_ack(struct meshd_session *session, const struct mesh__msg_ack *ack)
+{
+	struct meshd_subscription *sub = ack->service == NULL ? NULL : find_subscription(session, ack->service);
+
+	if (ack->sequence > session->sequence) {
+		return; /* of a record that was never sent */
+	}
+	if (ack->refused != NULL) {
+		mesh__log(session->watch->env, MESH__LOG_WARN, "configuration refused", "peer", session->peer.spiffe, "instance", session->instance,
+			"service", ack->service, "reason", ack->refused, (char *)NULL);
+	}
+	if (sub != NULL) {
+		mesh__free(sub->refused);
+		sub->refused = mesh__strdup(&session->watch->env->mem, ack->refused);
+	}
+	if (ack->refused == NULL && ack->generation > session->generation) {
+		session->generation = ack->generation;
+	}
+	if (ack->sequence >= session->awaited) {
+		session->awaited = 0;
+	}
+}
+
+const char *meshd_watch_refusal(const struct meshd_session *session)
+{
+	const char *refused = NULL;
+
+	for (const struct meshd_subscription *sub = session->subscriptions; sub != NULL && refused == NULL; sub = sub->next_of_session) {
+		refused = sub->refused;
+	}
+	return refused;
+}
+
+uint64_t meshd_watch_generation(const struct meshd_session *session)
+{
+	/* What did not concern it, it runs already. */
+	return session->awaited == 0 && meshd_watch_refusal(session) == NULL ? meshd_config_generation(session->watch->options.config) : session->generation;
+}
+
+/* ---- Changes. ---- */
+
+static void flush(void *arg)
+{
+	struct meshd_watch *watch = arg;
+	struct meshd_topic *topic;
+
+	watch->flush_posted = false;
+	if (watch->trust_changed) {
+		watch->trust_changed = false;
+		for (struct meshd_session *s = watch->first; s != NULL; s = s->next) {
+			(void)(s->over || send_trust(s));
+		}
+	}
+	while ((topic = watch->changed) != NULL) {
+		watch->changed = topic->next_changed;
+		topic->changed = false;
+		for (struct meshd_subscription *sub = topic->first; sub != NULL; sub = sub->next_of_topic) {
+			send_endpoints(sub);
+			send_config(sub);
+		}
+	}
+}
+
+static void post_flush(struct meshd_watch *watch)
+{
+	if (!watch->flush_posted) {
+		watch->flush_posted = true;
+		mesh__loop_post(watch->options.loop, &watch->flush, flush, watch);
+	}
+}
+
+void meshd_watch_service_changed(struct meshd_watch *watch, const char *key)
+{
+	struct meshd_topic *topic = mesh__map_get(&watch->topics, key);
+
+	if (topic != NULL && !topic->changed) {
+		topic->changed = true;
+		topic->next_changed = watch->changed;
+		watch->changed = topic;
+		post_flush(watch);
+	}
+}
+
+void meshd_watch_trust_changed(struct meshd_watch *watch, const struct mesh__trust *trust)
+{
+	for (struct meshd_session *s = watch->first; s != NULL; s = s->next) {
+		if (!s->over && mesh__trust_revoked(trust, s->peer.serial)) {
+			mesh__log(watch->env, MESH__LOG_WARN, "session ended: its certificate was revoked", "session", s->id, "peer", s->peer.spiffe, "serial", s->peer.serial,
+				(char *)NULL);
+			meshd_watch_gone(s);
+		}
+	}
+	watch->trust_changed = true;
+	post_flush(watch);
+}
+
+void meshd_watch_ping(struct meshd_watch *watch)
+{
+	for (struct meshd_session *s = watch->first; s != NULL; s = s->next) {
+		struct mesh__record record = {.type = MESH__RECORD_PING};
+
+		(void)(s->over || send(s, &record));
+	}
+}
+
+/* ---- Looking, and the end. ---- */
+
+const struct meshd_session *meshd_watch_sessions(const struct meshd_watch *watch)
+{
+	return watch->first;
+}
+
+size_t meshd_watch_n_sessions(const struct meshd_watch *watch)
+{
+	return watch->by_id.n;
+}
+
+void meshd_watch_end_all(struct meshd_watch *watch)
+{
+	for (struct meshd_session *s = watch->first; s != NULL; s = s->next) {
+		meshd_watch_gone(s);
+	}
+}
+
+/* After the loop has ended: what was posted has run, or runs when the loop is freed, and finds nothing of this. */
+void meshd_watch_free(struct meshd_watch *watch)
+{
+	if (watch == NULL) {
+		return;
+	}
+	mesh__map_fini(&watch->topics);
+	mesh__map_fini(&watch->by_id);
+	mesh__free(watch);
+}

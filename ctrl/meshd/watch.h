@@ -1,0 +1,115 @@
+/*
+ * The sessions: who watches, what each has been told, what it answered. A session is told only what changed since what it has: endpoints by their version, configuration by its generation.
+ * Nothing here knows of HTTP: a session writes into a sink. Loop's thread.
+ */
+#ifndef MESHD_WATCH_H
+#define MESHD_WATCH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "io/loop.h"
+#include "io/pki.h"
+#include "io/trust.h"
+#include "meshd/config.h"
+#include "meshd/registry.h"
+#include "wire/message.h"
+
+enum { MESHD_SESSIONS_MAX = 16384 };
+
+struct meshd_watch;
+
+/* Where a session's records go. `write` returns false when the peer has gone or reads too slowly: the session is then over. `close` ends the stream and frees the sink; it runs once. */
+struct meshd_sink {
+	bool (*write)(void *user, const void *bytes, size_t len);
+	void (*close)(void *user);
+	void *user;
+};
+
+struct meshd_subscription {
+	struct meshd_session *session;
+	struct meshd_topic *topic;
+	struct meshd_subscription *next_of_session;
+	struct meshd_subscription *next_of_topic, **link_of_topic;
+	uint64_t endpoints_version;  /* what it has; 0 with `endpoints_told` false: nothing */
+	uint64_t generation;
+	bool endpoints_told, config_told;
+	char *refused;               /* why it refused the configuration that it was sent last; NULL: it did not */
+	bool keep;                   /* while a list is replaced */
+};
+
+struct meshd_session {
+	char id[MESHD_SESSION_ID + 1];
+	struct mesh__leaf peer;
+	char service[MESH__SERVICE_KEY_MAX];
+	char address[MESH__ADDR_TEXT];
+	char instance[MESH__LABEL_MAX + 1]; /* what it registered; "" nothing */
+	int64_t since_ms;            /* wall clock */
+	uint64_t sequence;           /* of the last record sent */
+	uint64_t generation;         /* the newest that it took */
+	uint64_t awaited;            /* the sequence of the newest CONFIG record that it has not answered yet; 0: none */
+	struct meshd_subscription *subscriptions;
+	size_t n_subscriptions;
+	bool over;                   /* its stream has ended; it is freed soon */
+	/* The watch's own. */
+	struct meshd_watch *watch;
+	struct meshd_sink sink;
+	struct mesh__post post;
+	struct meshd_session *next, **link;
+};
+
+struct meshd_watch_options {
+	struct mesh__loop *loop;
+	const struct meshd_registry *registry;
+	const struct meshd_config *config;
+	struct meshd_lease_rules rules;
+	/* Fills in a TRUST record whose texts are its own. */
+	int (*trust_record)(void *user, struct mesh__record *record, struct mesh__err *err);
+	void *user;
+};
+
+int meshd_watch_new(const struct meshd_watch_options *options, struct meshd_watch **out, struct mesh__err *err) MESH__MUST_USE;
+
+/* After the loop has been freed, and with it what was posted. Accepts NULL. */
+void meshd_watch_free(struct meshd_watch *watch);
+
+/* The two sources, once they are there (they in turn are made with this watch to tell). */
+void meshd_watch_sources(struct meshd_watch *watch, const struct meshd_registry *registry, const struct meshd_config *config);
+
+/* Opens a session and sends HELLO and TRUST. The sink is the session's from here on, also on failure. Errors: MESH_E_OVERLOADED, MESH_E_NO_MEMORY, MESH_E_RESET. */
+int meshd_watch_open(struct meshd_watch *watch, const struct mesh__leaf *peer, const char *address, const struct meshd_sink *sink, struct meshd_session **out, struct mesh__err *err) MESH__MUST_USE;
+
+/* The stream has gone: the session is over. */
+void meshd_watch_gone(struct meshd_session *session);
+
+/* The session, or NULL when there is none (any more). */
+struct meshd_session *meshd_watch_find(const struct meshd_watch *watch, const char *id);
+
+/* Changes what a session is told of, and tells it what it lacks. MESH_E_NO_MEMORY, MESH_E_TOO_LARGE (more than MESH__MSG_MAX_SERVICES). */
+int meshd_watch_subscribe(struct meshd_session *session, const struct mesh__msg_subscribe *msg, struct mesh__err *err) MESH__MUST_USE;
+
+/* What a session answered to a record. */
+void meshd_watch_ack(struct meshd_session *session, const struct mesh__msg_ack *ack);
+
+/* The generation that a session runs: the current one when it took everything that it was sent. */
+uint64_t meshd_watch_generation(const struct meshd_session *session);
+
+/* Why it refused a configuration that it was sent, or NULL. */
+const char *meshd_watch_refusal(const struct meshd_session *session);
+
+/* Something changed: those who watch it are told before the loop waits again; several changes at once make one record. */
+void meshd_watch_service_changed(struct meshd_watch *watch, const char *key);
+void meshd_watch_trust_changed(struct meshd_watch *watch, const struct mesh__trust *trust);
+
+/* A PING to every session. */
+void meshd_watch_ping(struct meshd_watch *watch);
+
+/* All sessions, newest first; skip those that are over. */
+const struct meshd_session *meshd_watch_sessions(const struct meshd_watch *watch);
+size_t meshd_watch_n_sessions(const struct meshd_watch *watch);
+
+/* Ends every session's stream, so that clients look for another meshd. */
+void meshd_watch_end_all(struct meshd_watch *watch);
+
+#endif
