@@ -1,0 +1,27 @@
+#include "client_call.h"
+
+#include <string.h>
+
+void client_call_init(struct client_call *call, const char *method, const char *body)
+{
+	memset(call, 0, sizeof(*call));
+	mesh__env_init(&call->env);
+	call->request = (struct mesh__client_request){.method = method, .target = "/", .body = body, .has_body = body != NULL, .body_len = body != NULL ? strlen(body) : 0,
+		.max_response_bytes = 1 << 20};
+	call->connect_timeout_ms = 5000;
+	call->timeout_ms = 10000;
+	mesh__client_response_init(&call->response, &call->env, 1 << 20);
+}
+
+void client_call_fini(struct client_call *call)
+{
+	mesh__client_response_fini(&call->response);
+	mesh__cancel_free(call->cancel);
+}
+
+int client_call_run(struct client_call *call, struct mesh__pool *pool)
+{
+	call->err = (struct mesh__err)MESH__NO_ERR;
+	call->code = mesh__pool_exchange(pool, &call->request, call->connect_timeout_ms, mesh__mono_us(&call->env) + call->timeout_ms * 1000, call->cancel, &call->response, &call->result, &call->err);
+	return call->code;
+}
