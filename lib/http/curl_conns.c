@@ -104,15 +104,24 @@ struct mesh__conn *mesh__conns_find(struct mesh__conns *conns, const char *peer_
 	return NULL;
 }
 
+void mesh__conns_release(struct mesh__conns *conns, const void *user)
+{
+	for (struct mesh__conn *conn = conns->first; conn != NULL; conn = conn->next) {
+		if (conn->user == user) {
+			conn->user = NULL;
+		}
+	}
+}
+
 bool mesh__conns_quiet(const struct mesh__conns *conns)
 {
 	for (const struct mesh__conn *conn = conns->first; conn != NULL; conn = conn->next) {
 		struct pollfd pfd = {.fd = conn->fd, .events = POLLIN | POLLRDHUP};
-		if (poll(&pfd, 1, 0) != 0) {
+		if (conn->verified && conn->user == NULL && poll(&pfd, 1, 0) != 0) {
 			return false;
 		}
 	}
-	return conns->first != NULL;
+	return true;
 }
 
 void mesh__conns_abandon(struct mesh__conns *conns)

@@ -21,6 +21,7 @@ struct mesh__conn {
 	bool verified;
 	struct mesh__addr local, peer;
 	char expect[MESH__SPIFFE_MAX];    /* verified for a peer that must be this one */
+	const void *user;                 /* the exchange that it serves at present, or NULL */
 };
 
 struct mesh__conns {
@@ -42,7 +43,10 @@ void mesh__conns_close(struct mesh__conns *conns, int fd);
 /* The connection between the two addresses, or NULL. */
 struct mesh__conn *mesh__conns_find(struct mesh__conns *conns, const char *peer_ip, int peer_port, const char *local_ip, int local_port);
 
-/* True when there is a connection and each is quiet: whatever an idle one has to say (an end, a reset, an alert) means that it is not to be used. */
+/* The exchange `user` is over: what it used is idle. */
+void mesh__conns_release(struct mesh__conns *conns, const void *user);
+
+/* True when each idle connection is quiet: whatever it has to say (an end, a reset, an alert) means that it is not to be used. libcurl 7.88 itself takes a close_notify for a sign of life. */
 bool mesh__conns_quiet(const struct mesh__conns *conns);
 
 /* In a forked child: each socket becomes /dev/null, so that nothing said on it reaches the parent's peer. */

@@ -289,6 +289,7 @@ int mesh__easy_end(struct mesh__easy *e, int curl_code, struct mesh__client_resu
 {
 	int64_t now_us = mesh__mono_us(e->conns->env);
 
+	mesh__conns_release(e->conns, e);
 	result->sent = e->passed ? MESH__SENT_MAYBE : MESH__SENT_NOTHING;
 	result->reused = e->reused;
 	result->connect_us = e->reused || !e->may_dial ? 0 : (e->passed ? e->passed_us : now_us) - e->begun_us;

@@ -108,6 +108,7 @@ static int on_ready_to_send(void *arg, char *peer_ip, char *local_ip, int peer_p
 		e->refused = true;
 		return CURL_PREREQFUNC_ABORT;
 	}
+	conn->user = e;
 	e->passed = true;
 	e->passed_us = mesh__mono_us(e->conns->env);
 	e->local = conn->local;
