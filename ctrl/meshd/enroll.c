@@ -1,0 +1,242 @@
+#include "meshd/enroll.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/str.h"
+#include "meshd/issue.h"
+#include "meshd/reply.h"
+#include "wire/message.h"
+#include "wire/token.h"
+
+/* A stranger's body is not parsed beyond this; the largest honest one is a CSR of 16 KiB in JSON. */
+enum { ENROLL_MAX_BYTES = 32 * 1024 };
+
+/* A request that waits for the CA. */
+struct job {
+	struct meshd *meshd;
+	struct mesh__exchange *x;
+	struct mesh__name name;
+	char token[MESH__TOKEN_ID + 1]; /* whose use is given back when surely nothing was issued; "" at renewal */
+};
+
+static void give_back(struct job *job)
+{
+	struct mesh__err err = MESH__NO_ERR;
+
+	if (job->token[0] != '\0' && meshd_store_token_give_back(job->meshd->store, job->token, &err) != MESH_OK) {
+		mesh__log(job->meshd->env, MESH__LOG_ERROR, "a token's use could not be given back", "token", job->token, "reason", err.message, (char *)NULL);
+	}
+}
+
+static void on_issued(void *user, const struct meshd_signed *leaf, bool surely_not, const struct mesh__err *why)
+{
+	struct job *job = user;
+	struct meshd *meshd = job->meshd;
+	struct mesh__msg_certificate msg;
+	struct mesh__buf body;
+
+	if (leaf == NULL) {
+		if (surely_not) {
+			give_back(job);
+		}
+		meshd_refuse_err(job->x, why);
+	} else {
+		/* Borrowed, all of it: an encoder only reads. */
+		msg = (struct mesh__msg_certificate){.chain_pem = (char *)(uintptr_t)leaf->chain_pem, .roots_pem = (char *)(uintptr_t)mesh__trust_roots(meshd->trust),
+			.trust_domain = (char *)(uintptr_t)meshd->options->trust_domain, .ns = job->name.ns, .service = job->name.service};
+		mesh__buf_init(&body, &meshd->env->mem, MESH__MSG_MAX_BYTES);
+		mesh__msg_certificate_encode(&msg, &body);
+		meshd_reply_json(job->x, 200, &body);
+	}
+	mesh__free(job);
+}
+
+static int decode(struct meshd *meshd, struct mesh__exchange *x, struct mesh__msg_enroll *msg, struct mesh__err *err)
+{
+	size_t len;
+	const char *body = mesh__exchange_body(x, &len);
+
+	if (len > ENROLL_MAX_BYTES) {
+		*msg = (struct mesh__msg_enroll){.token = NULL};
+		return mesh__fail(err, MESH_E_TOO_LARGE, "the request has %zu bytes, at most %d are taken", len, ENROLL_MAX_BYTES);
+	}
+	return mesh__msg_enroll_decode(&meshd->env->mem, body, len, msg, err);
+}
+
+/* ---- With a token. ---- */
+
+/* A refusal of a token: its word, and what to do about it. */
+struct verdict {
+	const char *code; /* NULL: taken */
+	int status;
+	struct mesh__err err;
+};
+
+static void refuse_token(struct verdict *verdict, const char *code, const char *message)
+{
+	verdict->code = code;
+	verdict->status = 403;
+	(void)mesh__fail(&verdict->err, MESH_E_DENIED, "%s", message);
+}
+
+static void refuse_with(struct verdict *verdict, const struct mesh__err *err)
+{
+	verdict->code = meshd_word_of(err->code);
+	verdict->status = meshd_status_of(err->code);
+	verdict->err = *err;
+}
+
+static void spent(struct verdict *verdict)
+{
+	refuse_token(verdict, "token-spent", "the join token was used as often as it may be; set MESH_STATE_DIR so that a restart keeps its certificate, "
+		"or use a reusable token (meshctl token create --uses 0)");
+}
+
+/* Finds the token's record and judges secret, time and uses. An unknown id costs the same comparison as a known one. */
+static void judge_token(struct meshd *meshd, const char *text, struct meshd_token *record, struct verdict *verdict)
+{
+	struct mesh__token token;
+	struct mesh__err err = MESH__NO_ERR;
+	unsigned char hash[32];
+	bool right;
+	int code;
+
+	*record = (struct meshd_token){.id = ""};
+	if (mesh__token_parse(text == NULL ? "" : text, &token, &err) != MESH_OK) {
+		refuse_with(verdict, &err);
+		return;
+	}
+	mesh__sha256(token.secret, MESH__TOKEN_SECRET, hash);
+	code = meshd_store_token_find(meshd->store, token.id, record, &err);
+	right = mesh__str_eq_secret(hash, record->hash, sizeof(hash)) && code == MESH_OK;
+	mesh__wipe(&token, sizeof(token));
+	if (code != MESH_OK && code != MESH_E_NOT_FOUND) {
+		refuse_with(verdict, &err);
+	} else if (!right) {
+		refuse_token(verdict, "token-unknown", "there is no such join token here; make one with meshctl token create");
+	} else if (record->expires_ms <= mesh__wall_ms(meshd->env)) {
+		refuse_token(verdict, "token-expired", "the join token has expired; make a new one with meshctl token create");
+	} else if (record->uses > 0 && record->used >= record->uses) {
+		spent(verdict);
+	}
+}
+
+/* Counts the use. It is on disk before the CA is asked, so that no crash lets a token be used once more. */
+static void use_token(struct meshd *meshd, const struct meshd_token *record, struct verdict *verdict)
+{
+	struct mesh__err err = MESH__NO_ERR;
+	int code = meshd_store_token_use(meshd->store, record->id, mesh__wall_ms(meshd->env), &err);
+
+	if (code == MESH_E_DENIED) {
+		spent(verdict);
+	} else if (code != MESH_OK) {
+		refuse_with(verdict, &err);
+	}
+}
+
+static struct job *new_job(struct meshd *meshd, struct mesh__exchange *x, const struct mesh__name *name, const char *token)
+{
+	struct job *job = mesh__alloc(&meshd->env->mem, sizeof(*job));
+
+	if (job != NULL) {
+		*job = (struct job){.meshd = meshd, .x = x, .name = *name};
+		(void)snprintf(job->token, sizeof(job->token), "%s", token);
+	}
+	return job;
+}
+
+static void refuse_enrolment(struct meshd *meshd, struct mesh__exchange *x, const struct meshd_token *record, const struct verdict *verdict)
+{
+	char address[MESH__ADDR_TEXT];
+	struct mesh__addr addr;
+
+	mesh__exchange_address(x, &addr);
+	mesh__addr_format(&addr, address);
+	meshd_audit_refused(meshd->audit, "token-refused", verdict->err.message, "code", verdict->code, "token", record->id[0] == '\0' ? NULL : record->id,
+		"service", record->name.service[0] == '\0' ? NULL : record->name.service, "namespace", record->name.ns[0] == '\0' ? NULL : record->name.ns,
+		"address", address, (char *)NULL);
+	meshd_refuse(x, verdict->status, verdict->code, verdict->err.message);
+}
+
+void meshd_enroll(struct meshd *meshd, struct mesh__exchange *x)
+{
+	struct verdict verdict = {.code = NULL, .err = MESH__NO_ERR};
+	struct mesh__err err = MESH__NO_ERR;
+	struct meshd_token record = {.id = ""};
+	struct mesh__msg_enroll msg;
+	struct job *job = NULL;
+
+	if (decode(meshd, x, &msg, &err) != MESH_OK) {
+		refuse_with(&verdict, &err);
+		goto out;
+	}
+	judge_token(meshd, msg.token, &record, &verdict);
+	if (verdict.code == NULL && meshd_issue_check_csr(meshd, msg.csr_pem, &record.name, &err) != MESH_OK) {
+		refuse_with(&verdict, &err);
+	}
+	if (verdict.code == NULL && !meshd_ca_is_up(meshd->ca)) {
+		(void)mesh__fail(&err, MESH_E_CONTROL, "the CA is not up at present; try again");
+		refuse_with(&verdict, &err);
+	}
+	if (verdict.code == NULL && (job = new_job(meshd, x, &record.name, record.id)) == NULL) {
+		(void)mesh__fail_memory(&err);
+		refuse_with(&verdict, &err);
+	}
+	if (verdict.code == NULL) {
+		use_token(meshd, &record, &verdict);
+	}
+	if (verdict.code == NULL && meshd_audit_allowed(meshd->audit, &err, "token-used", NULL, "token", record.id, "service", record.name.service,
+		"namespace", record.name.ns, "instance", msg.instance, (char *)NULL) != MESH_OK) {
+		give_back(job);
+		refuse_with(&verdict, &err);
+	}
+out:
+	if (verdict.code != NULL) {
+		mesh__free(job);
+		refuse_enrolment(meshd, x, &record, &verdict);
+	} else {
+		struct meshd_issue issue = {.name = record.name, .csr_pem = msg.csr_pem, .instance = msg.instance, .how = "token", .token = record.id};
+
+		meshd_issue(meshd, &issue, on_issued, job);
+	}
+	mesh__msg_enroll_fini(&msg);
+}
+
+/* ---- With a certificate. ---- */
+
+static int judge_renewal(struct meshd *meshd, const struct mesh__leaf *peer, const char *csr_pem, struct mesh__err *err)
+{
+	bool refused = false;
+	int code = meshd_store_cert_refused(meshd->store, peer->serial, &refused, err);
+
+	if (code == MESH_OK && refused) {
+		code = mesh__fail(err, MESH_E_DENIED, "certificate %s, or one that it descends from, was revoked; join anew with a token", peer->serial);
+	}
+	return code == MESH_OK ? meshd_issue_check_csr(meshd, csr_pem, &peer->name, err) : code;
+}
+
+void meshd_renew(struct meshd *meshd, struct mesh__exchange *x)
+{
+	const struct mesh__leaf *peer = mesh__exchange_peer(x);
+	struct mesh__err err = MESH__NO_ERR;
+	struct mesh__msg_enroll msg;
+	struct job *job = NULL;
+	int code = decode(meshd, x, &msg, &err);
+
+	if (code == MESH_OK) {
+		code = judge_renewal(meshd, peer, msg.csr_pem, &err);
+	}
+	if (code == MESH_OK && (job = new_job(meshd, x, &peer->name, "")) == NULL) {
+		code = mesh__fail_memory(&err);
+	}
+	if (code != MESH_OK) {
+		meshd_audit_refused(meshd->audit, "certificate-refused", err.message, "spiffeId", peer->spiffe, "how", "renewal", "parent", peer->serial, (char *)NULL);
+		meshd_refuse_err(x, &err);
+	} else {
+		struct meshd_issue issue = {.name = peer->name, .csr_pem = msg.csr_pem, .instance = msg.instance, .parent = peer->serial, .how = "renewal"};
+
+		meshd_issue(meshd, &issue, on_issued, job);
+	}
+	mesh__msg_enroll_fini(&msg);
+}
