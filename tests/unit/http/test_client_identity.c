@@ -1,0 +1,160 @@
+/* Whom the client talks to: the peer is judged before the first byte of a request, on every connection. THREATS 13 and 14. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "client_call.h"
+#include "raw_server.h"
+#include "test_ca.h"
+
+static struct mesh__env env;
+static struct test_ca ca, other_ca;
+static struct test_leaf cart, payments, ledger, forged, foreign_cart;
+
+static int set_up(void **state)
+{
+	(void)state;
+	mesh__env_init(&env);
+	test_ca_init(&ca, &env, "mesh.local");
+	test_ca_init(&other_ca, &env, "mesh.local");
+	test_leaf_init(&cart, &ca, "cart");
+	test_leaf_init(&payments, &ca, "payments");
+	test_leaf_init(&ledger, &ca, "ledger");
+	test_leaf_init(&forged, &other_ca, "payments");
+	test_leaf_init(&foreign_cart, &other_ca, "cart");
+	return mesh__client_init(NULL);
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	test_leaf_fini(&cart);
+	test_leaf_fini(&payments);
+	test_leaf_fini(&ledger);
+	test_leaf_fini(&forged);
+	test_leaf_fini(&foreign_cart);
+	test_ca_fini(&ca);
+	test_ca_fini(&other_ca);
+	return 0;
+}
+
+/* A server that shows `shown`, and a pool of `own` that wants host and SPIFFE ID. */
+struct scene {
+	struct mesh__tls_conf *conf;
+	struct raw_server *server;
+	struct mesh__creds *creds;
+	struct mesh__pool *pool;
+};
+
+static void open_scene(struct scene *s, const struct test_leaf *shown, const struct test_leaf *own, const char *host, const char *spiffe)
+{
+	struct mesh__pool_options options;
+
+	s->conf = test_tls_conf(shown, &ca, false);
+	s->server = raw_server_new(s->conf, raw_answer_ok, NULL);
+	s->creds = test_creds(own, &ca, 1);
+	mesh__pool_options_default(&options);
+	raw_server_address(s->server, &options.target.address);
+	(void)snprintf(options.target.host, sizeof(options.target.host), "%s", host);
+	(void)snprintf(options.target.spiffe, sizeof(options.target.spiffe), "%s", spiffe);
+	options.creds = s->creds;
+	assert_int_equal(mesh__pool_new(&env, &options, &s->pool, NULL), MESH_OK);
+}
+
+static void close_scene(struct scene *s)
+{
+	mesh__pool_unref(s->pool);
+	mesh__creds_unref(s->creds);
+	raw_server_free(s->server);
+	mesh__tls_conf_unref(s->conf);
+}
+
+static void calls_the_right_peer_on_one_connection(void **state)
+{
+	struct scene s;
+	struct client_call call;
+
+	(void)state;
+	open_scene(&s, &payments, &cart, payments.dns, payments.spiffe);
+	client_call_init(&call, "POST", "pay");
+	for (int i = 0; i < 3; i++) {
+		if (client_call_run(&call, s.pool) != MESH_OK) {
+			fail_msg("%s", call.err.message);
+		}
+		assert_int_equal(call.response.status, 200);
+		assert_int_equal(call.result.reused, i > 0);
+		assert_true((call.result.connect_us > 0) == (i == 0));
+		assert_non_null(strstr(call.result.local, "127.0.0.1:"));
+	}
+	assert_int_equal(atomic_load(&raw_server_counts(s.server)->shaken), 1);
+	client_call_fini(&call);
+	close_scene(&s);
+}
+
+static void refuses_before_the_first_request_byte(void **state)
+{
+	static const struct {
+		const char *rule;
+		const struct test_leaf *shown;
+		const struct test_leaf *wanted_dns, *wanted_spiffe;
+		const char *said;
+	} rows[] = {
+		{"the right DNS name under another SPIFFE ID", &payments, &payments, &ledger, "spiffe://"},
+		{"the wrong DNS name", &ledger, &payments, &ledger, "not who it must be"},
+		{"the right name under another CA", &forged, &payments, &payments, "not who it must be"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < MESH__COUNT(rows); i++) {
+		struct scene s;
+		struct client_call call;
+
+		open_scene(&s, rows[i].shown, &cart, rows[i].wanted_dns->dns, rows[i].wanted_spiffe->spiffe);
+		client_call_init(&call, "POST", "pay");
+		for (int round = 0; round < 3; round++) { /* a second call must not sail through on the refused connection */
+			if (client_call_run(&call, s.pool) != MESH_E_IDENTITY) {
+				fail_msg("%s: %s %s", rows[i].rule, mesh__code_name(call.code), call.err.message);
+			}
+			assert_int_equal(call.result.sent, MESH__SENT_NOTHING);
+			assert_int_equal(call.err.origin, MESH__ORIGIN_TLS);
+			assert_int_equal(call.response.status, 0);
+			if (strstr(call.err.message, rows[i].said) == NULL) {
+				fail_msg("%s: %s", rows[i].rule, call.err.message);
+			}
+		}
+		assert_int_equal(atomic_load(&raw_server_counts(s.server)->requests), 0);
+		client_call_fini(&call);
+		close_scene(&s);
+	}
+}
+
+static void a_refused_client_certificate_is_a_tls_error_and_nothing_was_sent(void **state)
+{
+	struct scene s;
+	struct client_call call;
+
+	(void)state;
+	open_scene(&s, &payments, &foreign_cart, payments.dns, payments.spiffe);
+	client_call_init(&call, "POST", "pay");
+	assert_int_equal(client_call_run(&call, s.pool), MESH_E_TLS);
+	assert_int_equal(call.result.sent, MESH__SENT_NOTHING);
+	assert_int_equal(atomic_load(&raw_server_counts(s.server)->requests), 0);
+	client_call_fini(&call);
+	close_scene(&s);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(calls_the_right_peer_on_one_connection),
+		cmocka_unit_test(refuses_before_the_first_request_byte),
+		cmocka_unit_test(a_refused_client_certificate_is_a_tls_error_and_nothing_was_sent),
+	};
+
+	return cmocka_run_group_tests(tests, set_up, tear_down);
+}
