@@ -15,7 +15,7 @@
 
 struct mesh__json; /* one value of a parsed text; lives until its root is freed */
 
-/* Parses one text. Errors (with byte offset, and line:column): MESH_E_INVALID, MESH_E_TOO_LARGE (over max_bytes), MESH_E_NO_MEMORY. Bounded stack. */
+/* Parses one text. Errors (with byte offset, and line:column): MESH_E_INVALID, MESH_E_TOO_LARGE (over max_bytes, or over 262144 values), MESH_E_NO_MEMORY. Bounded stack. */
 int mesh__json_parse(const struct mesh__mem *mem, const char *text, size_t len, size_t max_bytes, struct mesh__json **out, struct mesh__err *err) MESH__MUST_USE;
 
 /* Frees a root; accepts NULL. */

@@ -7,38 +7,32 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/attr.h"
 #include "base/str.h"
+#include "wire/json_keys.h"
 
 enum {
 	NUMBER_MAX = 62,          /* the parser behind us reads no longer ones */
-	EXPONENT_LIMIT = 1000000, /* beyond any double's, far below an int's */
-	FIRST_KEYS = 32
-};
-
-/* A key as written, between its quotes. Offsets fit: a text is bounded far below 4 GiB. */
-struct key {
-	uint32_t at, len;
+	EXPONENT_LIMIT = 1000000 /* beyond any double's, far below an int's */
 };
 
 struct level {
 	char bracket;
-	size_t keys; /* where this object's keys begin in `keys` */
+	size_t keys; /* how many keys were open before this object's */
 };
 
 struct scan {
-	const struct mesh__mem *mem;
 	const char *text;
 	size_t len, at;
 	struct level levels[MESH__JSON_DEPTH_MAX];
-	size_t depth;
-	struct key *keys; /* of all open objects, innermost last */
-	size_t n_keys, cap_keys;
+	size_t depth, n_values;
+	struct mesh__json_keys keys;
 	struct mesh__err *err;
 };
 
 /* ---- faults ---- */
 
-static int fault(const struct scan *s, size_t at, const char *what)
+static int fault_of(const struct scan *s, int code, size_t at, const char *what)
 {
 	size_t line = 1, column = 1;
 
@@ -50,7 +44,12 @@ static int fault(const struct scan *s, size_t at, const char *what)
 			column++; /* columns count characters, as an editor does */
 		}
 	}
-	return mesh__fail(s->err, MESH_E_INVALID, "%zu:%zu: %s (byte %zu)", line, column, what, at);
+	return mesh__fail(s->err, code, "%zu:%zu: %s (byte %zu)", line, column, what, at);
+}
+
+static int fault(const struct scan *s, size_t at, const char *what)
+{
+	return fault_of(s, MESH_E_INVALID, at, what);
 }
 
 /* ---- strings ---- */
@@ -120,7 +119,7 @@ static int scan_beyond_ascii(struct scan *s)
 }
 
 /* A string whose opening quote is at s->at; *key gets what stands between the quotes. */
-static int scan_string(struct scan *s, struct key *key)
+static int scan_string(struct scan *s, struct mesh__json_key *key)
 {
 	size_t start = s->at++;
 	int code;
@@ -128,7 +127,7 @@ static int scan_string(struct scan *s, struct key *key)
 	while (s->at < s->len) {
 		unsigned char c = (unsigned char)s->text[s->at];
 		if (c == '"') {
-			*key = (struct key){(uint32_t)(start + 1), (uint32_t)(s->at - start - 1)};
+			*key = (struct mesh__json_key){(uint32_t)(start + 1), (uint32_t)(s->at - start - 1)};
 			s->at++;
 			return MESH_OK;
 		}
@@ -236,143 +235,6 @@ static int scan_word(struct scan *s)
 	return fault(s, s->at, "this is no JSON value");
 }
 
-/* ---- duplicate keys ---- */
-
-/* Reads a key that has passed the scan as UTF-8, escapes resolved. */
-struct reader {
-	const unsigned char *p, *end;
-	unsigned char pending[4]; /* the rest of an escape's UTF-8, last byte first */
-	size_t n_pending;
-};
-
-static struct reader reader_of(const struct scan *s, const struct key *key)
-{
-	const unsigned char *p = (const unsigned char *)s->text + key->at;
-
-	return (struct reader){.p = p, .end = p + key->len};
-}
-
-static void push_utf8(struct reader *r, uint32_t point)
-{
-	static const unsigned char lead[] = {0, 0, 0xc0, 0xe0, 0xf0};
-	size_t n = point < 0x80 ? 1 : point < 0x800 ? 2 : point < 0x10000 ? 3 : 4;
-
-	for (size_t i = 0; i + 1 < n; i++) {
-		r->pending[r->n_pending++] = (unsigned char)(0x80 | (point & 0x3f));
-		point >>= 6;
-	}
-	r->pending[r->n_pending++] = (unsigned char)(lead[n] | point);
-}
-
-/* -1 at the end. */
-static int next_byte(struct reader *r)
-{
-	static const char from[] = "bfnrt", to[] = "\b\f\n\r\t";
-	const char *simple;
-	uint32_t unit;
-
-	if (r->n_pending > 0) {
-		return r->pending[--r->n_pending];
-	}
-	if (r->p == r->end) {
-		return -1;
-	}
-	if (*r->p != '\\') {
-		return *r->p++;
-	}
-	if (r->p[1] != 'u') {
-		simple = strchr(from, r->p[1]);
-		r->p += 2;
-		return simple == NULL ? r->p[-1] : to[simple - from];
-	}
-	unit = (uint32_t)hex4((const char *)r->p + 2, 4);
-	r->p += 6;
-	if (is_high((int)unit)) {
-		unit = 0x10000 + ((unit - 0xd800) << 10) + (uint32_t)(hex4((const char *)r->p + 2, 4) - 0xdc00);
-		r->p += 6;
-	}
-	push_utf8(r, unit);
-	return r->pending[--r->n_pending];
-}
-
-static int compare_keys(const struct scan *s, const struct key *a, const struct key *b)
-{
-	struct reader x = reader_of(s, a), y = reader_of(s, b);
-	int c, d;
-
-	do {
-		c = next_byte(&x);
-		d = next_byte(&y);
-	} while (c == d && c >= 0);
-	return c - d;
-}
-
-static void sift_down(const struct scan *s, struct key *keys, size_t root, size_t n)
-{
-	size_t child;
-
-	while ((child = 2 * root + 1) < n) {
-		struct key swap = keys[root];
-		if (child + 1 < n && compare_keys(s, &keys[child], &keys[child + 1]) < 0) {
-			child++;
-		}
-		if (compare_keys(s, &keys[root], &keys[child]) >= 0) {
-			return;
-		}
-		keys[root] = keys[child];
-		keys[child] = swap;
-		root = child;
-	}
-}
-
-/* Heapsort: in place, and no order of keys makes it quadratic, which qsort() does not promise. */
-static void sort_keys(const struct scan *s, struct key *keys, size_t n)
-{
-	for (size_t root = n / 2; root-- > 0;) {
-		sift_down(s, keys, root, n);
-	}
-	for (size_t end = n; end-- > 1;) {
-		struct key swap = keys[0];
-		keys[0] = keys[end];
-		keys[end] = swap;
-		sift_down(s, keys, 0, end);
-	}
-}
-
-/* At an object's end: its keys must differ; then they are forgotten. */
-static int settle_keys(struct scan *s, size_t first)
-{
-	struct key *keys = s->keys + first;
-	size_t n = s->n_keys - first;
-
-	if (n > 1) {
-		sort_keys(s, keys, n);
-		for (size_t i = 1; i < n; i++) {
-			if (compare_keys(s, &keys[i - 1], &keys[i]) == 0) {
-				size_t later = keys[i].at > keys[i - 1].at ? keys[i].at : keys[i - 1].at;
-				return fault(s, later - 1, "duplicate key");
-			}
-		}
-	}
-	s->n_keys = first;
-	return MESH_OK;
-}
-
-static int keep_key(struct scan *s, const struct key *key)
-{
-	if (s->n_keys == s->cap_keys) {
-		size_t cap = s->cap_keys == 0 ? FIRST_KEYS : s->cap_keys * 2;
-		struct key *grown = mesh__resize(s->mem, s->keys, cap * sizeof(*grown));
-		if (grown == NULL) {
-			return mesh__fail_memory(s->err);
-		}
-		s->keys = grown;
-		s->cap_keys = cap;
-	}
-	s->keys[s->n_keys++] = *key;
-	return MESH_OK;
-}
-
 /* ---- structure ---- */
 
 static void skip_space(struct scan *s)
@@ -384,7 +246,7 @@ static void skip_space(struct scan *s)
 /* `"key":` before a member's value. */
 static int scan_key(struct scan *s)
 {
-	struct key key;
+	struct mesh__json_key key;
 	int code;
 
 	skip_space(s);
@@ -392,11 +254,11 @@ static int scan_key(struct scan *s)
 		return fault(s, s->at, "a key in quotes is expected here");
 	}
 	code = scan_string(s, &key);
-	if (code == MESH_OK) {
-		code = keep_key(s, &key);
-	}
 	if (code != MESH_OK) {
 		return code;
+	}
+	if (!mesh__json_keys_add(&s->keys, key)) {
+		return mesh__fail_memory(s->err);
 	}
 	skip_space(s);
 	return take(s, ":") ? MESH_OK : fault(s, s->at, "':' is expected here");
@@ -416,7 +278,7 @@ static int open_level(struct scan *s, bool *empty)
 	if (*empty) {
 		return MESH_OK;
 	}
-	s->levels[s->depth++] = (struct level){bracket, s->n_keys};
+	s->levels[s->depth++] = (struct level){bracket, s->keys.n};
 	return bracket == '{' ? scan_key(s) : MESH_OK;
 }
 
@@ -426,7 +288,7 @@ static int after_value(struct scan *s)
 	while (s->depth > 0) {
 		const struct level *level = &s->levels[s->depth - 1];
 		bool object = level->bracket == '{';
-		int code = MESH_OK;
+		size_t duplicate;
 
 		skip_space(s);
 		if (take(s, ",")) {
@@ -435,11 +297,8 @@ static int after_value(struct scan *s)
 		if (!take(s, object ? "}" : "]")) {
 			return fault(s, s->at, object ? "',' or '}' is expected here" : "',' or ']' is expected here");
 		}
-		if (object) {
-			code = settle_keys(s, level->keys);
-		}
-		if (code != MESH_OK) {
-			return code;
+		if (object && !mesh__json_keys_settle(&s->keys, level->keys, &duplicate)) {
+			return fault(s, duplicate - 1, "duplicate key");
 		}
 		s->depth--;
 	}
@@ -449,7 +308,7 @@ static int after_value(struct scan *s)
 /* One value; a container that is not empty is only opened: *opened. */
 static int scan_value(struct scan *s, bool *opened)
 {
-	struct key ignored;
+	struct mesh__json_key ignored;
 	bool empty = true;
 	int code;
 
@@ -457,6 +316,9 @@ static int scan_value(struct scan *s, bool *opened)
 	skip_space(s);
 	if (s->at == s->len) {
 		return fault(s, s->at, "the text ends where a value is expected");
+	}
+	if (++s->n_values > MESH__JSON_VALUES_MAX) {
+		return fault_of(s, MESH_E_TOO_LARGE, s->at, "too many values");
 	}
 	switch (s->text[s->at]) {
 	case '{':
@@ -477,7 +339,7 @@ static int scan_value(struct scan *s, bool *opened)
 
 int mesh__json_scan(const struct mesh__mem *mem, const char *text, size_t len, struct mesh__err *err)
 {
-	struct scan s = {.mem = mem, .text = text, .len = len, .err = err};
+	struct scan s = {.text = text, .len = len, .err = err, .keys = {.mem = mem, .text = text}};
 	bool opened = true;
 	int code = len < UINT32_MAX ? MESH_OK : mesh__fail(err, MESH_E_TOO_LARGE, "JSON over 4 GiB");
 
@@ -495,6 +357,6 @@ int mesh__json_scan(const struct mesh__mem *mem, const char *text, size_t len, s
 			code = fault(&s, s.at, "something follows the JSON text");
 		}
 	}
-	mesh__free(s.keys);
+	mesh__json_keys_fini(&s.keys);
 	return code;
 }

@@ -8,6 +8,7 @@
 
 enum {
 	DEPTH_MAX = 64,
+	DIRECTIVES_MAX = 64,
 	NODES_MAX = 200000 /* a byte or two can make a node of a hundred */
 };
 
@@ -263,6 +264,23 @@ static int parser_fault(const struct builder *b, const yaml_parser_t *parser, co
 	return fault(b, &at, what);
 }
 
+/* libyaml compares each %TAG with all before it, long before we see one: a text of them would take minutes. */
+static int check_directives(const struct builder *b, const char *text, size_t len)
+{
+	static const char word[] = "%TAG";
+	const char *end = text + len, *p = text;
+	size_t n = 0;
+
+	while (p != NULL && n <= DIRECTIVES_MAX) {
+		p = memmem(p, (size_t)(end - p), word, sizeof(word) - 1);
+		if (p != NULL) {
+			p += sizeof(word) - 1;
+			n++;
+		}
+	}
+	return n > DIRECTIVES_MAX ? fault(b, &(yaml_mark_t){0, 0, 0}, "tags are not taken, let alone so many") : MESH_OK;
+}
+
 static int build(struct builder *b, yaml_parser_t *parser, const char *text, size_t len)
 {
 	yaml_event_t event;
@@ -294,9 +312,13 @@ int mesh__yaml_parse(const struct mesh__mem *mem, const char *text, size_t len, 
 		return mesh__fail_memory(err);
 	}
 	b.tail = &b.documents;
+	text = text == NULL ? "" : text;
 	yaml_parser_set_encoding(&parser, YAML_UTF8_ENCODING); /* or a byte order mark would choose */
-	yaml_parser_set_input_string(&parser, (const unsigned char *)(text == NULL ? "" : text), len);
-	code = build(&b, &parser, text, len);
+	yaml_parser_set_input_string(&parser, (const unsigned char *)text, len);
+	code = check_directives(&b, text, len);
+	if (code == MESH_OK) {
+		code = build(&b, &parser, text, len);
+	}
 	yaml_parser_delete(&parser);
 	for (size_t i = 0; i < b.depth; i++) {
 		mesh__free(b.levels[i].key);

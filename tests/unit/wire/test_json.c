@@ -54,104 +54,104 @@ static void takes_rfc_8259(void **state)
 
 /* ---- THREATS 21: what is refused, each with its place ---- */
 
+static const struct {
+	const char *text;
+	size_t len;
+	const char *message; /* its beginning */
+} bad[] = {
+	/* structure */
+	{BYTES(""), "1:1: the text ends"},
+	{BYTES(" "), "1:2: the text ends"},
+	{BYTES("{"), "1:2: a key"},
+	{BYTES("["), "1:2: the text ends"},
+	{BYTES("[1"), "1:3: ',' or ']'"},
+	{BYTES("[1,]"), "1:4: this is no JSON value"},
+	{BYTES("[,1]"), "1:2: this is no JSON value"},
+	{BYTES("{\"a\":1,}"), "1:8: a key"},
+	{BYTES("{\"a\" 1}"), "1:6: ':'"},
+	{BYTES("{\"a\":}"), "1:6: this is no JSON value"},
+	{BYTES("{a:1}"), "1:2: a key"},
+	{BYTES("{1:1}"), "1:2: a key"},
+	{BYTES("[1}"), "1:3: ',' or ']'"},
+	{BYTES("{\"a\":1]"), "1:7: ',' or '}'"},
+	{BYTES("]"), "1:1: this is no JSON value"},
+	{BYTES("{\"a\":1\n,\n \"b\" 2}"), "3:6: ':'"},
+	{BYTES("[1 2]"), "1:4: ',' or ']'"},
+	/* trailing garbage */
+	{BYTES("{} x"), "1:4: something follows"},
+	{BYTES("1 2"), "1:3: something follows"},
+	{BYTES("{}{}"), "1:3: something follows"},
+	{BYTES("{}\0"), "1:3: something follows"},
+	{BYTES("nullx"), "1:5: something follows"},
+	{BYTES("{}//"), "1:3: something follows"},
+	/* words and numbers */
+	{BYTES("nul"), "1:1: this is no JSON value"},
+	{BYTES("True"), "1:1: this is no JSON value"},
+	{BYTES("NaN"), "1:1: this is no JSON value"},
+	{BYTES("Infinity"), "1:1: this is no JSON value"},
+	{BYTES("-Infinity"), "1:1: this is no JSON value"},
+	{BYTES("+1"), "1:1: this is no JSON value"},
+	{BYTES(".5"), "1:1: this is no JSON value"},
+	{BYTES("-"), "1:1: this is no JSON value"},
+	{BYTES("01"), "1:2: something follows"},
+	{BYTES("-01"), "1:3: something follows"},
+	{BYTES("0x1"), "1:2: something follows"},
+	{BYTES("1."), "1:1: a number's point"},
+	{BYTES("1.e5"), "1:1: a number's point"},
+	{BYTES("1e"), "1:1: a number's exponent"},
+	{BYTES("1e+"), "1:1: a number's exponent"},
+	{BYTES("[0, 1e309]"), "1:5: number out of range"},
+	{BYTES("-1e309"), "1:1: number out of range"},
+	{BYTES("1.7976931348623159e308"), "1:1: number out of range"},
+	{BYTES("1e99999999999999999999"), "1:1: number out of range"},
+	{BYTES("1000000000000000000000000000000000000000000000000000000000000e260"), "1:1: number too long"},
+	/* strings */
+	{BYTES("\"abc"), "1:1: this string does not end"},
+	{BYTES("\"abc\\\""), "1:1: this string does not end"},
+	{BYTES("\"a\nb\""), "1:3: control character"},
+	{BYTES("\"a\0b\""), "1:3: control character"},
+	{BYTES("\"\\x\""), "1:2: unknown escape"},
+	{BYTES("\"\\"), "1:2: unknown escape"},
+	{BYTES("\"\\\0\""), "1:2: unknown escape"},
+	{BYTES("\"\\u12\""), "1:2: \\u needs"},
+	{BYTES("\"\\u12g4\""), "1:2: \\u needs"},
+	{BYTES("\"\\u"), "1:2: \\u needs"},
+	{BYTES("\"\\u0000\""), "1:2: \\u0000"},
+	{BYTES("{\"\\u0000\":1}"), "1:3: \\u0000"},
+	{BYTES("'a'"), "1:1: this is no JSON value"},
+	/* lone surrogates */
+	{BYTES("\"\\ud800\""), "1:2: lone surrogate"},
+	{BYTES("\"\\udc00\""), "1:2: lone surrogate"},
+	{BYTES("\"\\ud83dx\""), "1:2: lone surrogate"},
+	{BYTES("\"\\ud83d\\n\""), "1:2: lone surrogate"},
+	{BYTES("\"\\ud83d\\ud83d\""), "1:2: lone surrogate"},
+	{BYTES("\"\\ude00\\ud83d\""), "1:2: lone surrogate"},
+	{BYTES("\"\\ud83d\\ude0"), "1:2: lone surrogate"},
+	/* UTF-8 */
+	{BYTES("\"\xff\""), "1:2: this is not UTF-8"},
+	{BYTES("\"a\xc3\""), "1:3: this is not UTF-8"},
+	{BYTES("\"\xc0\xaf\""), "1:2: this is not UTF-8"},
+	{BYTES("\"\xe0\x80\xaf\""), "1:2: this is not UTF-8"},
+	{BYTES("\"\xed\xa0\x80\""), "1:2: this is not UTF-8"},
+	{BYTES("\"\xf4\x90\x80\x80\""), "1:2: this is not UTF-8"},
+	{BYTES("\"\xf0\x9f\x98"), "1:2: this is not UTF-8"},
+	{BYTES("\"\x80\""), "1:2: this is not UTF-8"},
+	{BYTES("\xef\xbb\xbf{}"), "1:1: this is no JSON value"},
+	{BYTES("[\"\xc3\xa4\xc3\xa4\", x]"), "1:8: this is no JSON value"},
+	/* duplicate keys, compared as what they mean */
+	{BYTES("{\"a\":1,\"a\":2}"), "1:8: duplicate key"},
+	{BYTES("{\"a\":1,\n\"b\":{\"a\":1},\n \"a\":2}"), "3:2: duplicate key"},
+	{BYTES("{\"a\":1,\"\\u0061\":2}"), "1:8: duplicate key"},
+	{BYTES("{\"\\u00e4\":1,\"\xc3\xa4\":2}"), "1:13: duplicate key"},
+	{BYTES("{\"\\ud83d\\ude00\":1,\"\xf0\x9f\x98\x80\":2}"), "1:19: duplicate key"},
+	{BYTES("{\"\\/\":1,\"/\":2}"), "1:9: duplicate key"},
+	{BYTES("{\"\\n\":1,\"\\u000a\":2}"), "1:9: duplicate key"},
+	{BYTES("{\"\":1,\"\":2}"), "1:7: duplicate key"},
+	{BYTES("[{\"x\":{\"y\":1,\"y\":2}}]"), "1:14: duplicate key"},
+};
+
 static void refuses_with_line_and_column(void **state)
 {
-	static const struct {
-		const char *text;
-		size_t len;
-		const char *message; /* its beginning */
-	} bad[] = {
-		/* structure */
-		{BYTES(""), "1:1: the text ends"},
-		{BYTES(" "), "1:2: the text ends"},
-		{BYTES("{"), "1:2: a key"},
-		{BYTES("["), "1:2: the text ends"},
-		{BYTES("[1"), "1:3: ',' or ']'"},
-		{BYTES("[1,]"), "1:4: this is no JSON value"},
-		{BYTES("[,1]"), "1:2: this is no JSON value"},
-		{BYTES("{\"a\":1,}"), "1:8: a key"},
-		{BYTES("{\"a\" 1}"), "1:6: ':'"},
-		{BYTES("{\"a\":}"), "1:6: this is no JSON value"},
-		{BYTES("{a:1}"), "1:2: a key"},
-		{BYTES("{1:1}"), "1:2: a key"},
-		{BYTES("[1}"), "1:3: ',' or ']'"},
-		{BYTES("{\"a\":1]"), "1:7: ',' or '}'"},
-		{BYTES("]"), "1:1: this is no JSON value"},
-		{BYTES("{\"a\":1\n,\n \"b\" 2}"), "3:6: ':'"},
-		{BYTES("[1 2]"), "1:4: ',' or ']'"},
-		/* trailing garbage */
-		{BYTES("{} x"), "1:4: something follows"},
-		{BYTES("1 2"), "1:3: something follows"},
-		{BYTES("{}{}"), "1:3: something follows"},
-		{BYTES("{}\0"), "1:3: something follows"},
-		{BYTES("nullx"), "1:5: something follows"},
-		{BYTES("{}//"), "1:3: something follows"},
-		/* words and numbers */
-		{BYTES("nul"), "1:1: this is no JSON value"},
-		{BYTES("True"), "1:1: this is no JSON value"},
-		{BYTES("NaN"), "1:1: this is no JSON value"},
-		{BYTES("Infinity"), "1:1: this is no JSON value"},
-		{BYTES("-Infinity"), "1:1: this is no JSON value"},
-		{BYTES("+1"), "1:1: this is no JSON value"},
-		{BYTES(".5"), "1:1: this is no JSON value"},
-		{BYTES("-"), "1:1: this is no JSON value"},
-		{BYTES("01"), "1:2: something follows"},
-		{BYTES("-01"), "1:3: something follows"},
-		{BYTES("0x1"), "1:2: something follows"},
-		{BYTES("1."), "1:1: a number's point"},
-		{BYTES("1.e5"), "1:1: a number's point"},
-		{BYTES("1e"), "1:1: a number's exponent"},
-		{BYTES("1e+"), "1:1: a number's exponent"},
-		{BYTES("[0, 1e309]"), "1:5: number out of range"},
-		{BYTES("-1e309"), "1:1: number out of range"},
-		{BYTES("1.7976931348623159e308"), "1:1: number out of range"},
-		{BYTES("1e99999999999999999999"), "1:1: number out of range"},
-		{BYTES("1000000000000000000000000000000000000000000000000000000000000e260"), "1:1: number too long"},
-		/* strings */
-		{BYTES("\"abc"), "1:1: this string does not end"},
-		{BYTES("\"abc\\\""), "1:1: this string does not end"},
-		{BYTES("\"a\nb\""), "1:3: control character"},
-		{BYTES("\"a\0b\""), "1:3: control character"},
-		{BYTES("\"\\x\""), "1:2: unknown escape"},
-		{BYTES("\"\\"), "1:2: unknown escape"},
-		{BYTES("\"\\\0\""), "1:2: unknown escape"},
-		{BYTES("\"\\u12\""), "1:2: \\u needs"},
-		{BYTES("\"\\u12g4\""), "1:2: \\u needs"},
-		{BYTES("\"\\u"), "1:2: \\u needs"},
-		{BYTES("\"\\u0000\""), "1:2: \\u0000"},
-		{BYTES("{\"\\u0000\":1}"), "1:3: \\u0000"},
-		{BYTES("'a'"), "1:1: this is no JSON value"},
-		/* lone surrogates */
-		{BYTES("\"\\ud800\""), "1:2: lone surrogate"},
-		{BYTES("\"\\udc00\""), "1:2: lone surrogate"},
-		{BYTES("\"\\ud83dx\""), "1:2: lone surrogate"},
-		{BYTES("\"\\ud83d\\n\""), "1:2: lone surrogate"},
-		{BYTES("\"\\ud83d\\ud83d\""), "1:2: lone surrogate"},
-		{BYTES("\"\\ude00\\ud83d\""), "1:2: lone surrogate"},
-		{BYTES("\"\\ud83d\\ude0"), "1:2: lone surrogate"},
-		/* UTF-8 */
-		{BYTES("\"\xff\""), "1:2: this is not UTF-8"},
-		{BYTES("\"a\xc3\""), "1:3: this is not UTF-8"},
-		{BYTES("\"\xc0\xaf\""), "1:2: this is not UTF-8"},
-		{BYTES("\"\xe0\x80\xaf\""), "1:2: this is not UTF-8"},
-		{BYTES("\"\xed\xa0\x80\""), "1:2: this is not UTF-8"},
-		{BYTES("\"\xf4\x90\x80\x80\""), "1:2: this is not UTF-8"},
-		{BYTES("\"\xf0\x9f\x98"), "1:2: this is not UTF-8"},
-		{BYTES("\"\x80\""), "1:2: this is not UTF-8"},
-		{BYTES("\xef\xbb\xbf{}"), "1:1: this is no JSON value"},
-		{BYTES("[\"\xc3\xa4\xc3\xa4\", x]"), "1:8: this is no JSON value"},
-		/* duplicate keys, compared as what they mean */
-		{BYTES("{\"a\":1,\"a\":2}"), "1:8: duplicate key"},
-		{BYTES("{\"a\":1,\n\"b\":{\"a\":1},\n \"a\":2}"), "3:2: duplicate key"},
-		{BYTES("{\"a\":1,\"\\u0061\":2}"), "1:8: duplicate key"},
-		{BYTES("{\"\\u00e4\":1,\"\xc3\xa4\":2}"), "1:13: duplicate key"},
-		{BYTES("{\"\\ud83d\\ude00\":1,\"\xf0\x9f\x98\x80\":2}"), "1:19: duplicate key"},
-		{BYTES("{\"\\/\":1,\"/\":2}"), "1:9: duplicate key"},
-		{BYTES("{\"\\n\":1,\"\\u000a\":2}"), "1:9: duplicate key"},
-		{BYTES("{\"\":1,\"\":2}"), "1:7: duplicate key"},
-		{BYTES("[{\"x\":{\"y\":1,\"y\":2}}]"), "1:14: duplicate key"},
-	};
-
 	(void)state;
 	for (size_t i = 0; i < MESH__COUNT(bad); i++) {
 		struct mesh__err err = MESH__NO_ERR;
@@ -238,6 +238,32 @@ static void refuses_a_text_over_its_bound(void **state)
 	mesh__json_free(root);
 	assert_int_equal(mesh__json_parse(mesh__mem_libc(), "[1234]", 6, 5, &root, &err), MESH_E_TOO_LARGE);
 	assert_null(root);
+}
+
+static int parse_list_of(size_t n, struct mesh__err *err)
+{
+	struct mesh__json *root;
+	size_t len;
+	char *text = repeat(",0", n, &len);
+	int code;
+
+	text[0] = '['; /* the list, and the n zeros in it: n + 1 values */
+	text[len] = ']';
+	code = parse(text, len + 1, &root, err);
+	mesh__json_free(root);
+	free(text);
+	return code;
+}
+
+/* Or 4 MiB of text would take 160 MB. */
+static void refuses_more_values_than_memory_should_hold(void **state)
+{
+	struct mesh__err err = MESH__NO_ERR;
+
+	(void)state;
+	assert_int_equal(parse_list_of(262143, &err), MESH_OK);
+	assert_int_equal(parse_list_of(262144, &err), MESH_E_TOO_LARGE);
+	assert_non_null(strstr(err.message, "too many values"));
 }
 
 static double cpu_seconds(void)
@@ -456,6 +482,7 @@ int main(void)
 		cmocka_unit_test(takes_64_levels_and_refuses_65),
 		cmocka_unit_test(refuses_100000_levels_on_a_bounded_stack),
 		cmocka_unit_test(refuses_a_text_over_its_bound),
+		cmocka_unit_test(refuses_more_values_than_memory_should_hold),
 		cmocka_unit_test(duplicate_search_is_not_quadratic),
 		cmocka_unit_test(finds_members_by_exact_case),
 		cmocka_unit_test(everything_accepts_null),

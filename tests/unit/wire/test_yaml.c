@@ -244,6 +244,25 @@ static void refuses_what_is_over_its_bounds(void **state)
 	free(text);
 }
 
+/* Each directive is compared with all before it; line ends of every kind count. */
+static void refuses_a_flood_of_directives_at_once(void **state)
+{
+	static const char *const ends[] = {"\n", "\r", "\xc2\x85", "\xe2\x80\xa8"};
+	static char text[MAX];
+
+	(void)state;
+	for (size_t e = 0; e < MESH__COUNT(ends); e++) {
+		struct mesh__err err = MESH__NO_ERR;
+		struct mesh__node *d;
+		size_t len = 0;
+		for (size_t i = 0; len + 40 < sizeof(text); i++) {
+			len += (size_t)snprintf(text + len, sizeof(text) - len, "%%TAG !%zu! b%s", i, ends[e]);
+		}
+		assert_int_equal(mesh__yaml_parse(mesh__mem_libc(), text, len, MAX, &d, &err), MESH_E_INVALID);
+		assert_non_null(strstr(err.message, "so many"));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -255,6 +274,7 @@ int main(void)
 		cmocka_unit_test(refuses_100000_levels_on_a_bounded_stack),
 		cmocka_unit_test(takes_64_levels_and_refuses_65),
 		cmocka_unit_test(refuses_what_is_over_its_bounds),
+		cmocka_unit_test(refuses_a_flood_of_directives_at_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
