@@ -1,0 +1,414 @@
+#include <string.h>
+
+#include "http/core.h"
+#include "io/trust.h"
+
+enum {
+	LINGER_MS = 1000,
+	LINGER_MAX_BYTES = 64 * 1024
+};
+
+/* ---- States and their times ---- */
+
+static int64_t state_ms(const struct mesh__conn *c, enum mesh__conn_state state)
+{
+	const struct mesh__http_limits *limits = &c->server->options.limits;
+
+	switch (state) {
+	case MESH__CONN_HANDSHAKE:
+		return limits->handshake_ms;
+	case MESH__CONN_IDLE:
+		return limits->idle_ms;
+	case MESH__CONN_HEAD:
+		return limits->header_ms;
+	case MESH__CONN_BODY:
+		return limits->body_ms;
+	case MESH__CONN_HANDLER:
+		return limits->reply_ms;
+	case MESH__CONN_LINGER:
+		return LINGER_MS;
+	case MESH__CONN_STREAM:
+		break;
+	}
+	return 0;
+}
+
+void mesh__conn_enter(struct mesh__conn *c, enum mesh__conn_state state)
+{
+	int64_t ms = state_ms(c, state);
+
+	if (c->state == MESH__CONN_HANDSHAKE && state != MESH__CONN_HANDSHAKE) {
+		c->server->n_handshakes--;
+	}
+	c->state = state;
+	c->deadline_us = ms > 0 ? mesh__mono_us(c->server->env) + ms * 1000 : INT64_MAX;
+}
+
+static void on_expired(struct mesh__conn *c)
+{
+	switch (c->state) {
+	case MESH__CONN_HANDSHAKE:
+		mesh__http_server_refused(c->server, "handshake refused", &c->peer, "timeout", "the handshake was not done in time");
+		mesh__conn_close(c, true);
+		break;
+	case MESH__CONN_HEAD:
+	case MESH__CONN_BODY:
+		mesh__conn_refuse(c, MESH__REFUSAL_TIMEOUT);
+		break;
+	case MESH__CONN_HANDLER:
+		mesh__conn_refuse(c, MESH__REFUSAL_LATE);
+		break;
+	case MESH__CONN_IDLE:
+	case MESH__CONN_LINGER:
+	case MESH__CONN_STREAM:
+		mesh__conn_close(c, false);
+		break;
+	}
+}
+
+/* True when the peer has let what we write wait for too long. */
+static bool is_stuck(struct mesh__conn *c, int64_t now_us)
+{
+	size_t queued = mesh__tcp_queued(c->tcp);
+	uint64_t n_taken = c->n_written - queued;
+
+	if (queued == 0) {
+		c->write_until_us = 0;
+	} else if (c->write_until_us == 0 || n_taken != c->n_taken) {
+		c->write_until_us = now_us + c->server->options.limits.write_ms * 1000;
+	}
+	c->n_taken = n_taken;
+	return c->write_until_us != 0 && now_us >= c->write_until_us;
+}
+
+void mesh__conn_sweep(struct mesh__conn *c, int64_t now_us)
+{
+	if (is_stuck(c, now_us)) {
+		mesh__conn_close(c, true);
+	} else if (now_us < c->deadline_us) {
+		return;
+	} else if (c->state == MESH__CONN_LINGER && mesh__tcp_queued(c->tcp) > 0) {
+		mesh__conn_enter(c, MESH__CONN_LINGER); /* the second begins when all has been sent */
+	} else {
+		on_expired(c);
+	}
+}
+
+/* ---- Life ---- */
+
+void mesh__conn_hold(struct mesh__conn *c)
+{
+	c->busy++;
+}
+
+void mesh__conn_release(struct mesh__conn *c)
+{
+	if (--c->busy == 0 && c->closed) {
+		struct mesh__http_server *s = c->server;
+
+		mesh__tls_free(c->tls);
+		mesh__buf_fini(&c->head);
+		mesh__buf_fini(&c->pending);
+		mesh__free(c);
+		mesh__http_server_unref(s);
+	}
+}
+
+/* Tells the peer that nothing follows, as far as the socket takes it at once. */
+static void say_goodbye(struct mesh__conn *c)
+{
+	struct mesh__buf *cipher = &c->server->cipher;
+
+	if (c->tls == NULL || !mesh__tls_established(c->tls) || c->state == MESH__CONN_LINGER) {
+		return;
+	}
+	mesh__buf_clear(cipher);
+	mesh__tls_close(c->tls, cipher);
+	if (cipher->len > 0 && mesh__tcp_write(c->tcp, cipher->data, cipher->len) == MESH_OK) {
+		c->n_written += cipher->len;
+	}
+	mesh__buf_clear(cipher);
+}
+
+void mesh__conn_close(struct mesh__conn *c, bool reset)
+{
+	struct mesh__exchange *x = c->x;
+
+	if (c->closed) {
+		return;
+	}
+	mesh__conn_hold(c);
+	if (!reset) {
+		say_goodbye(c);
+	}
+	c->closed = true;
+	if (c->state == MESH__CONN_HANDSHAKE) {
+		c->server->n_handshakes--;
+	}
+	mesh__tcp_close(c->tcp, reset);
+	c->tcp = NULL;
+	mesh__http_server_left(c->server, c);
+	if (x != NULL) {
+		c->x = NULL;
+		mesh__exchange_detach(x, true);
+	}
+	mesh__conn_release(c);
+}
+
+static void on_doom(void *arg)
+{
+	struct mesh__conn *c = arg;
+
+	mesh__conn_close(c, true);
+	mesh__conn_release(c);
+}
+
+void mesh__conn_doom(struct mesh__conn *c)
+{
+	if (!c->doomed && !c->closed) {
+		c->doomed = true;
+		mesh__conn_hold(c);
+		mesh__loop_post(c->server->loop, &c->doom_post, on_doom, c);
+	}
+}
+
+void mesh__conn_linger(struct mesh__conn *c)
+{
+	if (c->eof && mesh__tcp_queued(c->tcp) == 0) {
+		mesh__conn_close(c, false);
+		return;
+	}
+	say_goodbye(c);
+	mesh__conn_enter(c, MESH__CONN_LINGER);
+	mesh__buf_fini(&c->pending);
+	c->pending_used = 0;
+	mesh__tcp_pause(c->tcp, false);
+	mesh__tcp_shutdown(c->tcp);
+}
+
+bool mesh__conn_still_trusted(struct mesh__conn *c)
+{
+	const struct mesh__leaf *leaf = c->tls != NULL ? mesh__tls_peer(c->tls) : NULL;
+	struct mesh__http_server *s = c->server;
+
+	if (leaf == NULL) {
+		return true;
+	}
+	if (s->trust != NULL && mesh__trust_revoked(s->trust, leaf->serial)) {
+		mesh__http_server_refused(s, "request refused", &c->peer, "revoked", "the peer's certificate was revoked after the handshake");
+		return false;
+	}
+	if (mesh__wall_ms(s->env) > leaf->not_after_ms) {
+		mesh__http_server_refused(s, "request refused", &c->peer, "expired", "the peer's certificate expired after the handshake");
+		return false;
+	}
+	return true;
+}
+
+/* ---- Bytes out ---- */
+
+static bool encrypt(struct mesh__conn *c, const void *bytes, size_t len)
+{
+	return len == 0 || mesh__tls_send(c->tls, bytes, len, &c->server->cipher, NULL) == MESH_OK;
+}
+
+static bool write_all(struct mesh__conn *c, const void *bytes, size_t len)
+{
+	c->n_written += len;
+	return len == 0 || mesh__tcp_write(c->tcp, bytes, len) == MESH_OK;
+}
+
+bool mesh__conn_send(struct mesh__conn *c, const void *bytes, size_t len, const void *more, size_t more_len)
+{
+	struct mesh__buf *cipher = &c->server->cipher;
+	bool fine;
+
+	if (c->closed || c->doomed) {
+		return false;
+	}
+	if (c->tls == NULL) {
+		fine = write_all(c, bytes, len) && write_all(c, more, more_len);
+	} else {
+		mesh__buf_clear(cipher);
+		fine = encrypt(c, bytes, len) && encrypt(c, more, more_len) && write_all(c, cipher->data, cipher->len);
+		mesh__buf_clear(cipher);
+	}
+	if (!fine) {
+		mesh__conn_doom(c);
+	}
+	return fine;
+}
+
+/* ---- Bytes in ---- */
+
+static void on_eof(struct mesh__conn *c)
+{
+	c->eof = true;
+	switch (c->state) {
+	case MESH__CONN_HANDLER:
+		break; /* it may have ended its side and still want the answer */
+	case MESH__CONN_LINGER:
+		if (mesh__tcp_queued(c->tcp) > 0) {
+			break;
+		}
+		mesh__conn_close(c, false);
+		break;
+	case MESH__CONN_HANDSHAKE:
+	case MESH__CONN_IDLE:
+	case MESH__CONN_HEAD:
+	case MESH__CONN_BODY:
+	case MESH__CONN_STREAM:
+		mesh__conn_close(c, false);
+		break;
+	}
+}
+
+static void on_tls_failure(struct mesh__conn *c, int code, const struct mesh__err *err)
+{
+	const char *reason = mesh__tls_refusal(c->tls);
+
+	if (c->state == MESH__CONN_HANDSHAKE) {
+		mesh__http_server_refused(c->server, "handshake refused", &c->peer, reason[0] != '\0' ? reason : "protocol", err->message);
+	}
+	if (code == MESH_E_NO_MEMORY) {
+		mesh__conn_close(c, true);
+		return;
+	}
+	if (c->x != NULL) {
+		mesh__conn_close(c, false);
+		return;
+	}
+	mesh__conn_linger(c); /* so that the alert arrives, and not a reset */
+}
+
+static void on_ciphertext(struct mesh__conn *c, const char *bytes, size_t len)
+{
+	struct mesh__buf *plain = &c->server->plain, *cipher = &c->server->cipher;
+	struct mesh__err err = MESH__NO_ERR;
+	bool sent;
+	int rc;
+
+	mesh__buf_clear(plain);
+	mesh__buf_clear(cipher);
+	rc = mesh__tls_receive(c->tls, bytes, len, plain, cipher, &err);
+	sent = write_all(c, cipher->data, cipher->len);
+	mesh__buf_clear(cipher);
+	if (!sent) {
+		mesh__conn_close(c, true);
+		return;
+	}
+	if (c->state == MESH__CONN_HANDSHAKE && mesh__tls_established(c->tls)) {
+		mesh__conn_enter(c, MESH__CONN_IDLE);
+	}
+	if (plain->len > 0) {
+		mesh__conn_input(c, plain->data, plain->len);
+	}
+	if (c->closed || c->state == MESH__CONN_LINGER || rc == MESH_OK) {
+		return;
+	}
+	if (rc == MESH_E_CLOSED) {
+		on_eof(c);
+	} else {
+		on_tls_failure(c, rc, &err);
+	}
+}
+
+static void on_lingering(struct mesh__conn *c, size_t len)
+{
+	c->n_lingered += len;
+	if (c->n_lingered > LINGER_MAX_BYTES) {
+		mesh__conn_close(c, false);
+	}
+}
+
+static void on_data(void *arg, const char *bytes, size_t len)
+{
+	struct mesh__conn *c = arg;
+
+	mesh__conn_hold(c);
+	if (c->state == MESH__CONN_LINGER) {
+		on_lingering(c, len);
+	} else if (c->tls != NULL) {
+		on_ciphertext(c, bytes, len);
+	} else {
+		mesh__conn_input(c, bytes, len);
+	}
+	mesh__conn_throttle(c);
+	mesh__conn_release(c);
+}
+
+static void on_end(void *arg, int code)
+{
+	struct mesh__conn *c = arg;
+
+	mesh__conn_hold(c);
+	if (code == MESH_OK) {
+		on_eof(c);
+	} else {
+		mesh__conn_close(c, true);
+	}
+	mesh__conn_release(c);
+}
+
+static void on_drained(void *arg)
+{
+	struct mesh__conn *c = arg;
+
+	mesh__conn_hold(c);
+	if (c->state == MESH__CONN_LINGER && c->eof) {
+		mesh__conn_close(c, false);
+	} else {
+		mesh__conn_resume(c);
+	}
+	mesh__conn_release(c);
+}
+
+/* ---- Beginning ---- */
+
+static struct mesh__conn *conn_new(struct mesh__http_server *s, struct mesh__tcp *tcp)
+{
+	struct mesh__conn *c = mesh__alloc(&s->env->mem, sizeof(*c));
+
+	if (c == NULL) {
+		return NULL;
+	}
+	if (s->options.tls != NULL && mesh__tls_new(s->options.tls, &c->tls) != MESH_OK) {
+		mesh__free(c);
+		return NULL;
+	}
+	c->server = mesh__http_server_ref(s);
+	c->tcp = tcp;
+	mesh__tcp_peer(tcp, &c->peer);
+	mesh__buf_init(&c->head, &s->env->mem, (size_t)s->options.limits.max_header_bytes);
+	mesh__buf_init(&c->pending, &s->env->mem, SIZE_MAX / 2);
+	return c;
+}
+
+void mesh__conn_accept(void *arg, struct mesh__tcp *tcp)
+{
+	static const struct mesh__tcp_events events = {on_data, on_end, on_drained};
+	struct mesh__http_server *s = arg;
+	const struct mesh__http_limits *limits = &s->options.limits;
+	struct mesh__conn *c = NULL;
+	struct mesh__addr peer;
+	const char *full = s->n_conns >= limits->max_connections ? "too-many-connections" :
+		s->options.tls != NULL && s->n_handshakes >= limits->max_handshakes ? "too-many-handshakes" : NULL;
+
+	if (full == NULL) {
+		c = conn_new(s, tcp);
+		full = "no-memory";
+	}
+	if (c == NULL) {
+		mesh__tcp_peer(tcp, &peer);
+		mesh__http_server_refused(s, "handshake refused", &peer, full, "the connection was closed at once");
+		mesh__tcp_close(tcp, true);
+		return;
+	}
+	mesh__http_server_joined(s, c);
+	s->n_handshakes++;
+	mesh__conn_enter(c, MESH__CONN_HANDSHAKE);
+	if (c->tls == NULL) {
+		mesh__conn_enter(c, MESH__CONN_IDLE);
+	}
+	mesh__tcp_start(tcp, &events, c);
+}

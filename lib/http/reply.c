@@ -1,0 +1,96 @@
+#include "http/reply.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/str.h"
+#include "wire/url.h"
+
+/* X(status, phrase): RFC 9110 section 15, RFC 6585. */
+#define PHRASES(X)                                                                                                     \
+	X(200, "OK") X(201, "Created") X(202, "Accepted") X(203, "Non-Authoritative Information") X(204, "No Content")  \
+	X(205, "Reset Content") X(206, "Partial Content") X(300, "Multiple Choices") X(301, "Moved Permanently")        \
+	X(302, "Found") X(303, "See Other") X(304, "Not Modified") X(307, "Temporary Redirect")                         \
+	X(308, "Permanent Redirect") X(400, "Bad Request") X(401, "Unauthorized") X(402, "Payment Required")            \
+	X(403, "Forbidden") X(404, "Not Found") X(405, "Method Not Allowed") X(406, "Not Acceptable")                   \
+	X(408, "Request Timeout") X(409, "Conflict") X(410, "Gone") X(411, "Length Required")                           \
+	X(412, "Precondition Failed") X(413, "Content Too Large") X(414, "URI Too Long")                                \
+	X(415, "Unsupported Media Type") X(416, "Range Not Satisfiable") X(417, "Expectation Failed")                   \
+	X(418, "I'm a teapot") X(421, "Misdirected Request") X(422, "Unprocessable Content") X(425, "Too Early")        \
+	X(426, "Upgrade Required") X(428, "Precondition Required") X(429, "Too Many Requests")                          \
+	X(431, "Request Header Fields Too Large") X(500, "Internal Server Error") X(501, "Not Implemented")             \
+	X(502, "Bad Gateway") X(503, "Service Unavailable") X(504, "Gateway Timeout")                                   \
+	X(505, "HTTP Version Not Supported")
+
+static const char *phrase_of(int status)
+{
+	switch (status) {
+#define X(number, phrase)                                                                                              \
+	case number:                                                                                                    \
+		return phrase;
+		PHRASES(X)
+#undef X
+	default:
+		return "";
+	}
+}
+
+void mesh__reply_date(int64_t wall_ms, char *out)
+{
+	static const char *const days[] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
+	static const char *const months[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+	time_t seconds = (time_t)(wall_ms / 1000);
+	struct tm tm;
+
+	if (gmtime_r(&seconds, &tm) == NULL || tm.tm_year > 8099 || tm.tm_year < 0) {
+		memset(&tm, 0, sizeof(tm));
+		tm.tm_mday = 1;
+	}
+	/* The moduli tell the compiler what gmtime_r has promised: the text fits. */
+	(void)snprintf(out, MESH__DATE_TEXT, "%s, %02u %s %04u %02u:%02u:%02u GMT", days[(unsigned)tm.tm_wday % 7], (unsigned)tm.tm_mday % 32,
+		months[(unsigned)tm.tm_mon % 12], ((unsigned)tm.tm_year + 1900) % 10000, (unsigned)tm.tm_hour % 24, (unsigned)tm.tm_min % 60, (unsigned)tm.tm_sec % 61);
+}
+
+void mesh__reply_head(struct mesh__buf *out, int status, const char *date, enum mesh__framing framing, size_t body_len, bool close)
+{
+	char line[96];
+	int len = snprintf(line, sizeof(line), "HTTP/1.1 %d %s\r\nDate: ", status, phrase_of(status));
+
+	mesh__buf_add(out, line, (size_t)len);
+	mesh__buf_str(out, date);
+	if (framing == MESH__FRAMING_LENGTH) {
+		len = snprintf(line, sizeof(line), "\r\nContent-Length: %zu\r\n", body_len);
+		mesh__buf_add(out, line, (size_t)len);
+	} else {
+		mesh__buf_str(out, framing == MESH__FRAMING_CHUNKED ? "\r\nTransfer-Encoding: chunked\r\n" : "\r\n");
+	}
+	if (close) {
+		mesh__buf_str(out, "Connection: close\r\n");
+	}
+}
+
+void mesh__reply_fields(struct mesh__buf *out, const struct mesh__field_text *fields, size_t n_fields)
+{
+	for (size_t i = 0; i < n_fields; i++) {
+		size_t name_len = strlen(fields[i].name), value_len = strlen(fields[i].value);
+
+		if (!mesh__field_name_valid(fields[i].name, name_len) || !mesh__field_value_valid(fields[i].value, value_len) ||
+			mesh__field_is_hop(fields[i].name, name_len) || mesh__str_eq_nocase(fields[i].name, name_len, "Date")) {
+			continue;
+		}
+		mesh__buf_add(out, fields[i].name, name_len);
+		mesh__buf_add(out, ": ", 2);
+		mesh__buf_add(out, fields[i].value, value_len);
+		mesh__buf_add(out, "\r\n", 2);
+	}
+}
+
+void mesh__reply_error(struct mesh__buf *out, const char *code, const char *message)
+{
+	mesh__buf_str(out, "{\"error\":");
+	mesh__str_json(out, code);
+	mesh__buf_str(out, ",\"message\":");
+	mesh__str_json(out, message);
+	mesh__buf_str(out, "}\n");
+}
