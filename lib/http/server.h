@@ -51,6 +51,7 @@ struct mesh__http_options {
 	struct mesh__addr address;
 	const char *name;                /* a label in logs and metrics: "inbound", "control", "admin", "probe" */
 	struct mesh__tls_conf *tls;      /* NULL: plaintext. Referenced. */
+	bool tls_required;               /* with tls NULL: TLS that comes by mesh__http_server_rotate(); until then connections are closed at once, counted as "no-identity" */
 	struct mesh__http_limits limits;
 	mesh__http_handler handler;
 	void *user;

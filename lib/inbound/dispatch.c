@@ -1,0 +1,50 @@
+#include <stddef.h>
+
+#include "inbound/server.h"
+
+/* Deadline, then (when they come) authorization, rate and concurrency limits, then the handler (POLICY.md, Order in a call). */
+static bool is_late(struct mesh_server *server, struct mesh_inbound *in)
+{
+	if (mesh__inbound_left_ms(in) != 0) {
+		return false;
+	}
+	mesh__count(server->late, 1);
+	mesh__inbound_refuse(in, 504, "late", "the caller's deadline had passed before the handler began");
+	return true;
+}
+
+void mesh__dispatch_job(void *arg, struct mesh__job *job)
+{
+	struct mesh_server *server = arg;
+	struct mesh_inbound *in = (struct mesh_inbound *)(void *)((char *)job - offsetof(struct mesh_inbound, job));
+
+	if (!is_late(server, in)) {
+		server->handler(server->user, in);
+	}
+}
+
+void mesh__dispatch(void *user, struct mesh__exchange *x)
+{
+	struct mesh_server *server = user;
+	struct mesh_inbound *in;
+
+	if (mesh__exchange_peer(x) == NULL) {
+		mesh__exchange_refuse(x, 401, "no-identity", "this service takes calls of mesh identities alone");
+		return;
+	}
+	in = mesh__inbound_new(server, x);
+	if (in == NULL) {
+		mesh__exchange_refuse(x, 503, "out-of-memory", "out of memory");
+		return;
+	}
+	mesh__count(server->requests, 1);
+	if (is_late(server, in)) {
+		return;
+	}
+	if (server->inline_handler) {
+		server->handler(server->user, in);
+	} else if (!mesh__workers_give(&server->workers, &in->job)) {
+		mesh__count(server->overloaded, 1);
+		mesh__inbound_refuse(in, 503, "overloaded", "the handlers' queue is full");
+	}
+}

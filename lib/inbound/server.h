@@ -1,0 +1,79 @@
+/*
+ * The serving side of a mesh: the server core on a loop of its own, the handler inline on that loop or on the worker pool, the registration, and the probe port. The public mesh_server is this struct.
+ */
+#ifndef MESH__INBOUND_SERVER_H
+#define MESH__INBOUND_SERVER_H
+
+#include <meshlib/mesh.h>
+
+#include <stdatomic.h>
+
+#include "control/control.h"
+#include "http/server.h"
+#include "inbound/inbound.h"
+#include "inbound/workers.h"
+#include "telemetry/metrics.h"
+
+struct mesh__serving_options {
+	const struct mesh__env *env;
+	struct mesh__metrics *metrics;
+	struct mesh__control *control;
+	struct mesh__addr listen;
+	char advertise[MESH__ADDR_TEXT]; /* "": the address listened on */
+	const char *instance, *version, *zone; /* copied */
+	size_t max_body_bytes;
+	int32_t workers;
+	bool inline_handler;
+	mesh_handler_fn handler;
+	void *user;
+	/* What there is already; NULL before there is an identity. */
+	struct mesh__tls_conf *tls;
+	struct mesh__trust *trust;
+};
+
+struct mesh_server {
+	const struct mesh__env *env;
+	struct mesh__loop *loop;           /* of its own */
+	struct mesh__control *control;
+	struct mesh__http_server *http;
+	struct mesh__workers workers;
+	bool inline_handler;
+	mesh_handler_fn handler;
+	void *user;
+	struct mesh__addr address;
+	struct mesh__counter *requests, *late, *overloaded;
+	_Atomic int64_t handling;          /* requests with the handler */
+	/* Rotation and drain cross to the loop one at a time. */
+	pthread_mutex_t mu;                /* guards next_tls, next_trust, rotate_posted, drained */
+	pthread_cond_t changed;
+	struct mesh__tls_conf *next_tls;
+	struct mesh__trust *next_trust;
+	struct mesh__post rotate_post, drain_post;
+	bool rotate_posted, drained;
+	int64_t drain_ms;
+};
+
+/* Listens, starts its loop, registers. MESH_E_IO, MESH_E_INVALID, MESH_E_NO_MEMORY. */
+int mesh__serving_new(const struct mesh__serving_options *options, struct mesh_server **out, struct mesh__err *err) MESH__MUST_USE;
+
+/* New credentials, from any thread. References of its own. */
+void mesh__serving_rotate(struct mesh_server *server, struct mesh__tls_conf *tls, struct mesh__trust *trust);
+
+/* Stops accepting and waits until all is answered, at most drain_ms; true when it was. Not on the server's own threads. */
+bool mesh__serving_drain(struct mesh_server *server, int64_t drain_ms);
+
+/* Frees, after the drain. Requests still with handlers must be replied to first: waits for them. */
+void mesh__serving_free(struct mesh_server *server);
+
+void mesh__serving_abandon(struct mesh_server *server);
+
+/* Whether this thread is the loop's or a worker's. */
+bool mesh__serving_is_current(struct mesh_server *server);
+
+/* The decision of dispatch: what happens to a request that has come. Called on the loop. */
+void mesh__dispatch(void *user, struct mesh__exchange *x);
+
+/* Runs one queued request, on a worker. */
+void mesh__dispatch_job(void *arg, struct mesh__job *job);
+
+#endif
