@@ -118,7 +118,7 @@ static bool text_magnitude(const char *text, bool *negative, uint64_t *magnitude
 
 static bool exact_integer(double number, int64_t *out)
 {
-	if (!(fabs(number) < exact_limit) || number != floor(number)) {
+	if (!(number > -exact_limit && number < exact_limit) || (double)(int64_t)number != number) {
 		return false;
 	}
 	*out = (int64_t)number;
