@@ -161,24 +161,13 @@ void raw_answer_ok(struct raw_conn *conn)
 
 /* ---- The server ---- */
 
-static void count_shaking(struct raw_counts *counts)
-{
-	long now = atomic_fetch_add(&counts->shaking, 1) + 1;
-	long most = atomic_load(&counts->most_shaking);
-
-	while (now > most && !atomic_compare_exchange_weak(&counts->most_shaking, &most, now)) {
-	}
-}
-
 static bool shake_hands(struct raw_conn *conn)
 {
 	struct raw_server *server = conn->server;
 	bool ok = true;
 
 	if (server->tls != NULL) {
-		count_shaking(&server->counts);
 		ok = raw_tls_open(conn, server->tls);
-		atomic_fetch_sub(&server->counts.shaking, 1);
 		atomic_fetch_add(&server->counts.shaken, ok);
 	}
 	return ok;

@@ -30,11 +30,9 @@ typedef void (*raw_script)(struct raw_conn *conn);
 
 struct raw_counts {
 	_Atomic long accepted;
-	_Atomic long shaken;       /* TLS handshakes that succeeded */
-	_Atomic long shaking;      /* handshakes under way */
-	_Atomic long most_shaking; /* the most at once */
-	_Atomic long requests;     /* whole requests that raw_request() read */
-	_Atomic long open;         /* connections not yet closed */
+	_Atomic long shaken;   /* TLS handshakes that succeeded */
+	_Atomic long requests; /* whole requests that raw_request() read */
+	_Atomic long open;     /* connections not yet closed */
 };
 
 /* Begins to listen and serve. `tls` (borrowed) may be NULL. Aborts the test when it cannot. */

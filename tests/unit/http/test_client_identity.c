@@ -10,11 +10,11 @@
 
 #include "client_call.h"
 #include "raw_server.h"
-#include "test_ca.h"
+#include "test_peer.h"
 
 static struct mesh__env env;
 static struct test_ca ca, other_ca;
-static struct test_leaf cart, payments, ledger, forged, foreign_cart;
+static struct test_peer cart, payments, ledger, forged, foreign_cart;
 
 static int set_up(void **state)
 {
@@ -22,22 +22,22 @@ static int set_up(void **state)
 	mesh__env_init(&env);
 	test_ca_init(&ca, &env, "mesh.local");
 	test_ca_init(&other_ca, &env, "mesh.local");
-	test_leaf_init(&cart, &ca, "cart");
-	test_leaf_init(&payments, &ca, "payments");
-	test_leaf_init(&ledger, &ca, "ledger");
-	test_leaf_init(&forged, &other_ca, "payments");
-	test_leaf_init(&foreign_cart, &other_ca, "cart");
+	test_peer_init(&cart, &ca, "cart");
+	test_peer_init(&payments, &ca, "payments");
+	test_peer_init(&ledger, &ca, "ledger");
+	test_peer_init(&forged, &other_ca, "payments");
+	test_peer_init(&foreign_cart, &other_ca, "cart");
 	return mesh__client_init(NULL);
 }
 
 static int tear_down(void **state)
 {
 	(void)state;
-	test_leaf_fini(&cart);
-	test_leaf_fini(&payments);
-	test_leaf_fini(&ledger);
-	test_leaf_fini(&forged);
-	test_leaf_fini(&foreign_cart);
+	test_peer_fini(&cart);
+	test_peer_fini(&payments);
+	test_peer_fini(&ledger);
+	test_peer_fini(&forged);
+	test_peer_fini(&foreign_cart);
 	test_ca_fini(&ca);
 	test_ca_fini(&other_ca);
 	return 0;
@@ -51,7 +51,7 @@ struct scene {
 	struct mesh__pool *pool;
 };
 
-static void open_scene(struct scene *s, const struct test_leaf *shown, const struct test_leaf *own, const char *host, const char *spiffe)
+static void open_scene(struct scene *s, const struct test_peer *shown, const struct test_peer *own, const char *host, const char *spiffe)
 {
 	struct mesh__pool_options options;
 
@@ -100,8 +100,8 @@ static void refuses_before_the_first_request_byte(void **state)
 {
 	static const struct {
 		const char *rule;
-		const struct test_leaf *shown;
-		const struct test_leaf *wanted_dns, *wanted_spiffe;
+		const struct test_peer *shown;
+		const struct test_peer *wanted_dns, *wanted_spiffe;
 		const char *said;
 	} rows[] = {
 		{"the right DNS name under another SPIFFE ID", &payments, &payments, &ledger, "spiffe://"},

@@ -1,9 +1,11 @@
 /* The calling thread's pool: reuse, the re-send that is stopped, rationed dialling, waiting, retiring. */
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -11,19 +13,46 @@
 #include <cmocka.h>
 
 #include "client_call.h"
+#include "fake_env.h"
 #include "raw_server.h"
+#include "http/curl_slot.h"
+#include "test_peer.h"
 
 static struct mesh__env env;
 
-static struct mesh__pool *plain_pool(struct raw_server *server, int32_t max_dials, int32_t max_pending)
+static struct test_ca ca;
+static struct test_peer cart, payments;
+
+static struct mesh__pool_options plain_options(struct raw_server *server)
 {
 	struct mesh__pool_options options;
-	struct mesh__pool *pool = NULL;
 
 	mesh__pool_options_default(&options);
 	raw_server_address(server, &options.target.address);
-	strcat(options.target.host, "payments.default.mesh.local"); /* lint: the buffer is zeroed and larger */
+	(void)snprintf(options.target.host, sizeof(options.target.host), "payments.default.mesh.local");
 	options.target.insecure_plaintext = true;
+	return options;
+}
+
+static struct mesh__pool *tls_pool(struct raw_server *server, int32_t max_dials)
+{
+	struct mesh__pool_options options = plain_options(server);
+	struct mesh__pool *pool = NULL;
+
+	options.target.insecure_plaintext = false;
+	(void)snprintf(options.target.spiffe, sizeof(options.target.spiffe), "%s", payments.spiffe);
+	options.max_dials = max_dials;
+	options.creds = test_creds(&cart, &ca, 1);
+	assert_int_equal(mesh__pool_new(&env, &options, &pool, NULL), MESH_OK);
+	mesh__creds_unref(options.creds);
+	return pool;
+}
+
+static struct mesh__pool *plain_pool(struct raw_server *server, int32_t max_dials, int32_t max_pending)
+{
+	struct mesh__pool_options options = plain_options(server);
+	struct mesh__pool *pool = NULL;
+
 	options.max_dials = max_dials;
 	options.max_pending = max_pending;
 	assert_int_equal(mesh__pool_new(&env, &options, &pool, NULL), MESH_OK);
@@ -145,11 +174,330 @@ static void a_kept_connection_that_has_gone_costs_no_call(void **state)
 	raw_server_free(server);
 }
 
+/* ---- Many threads ---- */
+
+enum { THREADS = 64 };
+
+struct herd {
+	pthread_t threads[THREADS];
+	struct client_call calls[THREADS];
+	struct mesh__pool *pool;
+	_Atomic long ended;
+};
+
+struct member {
+	struct herd *herd;
+	size_t index;
+};
+
+static struct member members[THREADS];
+
+static void *run_member(void *arg)
+{
+	struct member *m = arg;
+
+	(void)client_call_run(&m->herd->calls[m->index], m->herd->pool);
+	atomic_fetch_add(&m->herd->ended, 1);
+	return NULL;
+}
+
+static void herd_start(struct herd *herd, struct mesh__pool *pool, size_t n, int64_t timeout_ms)
+{
+	herd->pool = pool;
+	atomic_store(&herd->ended, 0);
+	for (size_t i = 0; i < n; i++) {
+		client_call_init(&herd->calls[i], "GET", NULL);
+		herd->calls[i].timeout_ms = timeout_ms;
+		herd->calls[i].cancel = mesh__cancel_new(&env);
+		members[i] = (struct member){.herd = herd, .index = i};
+		assert_int_equal(pthread_create(&herd->threads[i], NULL, run_member, &members[i]), 0);
+	}
+}
+
+static void herd_join(struct herd *herd, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		(void)pthread_join(herd->threads[i], NULL);
+	}
+}
+
+static void herd_fini(struct herd *herd, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		client_call_fini(&herd->calls[i]);
+	}
+}
+
+static size_t herd_count(const struct herd *herd, size_t n, int code)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		count += herd->calls[i].code == code;
+	}
+	return count;
+}
+
+static void hangs(struct raw_conn *conn)
+{
+	raw_hang(conn);
+}
+
+static int32_t waiting(struct mesh__pool *pool)
+{
+	int32_t n;
+
+	(void)pthread_mutex_lock(&pool->mu);
+	n = pool->n_waiting;
+	(void)pthread_mutex_unlock(&pool->mu);
+	return n;
+}
+
+/* The server takes connections and never shakes hands: whoever may dial hangs there, the rest must be waiting. */
+static void at_most_max_dials_run_at_once(void **state)
+{
+	enum { DIALS = 3 };
+	static struct herd herd;
+	struct raw_server *server = raw_server_new(NULL, hangs, NULL);
+	struct mesh__pool *pool = tls_pool(server, DIALS);
+
+	(void)state;
+	herd_start(&herd, pool, THREADS, 30000);
+	assert_true(raw_wait(&raw_server_counts(server)->accepted, DIALS));
+	while (waiting(pool) < THREADS - DIALS) {
+		(void)sched_yield();
+	}
+	assert_int_equal(atomic_load(&raw_server_counts(server)->accepted), DIALS);
+	for (size_t i = 0; i < THREADS; i++) {
+		mesh__cancel_fire(herd.calls[i].cancel);
+	}
+	herd_join(&herd, THREADS);
+	assert_int_equal(herd_count(&herd, THREADS, MESH_E_CANCELLED), THREADS);
+	for (size_t i = 0; i < THREADS; i++) {
+		assert_int_equal(herd.calls[i].result.sent, MESH__SENT_NOTHING);
+	}
+	herd_fini(&herd, THREADS);
+	mesh__pool_unref(pool);
+	raw_server_free(server);
+}
+
+static void cold_threads_are_all_served(void **state)
+{
+	static struct herd herd;
+	struct mesh__tls_conf *conf = test_tls_conf(&payments, &ca, false);
+	struct raw_server *server = raw_server_new(conf, raw_answer_ok, NULL);
+	struct mesh__pool *pool = tls_pool(server, 8);
+
+	(void)state;
+	herd_start(&herd, pool, THREADS, 30000);
+	herd_join(&herd, THREADS);
+	assert_int_equal(herd_count(&herd, THREADS, MESH_OK), THREADS);
+	assert_int_equal(atomic_load(&raw_server_counts(server)->requests), THREADS);
+	herd_fini(&herd, THREADS);
+	mesh__pool_unref(pool);
+	raw_server_free(server);
+	mesh__tls_conf_unref(conf);
+}
+
+static struct mesh__pool *narrow_pool(struct raw_server *server, int32_t max_connections, int32_t max_pending)
+{
+	struct mesh__pool_options options = plain_options(server);
+	struct mesh__pool *pool = NULL;
+
+	options.max_connections = max_connections;
+	options.max_pending = max_pending;
+	assert_int_equal(mesh__pool_new(&env, &options, &pool, NULL), MESH_OK);
+	return pool;
+}
+
+static void over_max_pending_a_call_fails_at_once(void **state)
+{
+	enum { CALLS = 10, PENDING = 4 };
+	static struct herd herd;
+	struct raw_server *server = raw_server_new(NULL, hangs, NULL);
+	struct mesh__pool *pool = narrow_pool(server, 1, PENDING);
+
+	(void)state;
+	herd_start(&herd, pool, CALLS, 30000);
+	assert_true(raw_wait(&herd.ended, CALLS - PENDING - 1)); /* one has the connection, PENDING wait */
+	for (size_t i = 0; i < CALLS; i++) {
+		mesh__cancel_fire(herd.calls[i].cancel);
+	}
+	herd_join(&herd, CALLS);
+	assert_int_equal(herd_count(&herd, CALLS, MESH_E_OVERLOADED), CALLS - PENDING - 1);
+	assert_int_equal(herd_count(&herd, CALLS, MESH_E_CANCELLED), PENDING + 1);
+	for (size_t i = 0; i < CALLS; i++) {
+		bool sent = herd.calls[i].result.sent == MESH__SENT_MAYBE;
+		assert_true(!sent || herd.calls[i].code == MESH_E_CANCELLED);
+	}
+	herd_fini(&herd, CALLS);
+	mesh__pool_unref(pool);
+	raw_server_free(server);
+}
+
+static void a_returned_connection_goes_to_who_waits(void **state)
+{
+	static struct herd herd;
+	struct raw_server *server = raw_server_new(NULL, raw_answer_ok, NULL);
+	struct mesh__pool *pool = narrow_pool(server, 2, THREADS);
+
+	(void)state;
+	herd_start(&herd, pool, THREADS, 30000);
+	herd_join(&herd, THREADS);
+	assert_int_equal(herd_count(&herd, THREADS, MESH_OK), THREADS);
+	assert_true(atomic_load(&raw_server_counts(server)->accepted) <= 2);
+	herd_fini(&herd, THREADS);
+	mesh__pool_unref(pool);
+	raw_server_free(server);
+}
+
+static void waiting_ends_at_the_deadline_with_nothing_sent(void **state)
+{
+	static struct herd herd;
+	struct raw_server *server = raw_server_new(NULL, hangs, NULL);
+	struct mesh__pool *pool = narrow_pool(server, 1, 8);
+
+	(void)state;
+	herd_start(&herd, pool, 4, 100);
+	herd_join(&herd, 4);
+	assert_int_equal(herd_count(&herd, 4, MESH_E_TIMEOUT), 4);
+	assert_true(atomic_load(&raw_server_counts(server)->accepted) >= 1);
+	for (size_t i = 0, unsent = 0; i < 4; i++) {
+		unsent += herd.calls[i].result.sent == MESH__SENT_NOTHING;
+		assert_true(i < 3 || unsent >= 2);
+		assert_true(herd.calls[i].result.total_us >= 100000);
+	}
+	herd_fini(&herd, 4);
+	mesh__pool_unref(pool);
+	raw_server_free(server);
+}
+
+/* ---- Keeping and closing ---- */
+
+static void a_tls_connection_closed_in_order_costs_no_call(void **state)
+{
+	struct mesh__tls_conf *conf = test_tls_conf(&payments, &ca, false);
+	struct raw_server *server = raw_server_new(conf, answers_once_and_closes, NULL);
+	struct mesh__pool *pool = tls_pool(server, 8);
+
+	(void)state;
+	for (int i = 0; i < 5; i++) {
+		expect_ok(pool, "POST", "pay", false);
+		assert_true(raw_wait(&raw_server_counts(server)->open, 0));
+	}
+	mesh__pool_unref(pool);
+	raw_server_free(server);
+	mesh__tls_conf_unref(conf);
+}
+
+static void a_retired_pool_keeps_no_connection(void **state)
+{
+	struct raw_server *server = raw_server_new(NULL, raw_answer_ok, NULL);
+	struct mesh__pool *pool = plain_pool(server, 8, 16);
+
+	(void)state;
+	expect_ok(pool, "GET", NULL, false);
+	assert_int_equal(atomic_load(&raw_server_counts(server)->open), 1);
+	mesh__pool_retire(pool);
+	assert_true(raw_wait(&raw_server_counts(server)->open, 0));
+	expect_ok(pool, "GET", NULL, false);
+	assert_true(raw_wait(&raw_server_counts(server)->open, 0));
+	mesh__pool_unref(pool);
+	raw_server_free(server);
+}
+
+static void sweeping_closes_what_has_idled_too_long(void **state)
+{
+	static struct fake_env fake;
+	struct raw_server *server = raw_server_new(NULL, raw_answer_ok, NULL);
+	struct mesh__pool_options options = plain_options(server);
+	struct mesh__pool *pool = NULL;
+	struct client_call call;
+
+	(void)state;
+	fake_env_init(&fake);
+	assert_int_equal(mesh__pool_new(&fake.env, &options, &pool, NULL), MESH_OK);
+	client_call_init(&call, "GET", NULL);
+	call.env = fake.env;
+	assert_int_equal(client_call_run(&call, pool), MESH_OK);
+	fake_env_advance_ms(&fake, 59000);
+	mesh__pool_sweep(pool, false);
+	assert_int_equal(client_call_run(&call, pool), MESH_OK);
+	assert_true(call.result.reused);
+	fake_env_advance_ms(&fake, 61000);
+	assert_int_equal(client_call_run(&call, pool), MESH_OK); /* not swept yet, but too old all the same */
+	assert_false(call.result.reused);
+	fake_env_advance_ms(&fake, 61000);
+	mesh__pool_sweep(pool, false);
+	assert_true(raw_wait(&raw_server_counts(server)->open, 0));
+	client_call_fini(&call);
+	mesh__pool_unref(pool);
+	raw_server_free(server);
+}
+
+/* How many descriptors libcurl takes for a slot before it dials (two on 7.88, one on 8.14). */
+static rlim_t handle_descriptors(struct mesh__pool *pool)
+{
+	struct mesh__slot *slot = NULL;
+	int before = dup(0), after;
+
+	assert_int_equal(mesh__slot_new(pool, &slot, NULL), MESH_OK);
+	after = dup(0);
+	assert_true(before >= 0 && after > before);
+	(void)close(before);
+	(void)close(after);
+	mesh__slot_free(slot);
+	return (rlim_t)(after - before - 1);
+}
+
+static void without_descriptors_a_call_fails_and_the_next_recovers(void **state)
+{
+	struct raw_server *server = raw_server_new(NULL, raw_answer_ok, NULL);
+	struct mesh__pool *pool = plain_pool(server, 8, 16);
+	rlim_t taken = handle_descriptors(pool);
+	struct rlimit old, none;
+	struct client_call call;
+	int next;
+
+	(void)state;
+	client_call_init(&call, "POST", "pay");
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+	next = dup(0);
+	assert_true(next >= 0);
+	(void)close(next);
+	/* With no descriptor at all, and with enough for a handle of libcurl's but none for a socket. The server needs none until it accepts. */
+	for (rlim_t room = 0; room < 2; room++) {
+		none = (struct rlimit){.rlim_cur = (rlim_t)next + room * taken, .rlim_max = old.rlim_max};
+		assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+		(void)client_call_run(&call, pool);
+		assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+		assert_int_equal(call.code, MESH_E_CONNECT);
+		assert_int_equal(call.result.sent, MESH__SENT_NOTHING);
+		assert_non_null(strstr(call.err.message, "ulimit -n"));
+	}
+	expect_ok(pool, "GET", NULL, false);
+	client_call_fini(&call);
+	mesh__pool_unref(pool);
+	raw_server_free(server);
+}
+
 static int set_up(void **state)
 {
 	(void)state;
 	mesh__env_init(&env);
+	test_ca_init(&ca, &env, "mesh.local");
+	test_peer_init(&cart, &ca, "cart");
+	test_peer_init(&payments, &ca, "payments");
 	return mesh__client_init(NULL);
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	test_peer_fini(&cart);
+	test_peer_fini(&payments);
+	test_ca_fini(&ca);
+	return 0;
 }
 
 int main(void)
@@ -159,7 +507,16 @@ int main(void)
 		cmocka_unit_test(sends_nothing_twice_on_a_reused_connection),
 		cmocka_unit_test(sends_nothing_twice_on_a_fresh_connection),
 		cmocka_unit_test(a_kept_connection_that_has_gone_costs_no_call),
+		cmocka_unit_test(a_tls_connection_closed_in_order_costs_no_call),
+		cmocka_unit_test(at_most_max_dials_run_at_once),
+		cmocka_unit_test(cold_threads_are_all_served),
+		cmocka_unit_test(over_max_pending_a_call_fails_at_once),
+		cmocka_unit_test(a_returned_connection_goes_to_who_waits),
+		cmocka_unit_test(waiting_ends_at_the_deadline_with_nothing_sent),
+		cmocka_unit_test(a_retired_pool_keeps_no_connection),
+		cmocka_unit_test(sweeping_closes_what_has_idled_too_long),
+		cmocka_unit_test(without_descriptors_a_call_fails_and_the_next_recovers),
 	};
 
-	return cmocka_run_group_tests(tests, set_up, NULL);
+	return cmocka_run_group_tests(tests, set_up, tear_down);
 }
