@@ -34,7 +34,10 @@ bool mesh__kind_parse(const char *text, enum mesh__kind *kind)
 		const char *text;
 		enum mesh__kind kind;
 	} kinds[] = {
-		{"service", MESH__KIND_SERVICE}, {"services", MESH__KIND_SERVICE}, {"endpoints", MESH__KIND_ENDPOINTS}, {"endpoint", MESH__KIND_ENDPOINTS},
+		{"service", MESH__KIND_SERVICE},
+		{"services", MESH__KIND_SERVICE},
+		{"endpoints", MESH__KIND_ENDPOINTS},
+		{"endpoint", MESH__KIND_ENDPOINTS},
 	};
 
 	for (size_t i = 0; i < MESH__COUNT(kinds); i++) {
@@ -98,9 +101,9 @@ static void write_canonical(struct mesh__reading *r, const struct mesh__node *no
 }
 
 /* What one field alone cannot know. */
-static void check_service(struct mesh__reading *r, const struct mesh__place *at, const struct mesh__node *node, const struct mesh__service_policy *policy)
+static void check_service(struct mesh__reading *r, const struct mesh__place *at, const struct mesh__service_policy *policy)
 {
-	const struct mesh__node *connect = mesh__node_get(node, "connectTimeout");
+	const struct mesh__node *connect = mesh__node_get(at->node, "connectTimeout");
 
 	if (connect != NULL && policy->connect_timeout_ms > policy->timeout_ms) {
 		struct mesh__place place = mesh__place_of(at, connect);
@@ -109,9 +112,9 @@ static void check_service(struct mesh__reading *r, const struct mesh__place *at,
 }
 
 /* Whether the namespace comes from the document or from the caller. */
-static void check_namespace(struct mesh__reading *r, const struct mesh__place *at, const struct mesh__node *node, const char *ns)
+static void check_namespace(struct mesh__reading *r, const struct mesh__place *at, const char *ns)
 {
-	const struct mesh__node *said = mesh__node_get(node, "namespace");
+	const struct mesh__node *said = mesh__node_get(at->node, "namespace");
 
 	if (strcmp(ns, "mesh-system") == 0) {
 		struct mesh__place place = said != NULL ? mesh__place_of(at, said) : *at;
@@ -120,19 +123,19 @@ static void check_namespace(struct mesh__reading *r, const struct mesh__place *a
 }
 
 /* False when the kind, and with it the meaning of the rest, is not known. */
-static bool read_fields(struct mesh__reading *r, const struct mesh__place *at, const struct mesh__node *node, struct mesh__document *doc)
+static bool read_fields(struct mesh__reading *r, const struct mesh__place *at, struct mesh__document *doc)
 {
-	const struct mesh__node *kind = mesh__node_get(node, "kind");
+	const struct mesh__node *kind = mesh__node_get(at->node, "kind");
 	bool known = false;
 
 	if (kind != NULL) {
 		struct mesh__place place = mesh__place_of(at, kind);
-		known = mesh__read_kind(r, &place, kind, &doc->kind);
+		known = mesh__read_kind(r, &place, &doc->kind);
 	}
-	mesh__read_fields(r, at, node, known ? mesh__fields_of_kind(doc->kind) : mesh__fields_of_head(), doc);
-	check_namespace(r, at, node, doc->ns);
+	mesh__read_fields(r, at, known ? mesh__fields_of_kind(doc->kind) : mesh__fields_of_head(), doc);
+	check_namespace(r, at, doc->ns);
 	if (known && doc->kind == MESH__KIND_SERVICE) {
-		check_service(r, at, node, &doc->service);
+		check_service(r, at, &doc->service);
 	}
 	return known;
 }
@@ -145,7 +148,8 @@ static struct mesh__document *read_document(struct mesh__reading *r, const struc
 	size_t faults_before = r->n_faults;
 
 	if (node->kind != MESH__NODE_MAP) {
-		mesh__reading_fault(r, &at, "a document is a map that begins with `apiVersion: mesh/v1`, not a %s", node->kind == MESH__NODE_LIST ? "list" : "scalar");
+		mesh__reading_fault(r, &at, "a document is a map that begins with `apiVersion: mesh/v1`, not a %s",
+			node->kind == MESH__NODE_LIST ? "list" : "scalar");
 		return NULL;
 	}
 	doc = mesh__alloc(r->mem, sizeof(*doc));
@@ -156,7 +160,7 @@ static struct mesh__document *read_document(struct mesh__reading *r, const struc
 	doc->line = node->line;
 	mesh__service_policy_default(&doc->service);
 	memcpy(doc->ns, default_ns, strlen(default_ns) + 1);
-	if (!read_fields(r, &at, node, doc)) {
+	if (!read_fields(r, &at, doc)) {
 		document_free(doc);
 		return NULL;
 	}
@@ -168,12 +172,19 @@ static struct mesh__document *read_document(struct mesh__reading *r, const struc
 
 /* ---- All of them ---- */
 
-static void refuse_twice(struct mesh__reading *r, const struct mesh__node *node, const struct mesh__document *list, const struct mesh__document *doc)
+static bool same_subject(const struct mesh__document *a, const struct mesh__document *b)
+{
+	return a->kind == b->kind && strcmp(a->name, b->name) == 0 && strcmp(a->ns, b->ns) == 0;
+}
+
+static void refuse_twice(struct mesh__reading *r, const struct mesh__node *node, const struct mesh__document *list,
+	const struct mesh__document *doc)
 {
 	for (const struct mesh__document *d = list; doc->name[0] != '\0' && d != NULL; d = d->next) {
-		if (d->kind == doc->kind && strcmp(d->name, doc->name) == 0 && strcmp(d->ns, doc->ns) == 0) {
+		if (same_subject(d, doc)) {
 			struct mesh__place at = mesh__place_of(NULL, node);
-			mesh__reading_fault(r, &at, "%s %s in namespace %s stands in line %d already", mesh__kind_name(doc->kind), doc->name, doc->ns, d->line);
+			mesh__reading_fault(r, &at, "%s %s in namespace %s stands in line %d already", mesh__kind_name(doc->kind),
+				doc->name, doc->ns, d->line);
 			return;
 		}
 	}
@@ -182,9 +193,10 @@ static void refuse_twice(struct mesh__reading *r, const struct mesh__node *node,
 static struct mesh__document *read_all(struct mesh__reading *r, const struct mesh__node *nodes, const char *default_ns)
 {
 	struct mesh__document *list = NULL, **tail = &list;
+	const struct mesh__node *node;
 	size_t n = 0;
 
-	for (const struct mesh__node *node = nodes; node != NULL && !mesh__reading_full(r) && !r->no_memory; node = node->next) {
+	for (node = nodes; node != NULL && !mesh__reading_full(r) && !r->no_memory; node = node->next) {
 		struct mesh__document *doc;
 		if (++n > MESH__DOCUMENTS_MAX) {
 			struct mesh__place at = mesh__place_of(NULL, node);
@@ -233,7 +245,9 @@ static int verdict(const struct mesh__reading *r, struct mesh__err *err)
 int mesh__documents_parse(const struct mesh__mem *mem, const char *file, const char *text, size_t len, const char *default_ns,
 	struct mesh__document **out, struct mesh__buf *faults, struct mesh__buf *warnings, struct mesh__err *err)
 {
-	struct mesh__reading r = {.mem = mem, .file = file, .faults = faults, .warnings = warnings, .first = MESH__NO_ERR};
+	struct mesh__reading r = {
+		.mem = mem, .file = file, .faults = faults, .warnings = warnings, .first = MESH__NO_ERR,
+	};
 	struct mesh__document *list = NULL;
 	struct mesh__node *nodes = NULL;
 	struct mesh__err yaml = MESH__NO_ERR;

@@ -9,68 +9,72 @@ static const int64_t day_ms = 86400000;
 
 /* ---- The head ---- */
 
-static void read_api_version(struct mesh__reading *r, const struct mesh__place *at, const struct mesh__node *node, void *target)
+static void read_api_version(struct mesh__reading *r, const struct mesh__place *at, void *target)
 {
 	const char *text;
 
 	(void)target;
-	if (mesh__read_text(r, at, node, &text) && strcmp(text, "mesh/v1") != 0) {
+	if (mesh__read_text(r, at, &text) && strcmp(text, "mesh/v1") != 0) {
 		mesh__reading_fault(r, at, "\"%.60s\" is not known; write mesh/v1", text);
 	}
 }
 
 /* The kind has chosen the table that this stands in. */
-static void read_nothing(struct mesh__reading *r, const struct mesh__place *at, const struct mesh__node *node, void *target)
+static void read_nothing(struct mesh__reading *r, const struct mesh__place *at, void *target)
 {
 	(void)r;
 	(void)at;
-	(void)node;
 	(void)target;
 }
 
-static void read_label(struct mesh__reading *r, const struct mesh__place *at, const struct mesh__node *node, char out[MESH__LABEL_MAX + 1])
+static void read_label(struct mesh__reading *r, const struct mesh__place *at, char out[MESH__LABEL_MAX + 1])
 {
 	const char *text;
 
-	if (!mesh__read_text(r, at, node, &text)) {
+	if (!mesh__read_text(r, at, &text)) {
 		return;
 	}
 	if (!mesh__label_valid(text, strlen(text))) {
-		mesh__reading_fault(r, at, "\"%.100s\" is no name; use lower-case letters, digits and inner hyphens, at most %d", text, MESH__LABEL_MAX);
+		mesh__reading_fault(r, at, "\"%.100s\" is no name; use lower-case letters, digits and inner hyphens, at most %d",
+			text, MESH__LABEL_MAX);
 		return;
 	}
 	memcpy(out, text, strlen(text) + 1);
 }
 
-static void read_name(struct mesh__reading *r, const struct mesh__place *at, const struct mesh__node *node, void *target)
+static void read_name(struct mesh__reading *r, const struct mesh__place *at, void *target)
 {
 	struct mesh__document *doc = target;
 
-	read_label(r, at, node, doc->name);
+	read_label(r, at, doc->name);
 }
 
-static void read_namespace(struct mesh__reading *r, const struct mesh__place *at, const struct mesh__node *node, void *target)
+static void read_namespace(struct mesh__reading *r, const struct mesh__place *at, void *target)
 {
 	struct mesh__document *doc = target;
 
-	read_label(r, at, node, doc->ns);
+	read_label(r, at, doc->ns);
 }
 
 #define HEAD                                                                                                           \
-	{"apiVersion", true, read_api_version, NULL}, {"kind", true, read_nothing, NULL}, {"name", true, read_name, NULL}, \
+	{"apiVersion", true, read_api_version, NULL}, {"kind", true, read_nothing, NULL},                              \
+		{"name", true, read_name, NULL},                                                                       \
 		{"namespace", false, read_namespace, NULL}
 
 /* ---- kind: Service ---- */
 
-static void read_protocol(struct mesh__reading *r, const struct mesh__place *at, const struct mesh__node *node, void *target)
+static void read_protocol(struct mesh__reading *r, const struct mesh__place *at, void *target)
 {
 	static const struct mesh__word words[] = {
-		{"http", MESH__PROTOCOL_HTTP}, {"http2", MESH__WORD_NOT_YET}, {"grpc", MESH__WORD_NOT_YET}, {"tcp", MESH__WORD_NOT_YET},
+		{"http", MESH__PROTOCOL_HTTP},
+		{"http2", MESH__WORD_NOT_YET},
+		{"grpc", MESH__WORD_NOT_YET},
+		{"tcp", MESH__WORD_NOT_YET},
 	};
 	struct mesh__document *doc = target;
 	int value;
 
-	if (mesh__read_word(r, at, node, words, MESH__COUNT(words), &value)) {
+	if (mesh__read_word(r, at, words, MESH__COUNT(words), &value)) {
 		doc->service.protocol = (enum mesh__protocol)value;
 	}
 }
@@ -83,11 +87,11 @@ static void write_protocol(struct mesh__json_out *out, const char *name, const s
 	mesh__json_put_text(out, name, mesh__protocol_name(doc->service.protocol));
 }
 
-static void read_timeout(struct mesh__reading *r, const struct mesh__place *at, const struct mesh__node *node, void *target)
+static void read_timeout(struct mesh__reading *r, const struct mesh__place *at, void *target)
 {
 	struct mesh__document *doc = target;
 
-	doc->service.timeout_set = mesh__read_duration(r, at, node, 1, day_ms, &doc->service.timeout_ms);
+	doc->service.timeout_set = mesh__read_duration(r, at, 1, day_ms, &doc->service.timeout_ms);
 }
 
 static void write_duration(struct mesh__json_out *out, const char *name, int64_t ms)
@@ -106,11 +110,11 @@ static void write_timeout(struct mesh__json_out *out, const char *name, const st
 	write_duration(out, name, doc->service.timeout_ms);
 }
 
-static void read_connect_timeout(struct mesh__reading *r, const struct mesh__place *at, const struct mesh__node *node, void *target)
+static void read_connect_timeout(struct mesh__reading *r, const struct mesh__place *at, void *target)
 {
 	struct mesh__document *doc = target;
 
-	(void)mesh__read_duration(r, at, node, 1, minute_ms, &doc->service.connect_timeout_ms);
+	(void)mesh__read_duration(r, at, 1, minute_ms, &doc->service.connect_timeout_ms);
 }
 
 static void write_connect_timeout(struct mesh__json_out *out, const char *name, const struct mesh__node *node, const void *target)
@@ -121,18 +125,21 @@ static void write_connect_timeout(struct mesh__json_out *out, const char *name, 
 	write_duration(out, name, doc->service.connect_timeout_ms);
 }
 
-static void read_balancer(struct mesh__reading *r, const struct mesh__place *at, const struct mesh__node *node, void *target)
+static void read_balancer(struct mesh__reading *r, const struct mesh__place *at, void *target)
 {
 	static const struct mesh__word words[] = {
 #define X(name, text) {text, MESH__BALANCER_##name},
 		MESH__BALANCERS(X)
 #undef X
-		{"leastRequest", MESH__WORD_NOT_YET}, {"random", MESH__WORD_NOT_YET}, {"ringHash", MESH__WORD_NOT_YET}, {"maglev", MESH__WORD_NOT_YET},
+		{"leastRequest", MESH__WORD_NOT_YET},
+		{"random", MESH__WORD_NOT_YET},
+		{"ringHash", MESH__WORD_NOT_YET},
+		{"maglev", MESH__WORD_NOT_YET},
 	};
 	struct mesh__document *doc = target;
 	int value;
 
-	if (mesh__read_word(r, at, node, words, MESH__COUNT(words), &value)) {
+	if (mesh__read_word(r, at, words, MESH__COUNT(words), &value)) {
 		doc->service.balancer = (enum mesh__balancer)value;
 	}
 }
@@ -155,9 +162,9 @@ static const struct mesh__field_rule load_balancer_rules[] = {
 
 static const struct mesh__fields load_balancer_fields = {load_balancer_rules, MESH__COUNT(load_balancer_rules), .unknown = "unknown field"};
 
-static void read_load_balancer(struct mesh__reading *r, const struct mesh__place *at, const struct mesh__node *node, void *target)
+static void read_load_balancer(struct mesh__reading *r, const struct mesh__place *at, void *target)
 {
-	mesh__read_fields(r, at, node, &load_balancer_fields, target);
+	mesh__read_fields(r, at, &load_balancer_fields, target);
 }
 
 static void write_load_balancer(struct mesh__json_out *out, const char *name, const struct mesh__node *node, const void *target)
@@ -188,13 +195,13 @@ static const struct mesh__field_rule service_rules[] = {
 
 /* ---- kind: Endpoints ---- */
 
-static void read_address(struct mesh__reading *r, const struct mesh__place *at, const struct mesh__node *node, void *target)
+static void read_address(struct mesh__reading *r, const struct mesh__place *at, void *target)
 {
 	struct mesh__static_endpoint *endpoint = target;
 	struct mesh__err err = MESH__NO_ERR;
 	const char *text;
 
-	if (!mesh__read_text(r, at, node, &text)) {
+	if (!mesh__read_text(r, at, &text)) {
 		return;
 	}
 	if (mesh__addr_parse("address", text, false, &endpoint->addr, &err) != MESH_OK) {
@@ -205,11 +212,11 @@ static void read_address(struct mesh__reading *r, const struct mesh__place *at, 
 }
 
 /* A tag such as a zone or a version: short, printable, copied. */
-static void read_tag(struct mesh__reading *r, const struct mesh__place *at, const struct mesh__node *node, char **out)
+static void read_tag(struct mesh__reading *r, const struct mesh__place *at, char **out)
 {
 	const char *text;
 
-	if (!mesh__read_text(r, at, node, &text)) {
+	if (!mesh__read_text(r, at, &text)) {
 		return;
 	}
 	if (strlen(text) > MESH__LABEL_MAX) {
@@ -226,36 +233,39 @@ static void read_tag(struct mesh__reading *r, const struct mesh__place *at, cons
 	r->no_memory |= *out == NULL;
 }
 
-static void read_zone(struct mesh__reading *r, const struct mesh__place *at, const struct mesh__node *node, void *target)
+static void read_zone(struct mesh__reading *r, const struct mesh__place *at, void *target)
 {
 	struct mesh__static_endpoint *endpoint = target;
 
-	read_tag(r, at, node, &endpoint->zone);
+	read_tag(r, at, &endpoint->zone);
 }
 
-static void read_version(struct mesh__reading *r, const struct mesh__place *at, const struct mesh__node *node, void *target)
+static void read_version(struct mesh__reading *r, const struct mesh__place *at, void *target)
 {
 	struct mesh__static_endpoint *endpoint = target;
 
-	read_tag(r, at, node, &endpoint->version);
+	read_tag(r, at, &endpoint->version);
 }
 
-static void read_labels(struct mesh__reading *r, const struct mesh__place *at, const struct mesh__node *node, void *target)
+static void read_labels(struct mesh__reading *r, const struct mesh__place *at, void *target)
 {
 	static const struct mesh__field_rule rules[] = {{"version", false, read_version, NULL}};
-	static const struct mesh__fields fields = {rules, MESH__COUNT(rules), .unknown = "labels other than version are not in force yet"};
+	static const struct mesh__fields fields = {
+		rules, MESH__COUNT(rules), .unknown = "labels other than version are not in force yet",
+	};
 
-	mesh__read_fields(r, at, node, &fields, target);
+	mesh__read_fields(r, at, &fields, target);
 }
 
-static void refuse_twice(struct mesh__reading *r, const struct mesh__place *at, const struct mesh__document *doc, const struct mesh__node *item)
+/* Compares the last endpoint with those before it. */
+static void refuse_twice(struct mesh__reading *r, const struct mesh__place *at, const struct mesh__document *doc)
 {
-	const struct mesh__static_endpoint *last = &doc->endpoints[doc->n_endpoints - 1];
-	const struct mesh__node *node = item->kind == MESH__NODE_MAP ? mesh__node_get(item, "address") : NULL;
+	const struct mesh__addr *last = &doc->endpoints[doc->n_endpoints - 1].addr;
 
-	for (size_t i = 0; node != NULL && last->addr.ip[0] != '\0' && i < doc->n_endpoints - 1; i++) {
+	for (size_t i = 0; last->ip[0] != '\0' && i < doc->n_endpoints - 1; i++) {
 		const struct mesh__addr *other = &doc->endpoints[i].addr;
-		if (other->port == last->addr.port && strcmp(other->ip, last->addr.ip) == 0) {
+		if (other->port == last->port && strcmp(other->ip, last->ip) == 0) {
+			const struct mesh__node *node = mesh__node_get(at->node, "address");
 			struct mesh__place place = mesh__place_of(at, node);
 			mesh__reading_fault(r, &place, "\"%.60s\" stands in endpoints[%zu] already", node->text, i);
 			return;
@@ -263,35 +273,47 @@ static void refuse_twice(struct mesh__reading *r, const struct mesh__place *at, 
 	}
 }
 
-static void read_endpoint(struct mesh__reading *r, const struct mesh__place *at, const struct mesh__node *item, struct mesh__document *doc)
+static void read_endpoint(struct mesh__reading *r, const struct mesh__place *at, struct mesh__document *doc)
 {
 	static const struct mesh__field_rule rules[] = {
-		{"address", true, read_address, NULL}, {"zone", false, read_zone, NULL}, {"labels", false, read_labels, NULL},
+		{"address", true, read_address, NULL},
+		{"zone", false, read_zone, NULL},
+		{"labels", false, read_labels, NULL},
 	};
 	static const struct mesh__fields fields = {rules, MESH__COUNT(rules), .unknown = "unknown field"};
 
-	mesh__read_fields(r, at, item, &fields, &doc->endpoints[doc->n_endpoints++]);
-	refuse_twice(r, at, doc, item);
+	mesh__read_fields(r, at, &fields, &doc->endpoints[doc->n_endpoints++]);
+	refuse_twice(r, at, doc);
 }
 
-static void read_endpoints(struct mesh__reading *r, const struct mesh__place *at, const struct mesh__node *node, void *target)
+static bool count_endpoints(struct mesh__reading *r, const struct mesh__place *at, size_t *n)
+{
+	*n = 0;
+	if (at->node->kind != MESH__NODE_LIST) {
+		mesh__reading_fault(r, at, "wants a list such as [{address: \"10.0.0.1:443\"}]");
+		return false;
+	}
+	for (const struct mesh__node *item = at->node->child; item != NULL; item = item->next) {
+		(*n)++;
+	}
+	if (*n == 0) {
+		mesh__reading_fault(r, at, "is empty; name at least one address");
+		return false;
+	}
+	if (*n > MESH__STATIC_ENDPOINTS_MAX) {
+		mesh__reading_fault(r, at, "has %zu members; at most %d are taken", *n, MESH__STATIC_ENDPOINTS_MAX);
+		return false;
+	}
+	return true;
+}
+
+static void read_endpoints(struct mesh__reading *r, const struct mesh__place *at, void *target)
 {
 	struct mesh__document *doc = target;
-	size_t n = 0;
+	const struct mesh__node *item;
+	size_t n;
 
-	if (node->kind != MESH__NODE_LIST) {
-		mesh__reading_fault(r, at, "wants a list such as [{address: \"10.0.0.1:443\"}]");
-		return;
-	}
-	for (const struct mesh__node *item = node->child; item != NULL; item = item->next) {
-		n++;
-	}
-	if (n == 0) {
-		mesh__reading_fault(r, at, "is empty; name at least one address");
-		return;
-	}
-	if (n > MESH__STATIC_ENDPOINTS_MAX) {
-		mesh__reading_fault(r, at, "has %zu members; at most %d are taken", n, MESH__STATIC_ENDPOINTS_MAX);
+	if (!count_endpoints(r, at, &n)) {
 		return;
 	}
 	doc->endpoints = mesh__alloc_array(r->mem, n, sizeof(*doc->endpoints));
@@ -299,9 +321,9 @@ static void read_endpoints(struct mesh__reading *r, const struct mesh__place *at
 		r->no_memory = true;
 		return;
 	}
-	for (const struct mesh__node *item = node->child; item != NULL && !mesh__reading_full(r); item = item->next) {
+	for (item = at->node->child; item != NULL && !mesh__reading_full(r); item = item->next) {
 		struct mesh__place place = mesh__place_of_item(at, item, doc->n_endpoints);
-		read_endpoint(r, &place, item, doc);
+		read_endpoint(r, &place, doc);
 	}
 }
 
@@ -327,11 +349,11 @@ static void write_endpoints(struct mesh__json_out *out, const char *name, const 
 	mesh__json_close(out, ']');
 }
 
-static void read_insecure_plaintext(struct mesh__reading *r, const struct mesh__place *at, const struct mesh__node *node, void *target)
+static void read_insecure_plaintext(struct mesh__reading *r, const struct mesh__place *at, void *target)
 {
 	struct mesh__document *doc = target;
 
-	if (mesh__read_bool(r, at, node, &doc->insecure_plaintext) && doc->insecure_plaintext) {
+	if (mesh__read_bool(r, at, &doc->insecure_plaintext) && doc->insecure_plaintext) {
 		mesh__reading_warn(r, at, "calls to it are neither encrypted nor authenticated");
 	}
 }
@@ -368,14 +390,17 @@ const struct mesh__fields *mesh__fields_of_head(void)
 	return &head;
 }
 
-bool mesh__read_kind(struct mesh__reading *r, const struct mesh__place *at, const struct mesh__node *node, enum mesh__kind *kind)
+bool mesh__read_kind(struct mesh__reading *r, const struct mesh__place *at, enum mesh__kind *kind)
 {
 	static const struct mesh__word words[] = {
-		{"Service", MESH__KIND_SERVICE}, {"Endpoints", MESH__KIND_ENDPOINTS}, {"Mesh", MESH__WORD_NOT_YET}, {"Namespace", MESH__WORD_NOT_YET},
+		{"Service", MESH__KIND_SERVICE},
+		{"Endpoints", MESH__KIND_ENDPOINTS},
+		{"Mesh", MESH__WORD_NOT_YET},
+		{"Namespace", MESH__WORD_NOT_YET},
 	};
 	int value;
 
-	if (!mesh__read_word(r, at, node, words, MESH__COUNT(words), &value)) {
+	if (!mesh__read_word(r, at, words, MESH__COUNT(words), &value)) {
 		return false;
 	}
 	*kind = (enum mesh__kind)value;

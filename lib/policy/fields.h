@@ -1,4 +1,7 @@
-/* The fields of each kind of document, as POLICY.md names them: which are in force, how they are read, how they are written again. Private to policy/. */
+/*
+ * The fields of each kind of document, as POLICY.md names them: which are in force, how they are read, how they are
+ * written again. Private to policy/.
+ */
 #ifndef MESH__POLICY_FIELDS_H
 #define MESH__POLICY_FIELDS_H
 
@@ -14,6 +17,6 @@ const struct mesh__fields *mesh__fields_of_kind(enum mesh__kind kind);
 const struct mesh__fields *mesh__fields_of_head(void);
 
 /* Reads `kind` of a document; tells the fault when it is none, or not in force yet. */
-bool mesh__read_kind(struct mesh__reading *r, const struct mesh__place *at, const struct mesh__node *node, enum mesh__kind *kind);
+bool mesh__read_kind(struct mesh__reading *r, const struct mesh__place *at, enum mesh__kind *kind);
 
 #endif

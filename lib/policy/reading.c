@@ -8,17 +8,17 @@
 
 struct mesh__place mesh__place_of(const struct mesh__place *up, const struct mesh__node *node)
 {
-	return (struct mesh__place){.up = up, .name = node->key, .line = node->line, .column = node->column};
+	return (struct mesh__place){.up = up, .node = node, .name = node->key, .line = node->line, .column = node->column};
 }
 
 struct mesh__place mesh__place_of_key(const struct mesh__place *up, const struct mesh__node *node)
 {
-	return (struct mesh__place){.up = up, .name = node->key, .line = node->key_line, .column = node->key_column};
+	return (struct mesh__place){.up = up, .node = node, .name = node->key, .line = node->key_line, .column = node->key_column};
 }
 
 struct mesh__place mesh__place_of_item(const struct mesh__place *up, const struct mesh__node *node, size_t index)
 {
-	return (struct mesh__place){.up = up, .index = index, .line = node->line, .column = node->column};
+	return (struct mesh__place){.up = up, .node = node, .index = index, .line = node->line, .column = node->column};
 }
 
 enum { PATH_TEXT = 256 };
@@ -165,66 +165,67 @@ static enum scalar scalar_type(const struct mesh__node *node)
 }
 
 /* Tells the fault unless `node` is a scalar with a value. */
-static bool is_scalar(struct mesh__reading *r, const struct mesh__place *at, const struct mesh__node *node, const char *wanted)
+static bool is_scalar(struct mesh__reading *r, const struct mesh__place *at, const char *wanted)
 {
-	if (node->kind != MESH__NODE_SCALAR) {
-		mesh__reading_fault(r, at, "wants %s, not a %s", wanted, node->kind == MESH__NODE_LIST ? "list" : "map");
+	if (at->node->kind != MESH__NODE_SCALAR) {
+		mesh__reading_fault(r, at, "wants %s, not a %s", wanted, at->node->kind == MESH__NODE_LIST ? "list" : "map");
 		return false;
 	}
-	if (scalar_type(node) == SCALAR_NULL) {
+	if (scalar_type(at->node) == SCALAR_NULL) {
 		mesh__reading_fault(r, at, "has no value; wants %s", wanted);
 		return false;
 	}
 	return true;
 }
 
-bool mesh__read_text(struct mesh__reading *r, const struct mesh__place *at, const struct mesh__node *node, const char **text)
+bool mesh__read_text(struct mesh__reading *r, const struct mesh__place *at, const char **text)
 {
-	if (!is_scalar(r, at, node, "text")) {
+	if (!is_scalar(r, at, "text")) {
 		return false;
 	}
-	if (scalar_type(node) != SCALAR_TEXT) {
+	if (scalar_type(at->node) != SCALAR_TEXT) {
 		mesh__reading_fault(r, at, "wants text, not a %s; write it in quotes: \"%.60s\"",
-			scalar_type(node) == SCALAR_BOOL ? "truth value" : "number", node->text);
+			scalar_type(at->node) == SCALAR_BOOL ? "truth value" : "number", at->node->text);
 		return false;
 	}
-	if (node->text[0] == '\0') {
+	if (at->node->text[0] == '\0') {
 		mesh__reading_fault(r, at, "is empty");
 		return false;
 	}
-	*text = node->text;
+	*text = at->node->text;
 	return true;
 }
 
-bool mesh__read_bool(struct mesh__reading *r, const struct mesh__place *at, const struct mesh__node *node, bool *value)
+bool mesh__read_bool(struct mesh__reading *r, const struct mesh__place *at, bool *value)
 {
-	if (!is_scalar(r, at, node, "true or false")) {
+	if (!is_scalar(r, at, "true or false")) {
 		return false;
 	}
-	if (scalar_type(node) != SCALAR_BOOL) {
-		mesh__reading_fault(r, at, "wants true or false, without quotes, not \"%.60s\"", node->text);
+	if (scalar_type(at->node) != SCALAR_BOOL) {
+		mesh__reading_fault(r, at, "wants true or false, without quotes, not \"%.60s\"", at->node->text);
 		return false;
 	}
-	*value = node->text[0] == 't' || node->text[0] == 'T';
+	*value = at->node->text[0] == 't' || at->node->text[0] == 'T';
 	return true;
 }
 
-bool mesh__read_duration(struct mesh__reading *r, const struct mesh__place *at, const struct mesh__node *node, int64_t min_ms, int64_t max_ms, int64_t *ms)
+bool mesh__read_duration(struct mesh__reading *r, const struct mesh__place *at, int64_t min_ms, int64_t max_ms,
+	int64_t *ms)
 {
 	char min[24], max[24];
 	int64_t value;
 
-	if (!is_scalar(r, at, node, "a duration")) {
+	if (!is_scalar(r, at, "a duration")) {
 		return false;
 	}
-	if (!mesh__duration_parse(node->text, strlen(node->text), &value)) {
-		mesh__reading_fault(r, at, "\"%.60s\" is no duration; write a number and a unit (ms, s, m, h), such as 250ms", node->text);
+	if (!mesh__duration_parse(at->node->text, strlen(at->node->text), &value)) {
+		mesh__reading_fault(r, at, "\"%.60s\" is no duration; write a number and a unit (ms, s, m, h), such as 250ms", at->node->text);
 		return false;
 	}
 	if (value < min_ms || value > max_ms) {
 		mesh__duration_format(min_ms, min);
 		mesh__duration_format(max_ms, max);
-		mesh__reading_fault(r, at, "%.60s is out of range; it may be from %s to %s", node->text, min, max);
+		mesh__reading_fault(r, at, "%.60s is out of range; it may be from %s to %s", at->node->text, min, max);
 		return false;
 	}
 	*ms = value;
@@ -258,12 +259,13 @@ static void list_words(const struct mesh__word *words, size_t n, char out[PATH_T
 	}
 }
 
-bool mesh__read_word(struct mesh__reading *r, const struct mesh__place *at, const struct mesh__node *node, const struct mesh__word *words, size_t n, int *value)
+bool mesh__read_word(struct mesh__reading *r, const struct mesh__place *at, const struct mesh__word *words, size_t n,
+	int *value)
 {
 	const char *names[MESH__WORDS_MAX], *text;
 	char list[PATH_TEXT], hint[96];
 
-	if (!mesh__read_text(r, at, node, &text)) {
+	if (!mesh__read_text(r, at, &text)) {
 		return false;
 	}
 	list_words(words, n, list);
@@ -294,57 +296,64 @@ static const struct mesh__field_rule *find_rule(const struct mesh__fields *field
 	return NULL;
 }
 
-static void tell_unknown(struct mesh__reading *r, const struct mesh__place *at, const struct mesh__node *member, const struct mesh__fields *fields)
+static void tell_unknown(struct mesh__reading *r, const struct mesh__place *at, const struct mesh__fields *fields)
 {
-	struct mesh__place place = mesh__place_of_key(at, member);
 	const char *names[MESH__WORDS_MAX];
 	char hint[96];
 
 	for (size_t i = 0; i < fields->n; i++) {
 		names[i] = fields->rules[i].name;
 	}
-	suggest(member->key, names, fields->n, hint);
-	mesh__reading_fault(r, &place, "%s%s", fields->unknown, hint);
+	suggest(at->name, names, fields->n, hint);
+	mesh__reading_fault(r, at, "%s%s", fields->unknown, hint);
 }
 
-static void read_member(struct mesh__reading *r, const struct mesh__place *at, const struct mesh__node *member, const struct mesh__fields *fields, void *target)
+static void read_member(struct mesh__reading *r, const struct mesh__place *key, const struct mesh__place *value,
+	const struct mesh__fields *fields, void *target)
 {
-	const struct mesh__field_rule *rule = find_rule(fields, member->key);
-	struct mesh__place place;
+	const struct mesh__field_rule *rule = find_rule(fields, key->name);
 
 	if (rule == NULL) {
 		if (fields->unknown != NULL) {
-			tell_unknown(r, at, member, fields);
+			tell_unknown(r, key, fields);
 		}
-		return;
+	} else if (rule->read == NULL) {
+		mesh__reading_fault(r, key, "not in force yet: this version would do nothing with it");
+	} else {
+		rule->read(r, value, target);
 	}
-	if (rule->read == NULL) {
-		place = mesh__place_of_key(at, member);
-		mesh__reading_fault(r, &place, "not in force yet: this version would do nothing with it");
-		return;
-	}
-	place = mesh__place_of(at, member);
-	rule->read(r, &place, member, target);
 }
 
-void mesh__read_fields(struct mesh__reading *r, const struct mesh__place *at, const struct mesh__node *node, const struct mesh__fields *fields, void *target)
+static void tell_missing(struct mesh__reading *r, const struct mesh__place *at, const struct mesh__fields *fields)
 {
-	if (node->kind != MESH__NODE_MAP) {
-		mesh__reading_fault(r, at, "wants a map of fields");
-		return;
-	}
-	for (const struct mesh__node *member = node->child; member != NULL && !mesh__reading_full(r); member = member->next) {
-		read_member(r, at, member, fields, target);
-	}
 	for (size_t i = 0; i < fields->n; i++) {
-		if (fields->rules[i].required && mesh__node_get(node, fields->rules[i].name) == NULL) {
-			struct mesh__place place = {.up = at, .name = fields->rules[i].name, .line = at->line, .column = at->column};
+		const char *name = fields->rules[i].name;
+		if (fields->rules[i].required && mesh__node_get(at->node, name) == NULL) {
+			struct mesh__place place = {.up = at, .name = name, .line = at->line, .column = at->column};
 			mesh__reading_fault(r, &place, "is missing");
 		}
 	}
 }
 
-void mesh__write_fields(struct mesh__json_out *out, const struct mesh__node *node, const struct mesh__fields *fields, const void *target)
+void mesh__read_fields(struct mesh__reading *r, const struct mesh__place *at, const struct mesh__fields *fields,
+	void *target)
+{
+	const struct mesh__node *member;
+
+	if (at->node->kind != MESH__NODE_MAP) {
+		mesh__reading_fault(r, at, "wants a map of fields");
+		return;
+	}
+	for (member = at->node->child; member != NULL && !mesh__reading_full(r); member = member->next) {
+		struct mesh__place key = mesh__place_of_key(at, member);
+		struct mesh__place value = mesh__place_of(at, member);
+		read_member(r, &key, &value, fields, target);
+	}
+	tell_missing(r, at, fields);
+}
+
+void mesh__write_fields(struct mesh__json_out *out, const struct mesh__node *node, const struct mesh__fields *fields,
+	const void *target)
 {
 	for (size_t i = 0; i < fields->n; i++) {
 		const struct mesh__field_rule *rule = &fields->rules[i];

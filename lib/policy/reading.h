@@ -28,10 +28,11 @@ struct mesh__reading {
 	bool no_memory;
 };
 
-/* The place of a value: a path of members and indices, on the stack, and where it stands in the file. */
+/* A value in its place: a path of members and indices, on the stack, and where it stands in the file. */
 struct mesh__place {
-	const struct mesh__place *up; /* NULL: the document */
-	const char *name;             /* NULL: a member of a list, or the document */
+	const struct mesh__place *up;  /* NULL: the document */
+	const struct mesh__node *node; /* the value; NULL: it is missing */
+	const char *name;              /* NULL: a member of a list, or the document */
 	size_t index;
 	int line, column;
 };
@@ -49,13 +50,14 @@ void mesh__reading_warn(struct mesh__reading *r, const struct mesh__place *at, c
 bool mesh__reading_full(const struct mesh__reading *r);
 
 /* A scalar that is text by YAML's core schema (`123`, `true` and `~` are not, `"123"` is) and not empty. Borrowed from the node. */
-bool mesh__read_text(struct mesh__reading *r, const struct mesh__place *at, const struct mesh__node *node, const char **text);
+bool mesh__read_text(struct mesh__reading *r, const struct mesh__place *at, const char **text);
 
 /* Unquoted true or false. */
-bool mesh__read_bool(struct mesh__reading *r, const struct mesh__place *at, const struct mesh__node *node, bool *value);
+bool mesh__read_bool(struct mesh__reading *r, const struct mesh__place *at, bool *value);
 
 /* A duration within [min_ms, max_ms]. */
-bool mesh__read_duration(struct mesh__reading *r, const struct mesh__place *at, const struct mesh__node *node, int64_t min_ms, int64_t max_ms, int64_t *ms);
+bool mesh__read_duration(struct mesh__reading *r, const struct mesh__place *at, int64_t min_ms, int64_t max_ms,
+	int64_t *ms);
 
 struct mesh__word {
 	const char *text;
@@ -65,14 +67,15 @@ struct mesh__word {
 enum { MESH__WORD_NOT_YET = -1, MESH__WORDS_MAX = 32 };
 
 /* One of at most MESH__WORDS_MAX words that are in force. */
-bool mesh__read_word(struct mesh__reading *r, const struct mesh__place *at, const struct mesh__node *node, const struct mesh__word *words, size_t n, int *value);
+bool mesh__read_word(struct mesh__reading *r, const struct mesh__place *at, const struct mesh__word *words, size_t n,
+	int *value);
 
 /* A known member of a map. */
 struct mesh__field_rule {
 	const char *name;
 	bool required;
-	/* Reads into the map's target; NULL: not in force yet. */
-	void (*read)(struct mesh__reading *r, const struct mesh__place *at, const struct mesh__node *node, void *target);
+	/* Reads the value at its place into the map's target; NULL: not in force yet. */
+	void (*read)(struct mesh__reading *r, const struct mesh__place *at, void *target);
 	/* Writes the canonical form of what was read from `node`, under `name`; NULL: somebody else writes it. */
 	void (*write)(struct mesh__json_out *out, const char *name, const struct mesh__node *node, const void *target);
 };
@@ -84,9 +87,11 @@ struct mesh__fields {
 };
 
 /* Reads the members of a map by their rules: tells what is unknown (with a suggestion), not in force yet, or missing. */
-void mesh__read_fields(struct mesh__reading *r, const struct mesh__place *at, const struct mesh__node *node, const struct mesh__fields *fields, void *target);
+void mesh__read_fields(struct mesh__reading *r, const struct mesh__place *at, const struct mesh__fields *fields,
+	void *target);
 
 /* Writes the members that the map has, in the order of the rules. */
-void mesh__write_fields(struct mesh__json_out *out, const struct mesh__node *node, const struct mesh__fields *fields, const void *target);
+void mesh__write_fields(struct mesh__json_out *out, const struct mesh__node *node, const struct mesh__fields *fields,
+	const void *target);
 
 #endif

@@ -96,7 +96,10 @@ static void copies_are_exact_and_take_null(void **state)
 /* An allocator that looks at what it is given back. */
 static void *spy_alloc(void *user, size_t size)
 {
-	return mesh__mem_libc()->alloc(user, size);
+	void *block = mesh__mem_libc()->alloc(user, size);
+
+	memset(block, 0, size); /* the padding too is looked at */
+	return block;
 }
 
 static void *spy_resize(void *user, void *block, size_t size)
