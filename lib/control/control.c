@@ -3,9 +3,9 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/str.h"
+#include "base/wait.h"
 #include "control/link.h"
 #include "control/model.h"
 #include "control/swap.h"
@@ -429,26 +429,6 @@ static int wish_for(struct mesh__control *c, const char *key, struct mesh__err *
 	return MESH_OK;
 }
 
-/* Waits on `changed` until the deadline; false when it has passed. mu is held. */
-static bool wait_locked(struct mesh__control *c, int64_t deadline_us)
-{
-	int64_t left_us = deadline_us - mesh__mono_us(c->env);
-	struct timespec until;
-
-	if (left_us <= 0) {
-		return false;
-	}
-	(void)clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += (time_t)(left_us / 1000000);
-	until.tv_nsec += (long)(left_us % 1000000) * 1000;
-	if (until.tv_nsec >= 1000000000) {
-		until.tv_sec++;
-		until.tv_nsec -= 1000000000;
-	}
-	(void)pthread_cond_timedwait(&c->changed, &c->mu, &until);
-	return true;
-}
-
 static void on_cancel(void *arg)
 {
 	struct mesh__control *c = arg;
@@ -506,7 +486,7 @@ static int await_service(struct mesh__control *c, const char *key, int64_t deadl
 		if (code == MESH_OK) {
 			code = stop_locked(c, cancel, err);
 		}
-		if (code == MESH_OK && !wait_locked(c, deadline_us)) {
+		if (code == MESH_OK && !mesh__cond_wait_until(&c->changed, &c->mu, c->env, deadline_us)) {
 			code = timed_out_locked(c, key, err);
 		}
 		if (code != MESH_OK) {
@@ -545,7 +525,7 @@ int mesh__control_await_ready(struct mesh__control *c, int64_t deadline_us, stru
 	(void)pthread_mutex_lock(&c->mu);
 	while (code == MESH_OK && !ready_locked(c)) {
 		code = stop_locked(c, NULL, err);
-		if (code == MESH_OK && !wait_locked(c, deadline_us)) {
+		if (code == MESH_OK && !mesh__cond_wait_until(&c->changed, &c->mu, c->env, deadline_us)) {
 			code = mesh__fail_at(err, MESH__ORIGIN_CONTROL, MESH_E_TIMEOUT, "not ready: %s%s%.300s",
 				!c->status.identity ? "no identity yet" : !c->status.heard ? "no word from the control plane yet" : "not registered yet",
 				c->status.last.code == MESH_OK ? "" : "; the last trouble: ", c->status.last.message);
@@ -651,13 +631,8 @@ char *mesh__control_spiffe(struct mesh__control *c)
 
 static void init_locks(struct mesh__control *c)
 {
-	pthread_condattr_t attr;
-
 	(void)pthread_mutex_init(&c->mu, NULL);
-	(void)pthread_condattr_init(&attr);
-	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	(void)pthread_cond_init(&c->changed, &attr);
-	(void)pthread_condattr_destroy(&attr);
+	mesh__cond_init(&c->changed);
 	mesh__swap_init(&c->swap);
 }
 

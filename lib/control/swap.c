@@ -17,7 +17,7 @@ void mesh__swap_fini(struct mesh__swap *swap)
 }
 
 /* Thread descriptors lie megabytes apart: their middle bits tell threads from each other. */
-static size_t shard_of_thread(void)
+size_t mesh__swap_shard_of_thread(void)
 {
 	uint64_t id = (uint64_t)(uintptr_t)pthread_self();
 
@@ -26,7 +26,7 @@ static size_t shard_of_thread(void)
 
 struct mesh__snapshot *mesh__swap_get(struct mesh__swap *swap)
 {
-	struct mesh__swap_shard *shard = &swap->shards[shard_of_thread()];
+	struct mesh__swap_shard *shard = &swap->shards[mesh__swap_shard_of_thread()];
 	struct mesh__snapshot *snapshot;
 
 	(void)pthread_mutex_lock(&shard->mu);

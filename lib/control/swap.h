@@ -23,6 +23,9 @@ struct mesh__swap {
 void mesh__swap_init(struct mesh__swap *swap);
 void mesh__swap_fini(struct mesh__swap *swap);
 
+/* The shard of this thread. */
+size_t mesh__swap_shard_of_thread(void);
+
 /* A reference to the snapshot, or NULL before the first. Any thread. */
 struct mesh__snapshot *mesh__swap_get(struct mesh__swap *swap) MESH__MUST_USE;
 

@@ -2,7 +2,8 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
+
+#include "base/wait.h"
 
 enum { MAX_QUEUED = 4096 };
 
@@ -136,7 +137,7 @@ int mesh__serving_new(const struct mesh__serving_options *o, struct mesh_server 
 	s->late = mesh__metrics_counter(o->metrics, "mesh_inbound_late_total", "Requests whose deadline had passed before the handler.", NULL, NULL);
 	s->overloaded = mesh__metrics_counter(o->metrics, "mesh_inbound_overloaded_total", "Requests refused because the handlers' queue was full.", NULL, NULL);
 	(void)pthread_mutex_init(&s->mu, NULL);
-	(void)pthread_cond_init(&s->changed, NULL);
+	mesh__cond_init(&s->changed);
 	mesh__workers_init(&s->workers, o->env, o->workers, MAX_QUEUED, mesh__dispatch_job, s);
 	code = listen_and_start(s, o, err);
 	if (code == MESH_OK) {

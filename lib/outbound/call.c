@@ -56,6 +56,9 @@ static int conclude(struct mesh_request *r)
 		return MESH_OK;
 	}
 	mesh__client_response_clear(&r->response); /* a part of one is none */
+	if (r->err.code == MESH_E_CANCELLED && atomic_load(&r->outbound->closed)) {
+		r->err.code = MESH_E_CLOSED; /* closing cancels what is still under way */
+	}
 	r->error.err = r->err;
 	r->error.tries = r->tries;
 	r->has_error = true;
@@ -74,16 +77,18 @@ int mesh__call(struct mesh_request *r)
 		return MESH_E_STATE;
 	}
 	mesh__request_clear(r);
-	atomic_fetch_add(&r->outbound->calls, 1);
-	while (state != STATE_DONE) {
-		state = advance(r, state);
+	if (mesh__running_enter(&r->outbound->running, r)) {
+		while (state != STATE_DONE) {
+			state = advance(r, state);
+		}
+		code = conclude(r);
+		mesh__request_let_go(r);
+		mesh__running_leave(&r->outbound->running, r);
+	} else {
+		(void)mesh__fail(&r->err, MESH_E_CLOSED, "the mesh is closed");
+		code = conclude(r);
 	}
-	code = conclude(r);
-	mesh__snapshot_unref(r->snapshot);
-	r->snapshot = NULL;
-	r->service = NULL;
 	mesh__cancel_reset(r->cancel);
-	atomic_fetch_sub(&r->outbound->calls, 1);
 	atomic_store(&r->running, false);
 	return code;
 }

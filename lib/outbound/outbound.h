@@ -6,6 +6,7 @@
 
 #include "control/control.h"
 #include "outbound/endpoint.h"
+#include "outbound/running.h"
 #include "telemetry/metrics.h"
 
 struct mesh__outbound {
@@ -14,8 +15,8 @@ struct mesh__outbound {
 	struct mesh__control *control;
 	char ns[MESH__LABEL_MAX + 1];
 	size_t max_body_bytes;
-	atomic_bool closed;                /* no call begins */
-	_Atomic int64_t calls;             /* under way */
+	struct mesh__running running;
+	atomic_bool closed;                /* calls under way end with MESH_E_CLOSED */
 	struct mesh__counter *calls_ok, *calls_failed, *tries, *retries;
 	struct mesh__metrics *metrics;
 };

@@ -25,7 +25,7 @@ struct mesh_request *mesh__request_new(struct mesh__outbound *outbound, const ch
 	return r;
 }
 
-static void let_go(struct mesh_request *r)
+void mesh__request_let_go(struct mesh_request *r)
 {
 	for (int32_t i = 0; i < MESH__TRIES_MAX; i++) {
 		mesh__endpoint_unref(r->tried[i]);
@@ -40,7 +40,7 @@ static void let_go(struct mesh_request *r)
 
 void mesh__request_clear(struct mesh_request *r)
 {
-	let_go(r);
+	mesh__request_let_go(r);
 	mesh__client_response_clear(&r->response);
 	mesh__free(r->instance);
 	mesh__free(r->version);
@@ -58,7 +58,7 @@ void mesh__request_free(struct mesh_request *r)
 	if (r == NULL) {
 		return;
 	}
-	let_go(r);
+	mesh__request_let_go(r);
 	for (size_t i = 0; i < r->n_fields; i++) {
 		mesh__free((void *)(uintptr_t)r->fields[i].name);
 		mesh__free((void *)(uintptr_t)r->fields[i].value);

@@ -30,6 +30,8 @@ struct mesh_request {
 
 	/* The call under way (or the last one). */
 	_Atomic bool running;
+	size_t shard;                       /* of outbound->running, in which it is chained */
+	struct mesh_request *running_next, **running_link;
 	struct mesh__name name;
 	char key[MESH__SERVICE_KEY_MAX];
 	struct mesh__snapshot *snapshot;    /* one, from its start to its end */
@@ -56,6 +58,9 @@ void mesh__request_free(struct mesh_request *request);
 
 int mesh__request_field(struct mesh_request *request, const char *name, const char *value) MESH__MUST_USE;
 int mesh__request_body(struct mesh_request *request, const void *bytes, size_t len) MESH__MUST_USE;
+
+/* Drops what a call holds of the mesh: snapshot and endpoints. */
+void mesh__request_let_go(struct mesh_request *request);
 
 /* Forgets the results of the last call. */
 void mesh__request_clear(struct mesh_request *request);

@@ -1,8 +1,8 @@
 #include "policy/retry.h"
 
 #include <pthread.h>
-#include <time.h>
 
+#include "base/wait.h"
 #include "http/cancel.h"
 #include "outbound/steps.h"
 #include "policy/deadline.h"
@@ -23,32 +23,20 @@ static void wake_sleeper(void *arg)
 
 static void sleeper_init(struct sleeper *s)
 {
-	pthread_condattr_t attr;
-
 	(void)pthread_mutex_init(&s->mu, NULL);
-	(void)pthread_condattr_init(&attr);
-	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	(void)pthread_cond_init(&s->woken, &attr);
-	(void)pthread_condattr_destroy(&attr);
+	mesh__cond_init(&s->woken);
 }
 
 /* Waits out the backoff, or until the call is cancelled. */
 static void wait_ms(struct mesh_request *r, int64_t ms)
 {
+	int64_t until_us = mesh__mono_us(r->outbound->env) + ms * 1000;
 	struct sleeper s;
-	struct timespec until;
 
 	sleeper_init(&s);
-	(void)clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += (time_t)(ms / 1000);
-	until.tv_nsec += (long)(ms % 1000) * 1000000;
-	if (until.tv_nsec >= 1000000000) {
-		until.tv_sec++;
-		until.tv_nsec -= 1000000000;
-	}
 	mesh__cancel_watch(r->cancel, wake_sleeper, &s);
 	(void)pthread_mutex_lock(&s.mu);
-	while (!mesh__cancel_fired(r->cancel) && pthread_cond_timedwait(&s.woken, &s.mu, &until) == 0) {
+	while (!mesh__cancel_fired(r->cancel) && mesh__cond_wait_until(&s.woken, &s.mu, r->outbound->env, until_us)) {
 	}
 	(void)pthread_mutex_unlock(&s.mu);
 	mesh__cancel_unwatch(r->cancel);

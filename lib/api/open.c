@@ -1,0 +1,320 @@
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "api/handle.h"
+#include "base/file.h"
+#include "base/str.h"
+#include "base/wait.h"
+
+enum { SWEEP_MS = 5000, INSTANCE_DIGITS = 12 };
+
+/* ---- The environment ---- */
+
+static void log_to_sink(void *user, enum mesh__log_level level, const char *what, const struct mesh__field *fields, size_t n_fields)
+{
+	struct mesh *m = user;
+	struct mesh__buf line;
+
+	if (m->log_sink == NULL) {
+		mesh__log_stderr(NULL, level, what, fields, n_fields);
+		return;
+	}
+	mesh__buf_init(&line, mesh__mem_libc(), 16384);
+	mesh__buf_str(&line, "{\"event\":");
+	mesh__str_json(&line, what);
+	for (size_t i = 0; i < n_fields; i++) {
+		mesh__buf_chr(&line, ',');
+		mesh__str_json(&line, fields[i].key);
+		mesh__buf_chr(&line, ':');
+		mesh__str_json(&line, fields[i].value);
+	}
+	mesh__buf_chr(&line, '}');
+	if (line.error == MESH_OK) {
+		m->log_sink(m->log_user, (int32_t)level, line.data);
+	}
+	mesh__buf_fini(&line);
+}
+
+/* The environment's one user pointer serves all its functions: these hand on to the application's own. */
+struct hooks {
+	mesh_clock_fn mono_us, wall_ms;
+	void *clock_user;
+	mesh_dice_fn dice;
+	void *dice_user;
+};
+
+struct mesh__handle_and_hooks {
+	struct mesh mesh; /* first: the environment's user is both */
+	struct hooks hooks;
+};
+
+static const struct hooks *hooks_of(void *user)
+{
+	return &((struct mesh__handle_and_hooks *)user)->hooks;
+}
+
+static int64_t hooked_mono_us(void *user)
+{
+	return hooks_of(user)->mono_us(hooks_of(user)->clock_user);
+}
+
+static int64_t hooked_wall_ms(void *user)
+{
+	return hooks_of(user)->wall_ms(hooks_of(user)->clock_user);
+}
+
+static uint64_t hooked_dice(void *user)
+{
+	return hooks_of(user)->dice(hooks_of(user)->dice_user);
+}
+
+static struct mesh *allocate(const struct mesh_options *o)
+{
+	struct mesh__mem mem = *mesh__mem_libc();
+	struct mesh__handle_and_hooks *both;
+	struct mesh *m;
+
+	if (o != NULL && o->alloc != NULL && o->resize != NULL && o->release != NULL) {
+		mem = (struct mesh__mem){.alloc = o->alloc, .resize = o->resize, .release = o->release, .user = o->alloc_user};
+	}
+	both = mem.alloc(mem.user, sizeof(*both)); /* not by mesh__alloc(): a block that holds its own allocator could not be freed by it */
+	if (both == NULL) {
+		return NULL;
+	}
+	memset(both, 0, sizeof(*both));
+	m = &both->mesh;
+	mesh__env_init(&m->env);
+	m->env.mem = mem;
+	m->env.user = m;
+	if (o != NULL) {
+		both->hooks = (struct hooks){o->mono_us, o->wall_ms, o->clock_user, o->dice, o->dice_user};
+		m->env.mono_us = o->mono_us != NULL ? hooked_mono_us : m->env.mono_us;
+		m->env.wall_ms = o->wall_ms != NULL ? hooked_wall_ms : m->env.wall_ms;
+		m->env.dice = o->dice != NULL ? hooked_dice : NULL;
+		m->log_sink = o->log_sink;
+		m->log_user = o->log_user;
+	}
+	atomic_init(&m->refs, 1);
+	m->pid = getpid();
+	return m;
+}
+
+static void set_log(struct mesh *m)
+{
+	m->env.log = log_to_sink;
+	m->env.log_level = m->settings.values[MESH__SETTING_LOG] != NULL ? m->settings.log_level : m->log_sink != NULL ? MESH__LOG_INFO : MESH__LOG_OFF;
+}
+
+/* ---- What the rooms tell each other ---- */
+
+static void on_svid(void *arg, struct mesh__svid *svid)
+{
+	struct mesh *m = arg;
+
+	mesh__control_svid(m->control, svid);
+}
+
+static void on_identity_failed(void *arg, const struct mesh__err *err, bool final)
+{
+	struct mesh *m = arg;
+
+	mesh__control_identity_failed(m->control, err, final);
+}
+
+static void on_credentials(void *arg, struct mesh__creds *creds, struct mesh__tls_conf *tls, struct mesh__trust *trust)
+{
+	struct mesh *m = arg;
+	struct mesh__tls_conf *old_tls;
+	struct mesh__trust *old_trust;
+
+	mesh__identity_use(m->identity, creds);
+	(void)pthread_mutex_lock(&m->mu);
+	old_tls = m->tls;
+	old_trust = m->trust;
+	m->tls = mesh__tls_conf_ref(tls);
+	m->trust = mesh__trust_ref(trust);
+	if (m->server != NULL) {
+		mesh__serving_rotate(m->server, tls, trust);
+	}
+	(void)pthread_mutex_unlock(&m->mu);
+	mesh__tls_conf_unref(old_tls);
+	mesh__trust_unref(old_trust);
+}
+
+static void on_sweep(void *arg)
+{
+	struct mesh *m = arg;
+
+	mesh__endpoint_list_sweep(&m->endpoints);
+}
+
+static void start(void *arg)
+{
+	struct mesh *m = arg;
+
+	mesh__identity_start(m->identity);
+	mesh__timer_start(m->sweep, SWEEP_MS, SWEEP_MS);
+}
+
+/* ---- Opening ---- */
+
+static int open_state(struct mesh *m, struct mesh__err *err)
+{
+	char *const *v = m->settings.values;
+	char made[INSTANCE_DIGITS + 1];
+	int code = MESH_OK;
+
+	if (v[MESH__SETTING_STATE_DIR] != NULL) {
+		code = mesh__state_dir_open(&m->env, v[MESH__SETTING_STATE_DIR], v[MESH__SETTING_NAMESPACE], v[MESH__SETTING_SERVICE], &m->state, err);
+	}
+	if (code != MESH_OK) {
+		return code;
+	}
+	if (v[MESH__SETTING_INSTANCE] != NULL) {
+		m->instance = mesh__strdup(&m->env.mem, v[MESH__SETTING_INSTANCE]);
+	} else if (m->state != NULL) {
+		return mesh__state_dir_instance(m->state, &m->instance, err);
+	} else {
+		mesh__random_hex(&m->env, made, INSTANCE_DIGITS);
+		m->instance = mesh__strdup(&m->env.mem, made);
+	}
+	return m->instance == NULL ? mesh__fail_memory(err) : MESH_OK;
+}
+
+static int read_endpoints(struct mesh *m, struct mesh__err *err)
+{
+	const char *file = m->settings.values[MESH__SETTING_ENDPOINTS];
+	char *text = NULL;
+	size_t len = 0;
+	int code;
+
+	if (file == NULL) {
+		return MESH_OK;
+	}
+	code = mesh__file_read(&m->env.mem, file, MESH__DOCUMENT_MAX_BYTES, &text, &len, err);
+	if (code == MESH_OK) {
+		code = mesh__documents_parse(&m->env.mem, file, text, len, m->settings.values[MESH__SETTING_NAMESPACE], &m->documents, NULL, NULL, err);
+	}
+	mesh__free(text);
+	return code;
+}
+
+static int open_identity(struct mesh *m, struct mesh__err *err)
+{
+	char *const *v = m->settings.values;
+	struct mesh__identity_options options = {.loop = m->loop, .metrics = m->metrics, .servers = &m->settings.servers, .state = m->state, .service = v[MESH__SETTING_SERVICE],
+		.ns = v[MESH__SETTING_NAMESPACE], .instance = m->instance, .changed = on_svid, .failed = on_identity_failed, .arg = m};
+	struct mesh__svid *fixed = NULL;
+	int code = MESH_OK;
+
+	options.token = m->settings.has_token ? &m->settings.token : NULL;
+	if (v[MESH__SETTING_CERTIFICATE] != NULL) {
+		code = mesh__svid_from_files(&m->env, v[MESH__SETTING_CERTIFICATE], v[MESH__SETTING_KEY], v[MESH__SETTING_BUNDLE], &fixed, err);
+	}
+	if (code == MESH_OK) {
+		options.fixed = fixed;
+		code = mesh__identity_new(&options, &m->identity, err);
+	}
+	mesh__svid_unref(fixed);
+	return code;
+}
+
+static int open_control(struct mesh *m, struct mesh__err *err)
+{
+	struct mesh__control_options options = {.loop = m->loop, .metrics = m->metrics, .servers = &m->settings.servers, .state = m->state, .source = &m->source,
+		.documents = m->documents, .ns = m->settings.values[MESH__SETTING_NAMESPACE], .credentials = on_credentials, .arg = m};
+
+	return mesh__control_new(&options, &m->control, err);
+}
+
+static void open_outbound(struct mesh *m)
+{
+	struct mesh__outbound *o = &m->outbound;
+
+	o->env = &m->env;
+	o->loop = m->loop;
+	o->control = m->control;
+	o->max_body_bytes = m->settings.max_body_bytes;
+	o->metrics = m->metrics;
+	(void)snprintf(o->ns, sizeof(o->ns), "%s", m->settings.values[MESH__SETTING_NAMESPACE]);
+	o->calls_ok = mesh__metrics_counter(m->metrics, "mesh_calls_total", "Calls made, by result.", "result", "answered");
+	o->calls_failed = mesh__metrics_counter(m->metrics, "mesh_calls_total", "Calls made, by result.", "result", "failed");
+	o->tries = mesh__metrics_counter(m->metrics, "mesh_tries_total", "Tries made, first ones and retries.", NULL, NULL);
+	o->retries = mesh__metrics_counter(m->metrics, "mesh_retries_total", "Tries after the first of a call.", NULL, NULL);
+}
+
+static int open_rooms(struct mesh *m, struct mesh__err *err)
+{
+	int code = mesh__loop_new(&m->env, &m->loop, err);
+
+	if (code == MESH_OK && (m->metrics = mesh__metrics_new(&m->env)) == NULL) {
+		code = mesh__fail_memory(err);
+	}
+	if (code == MESH_OK) {
+		code = open_state(m, err);
+	}
+	if (code == MESH_OK) {
+		code = read_endpoints(m, err);
+	}
+	if (code == MESH_OK) {
+		code = open_control(m, err);
+	}
+	if (code == MESH_OK) {
+		code = open_identity(m, err);
+	}
+	if (code == MESH_OK && mesh__timer_new(m->loop, on_sweep, m, &m->sweep) != MESH_OK) {
+		code = mesh__fail_memory(err);
+	}
+	if (code == MESH_OK && m->settings.has_probe) {
+		code = mesh__probe_open(&m->probe, m->loop, &m->settings.probe, m->control, m->metrics, m->settings.probe_metrics, err);
+	}
+	if (code == MESH_OK) {
+		open_outbound(m);
+		code = mesh__loop_start(m->loop, "mesh", err);
+	}
+	return code;
+}
+
+static int open_handle(struct mesh *m, const mesh_options *options, struct mesh__err *err)
+{
+	int code = mesh__settings_load(&m->env, options, &m->settings, err);
+
+	if (code == MESH_OK) {
+		set_log(m);
+		code = mesh__pki_init(err);
+	}
+	if (code == MESH_OK) {
+		code = mesh__client_init(err);
+	}
+	return code == MESH_OK ? open_rooms(m, err) : code;
+}
+
+int32_t mesh_open(const mesh_options *options, mesh **out, mesh_error **error)
+{
+	struct mesh *m = allocate(options);
+	struct mesh__err err = MESH__NO_ERR;
+	int code;
+
+	*out = NULL;
+	if (error != NULL) {
+		*error = NULL;
+	}
+	if (m == NULL) {
+		(void)mesh__fail_memory(&err);
+		return mesh__error_give(mesh__mem_libc(), &err, error);
+	}
+	(void)pthread_mutex_init(&m->mu, NULL);
+	mesh__cond_init(&m->changed);
+	mesh__running_init(&m->outbound.running);
+	mesh__endpoint_list_init(&m->endpoints, &m->env);
+	m->source = mesh__endpoint_source(&m->endpoints);
+	code = open_handle(m, options, &err);
+	if (code != MESH_OK) {
+		mesh__handle_unref(m);
+		return mesh__error_give(mesh__mem_libc(), &err, error);
+	}
+	mesh__loop_post(m->loop, &m->start_post, start, m);
+	*out = m;
+	return MESH_OK;
+}

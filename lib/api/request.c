@@ -1,0 +1,142 @@
+#include <string.h>
+
+#include "api/handle.h"
+#include "base/str.h"
+#include "outbound/call.h"
+#include "wire/url.h"
+
+enum { LONGEST_TIMEOUT_MS = 86400000 };
+
+mesh_request *mesh_request_new(mesh *m, const char *service, const char *method, const char *path)
+{
+	struct mesh_request *r = mesh__request_new(&m->outbound, service == NULL ? "" : service, method == NULL ? "" : method, path == NULL ? "" : path);
+
+	if (r != NULL) {
+		r->owner = m;
+		mesh__handle_ref(m);
+	}
+	return r;
+}
+
+void mesh_request_free(mesh_request *r)
+{
+	if (r != NULL) {
+		struct mesh *m = r->owner;
+		mesh__request_free(r);
+		mesh__handle_unref(m);
+	}
+}
+
+int32_t mesh_request_header(mesh_request *r, const char *name, const char *value)
+{
+	return name == NULL || value == NULL ? MESH_E_INVALID : mesh__request_field(r, name, value);
+}
+
+int32_t mesh_request_body(mesh_request *r, const void *bytes, size_t len)
+{
+	return bytes == NULL && len > 0 ? MESH_E_INVALID : mesh__request_body(r, bytes, len);
+}
+
+int32_t mesh_request_timeout(mesh_request *r, int64_t timeout_ms)
+{
+	if (timeout_ms < 1 || timeout_ms > LONGEST_TIMEOUT_MS) {
+		return MESH_E_INVALID;
+	}
+	r->timeout_ms = timeout_ms;
+	return MESH_OK;
+}
+
+int32_t mesh_request_parent(mesh_request *r, const mesh_inbound *inbound)
+{
+	if (inbound == NULL) {
+		return MESH_E_INVALID;
+	}
+	r->parent_deadline_us = inbound->deadline_us;
+	r->parent_try = inbound->try_number;
+	return MESH_OK;
+}
+
+/* An error that the call itself could not note, for a call that must not be made. */
+static int32_t refuse(mesh_request *r, int code, const char *message)
+{
+	mesh__request_clear(r);
+	(void)mesh__fail(&r->error.err, code, "%s", message);
+	r->has_error = true;
+	return code;
+}
+
+int32_t mesh_call(mesh_request *r)
+{
+	struct mesh *m = r->owner;
+
+	if (mesh__handle_check(m) != MESH_OK) {
+		return MESH_E_FORKED; /* touch nothing: its locks belong to threads that are not here */
+	}
+	if (mesh__handle_is_current(m, false)) {
+		return atomic_load(&r->running) ? MESH_E_STATE : refuse(r, MESH_E_WOULD_BLOCK, "mesh_call() waits, and this is the mesh's own loop thread; call from another, or serve with \"pool\"");
+	}
+	return mesh__call(r);
+}
+
+void mesh_cancel(mesh_request *r)
+{
+	if (mesh__handle_check(r->owner) == MESH_OK) {
+		mesh__cancel_fire(r->cancel);
+	}
+}
+
+int32_t mesh_response_status(const mesh_request *r)
+{
+	return r->response.status;
+}
+
+const char *mesh_response_header(const mesh_request *r, const char *name)
+{
+	const char *field, *value;
+
+	for (size_t i = 0; name != NULL && mesh__client_response_field(&r->response, i, &field, &value); i++) {
+		if (mesh__str_eq_nocase(name, strlen(name), field) && !mesh__field_is_mesh(field, strlen(field))) {
+			return value;
+		}
+	}
+	return NULL;
+}
+
+int32_t mesh_response_field(const mesh_request *r, size_t index, const char **name, const char **value)
+{
+	for (size_t i = 0; mesh__client_response_field(&r->response, i, name, value); i++) {
+		if (!mesh__field_is_mesh(*name, strlen(*name)) && index-- == 0) {
+			return 1;
+		}
+	}
+	*name = *value = NULL;
+	return 0;
+}
+
+const char *mesh_response_body(const mesh_request *r, size_t *len)
+{
+	if (len != NULL) {
+		*len = r->response.body.len;
+	}
+	return r->response.body.data == NULL ? "" : r->response.body.data;
+}
+
+const char *mesh_response_instance(const mesh_request *r)
+{
+	return r->instance;
+}
+
+const char *mesh_response_version(const mesh_request *r)
+{
+	return r->version;
+}
+
+int32_t mesh_request_tries(const mesh_request *r)
+{
+	return r->tries;
+}
+
+const mesh_error *mesh_request_error(const mesh_request *r)
+{
+	return r->has_error ? &r->error : NULL;
+}

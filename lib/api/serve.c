@@ -1,0 +1,140 @@
+#include <errno.h>
+#include <netdb.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "api/handle.h"
+
+/* Our address on the way to one peer: a datagram socket learns it from the routes, and sends nothing. */
+static bool local_towards(const struct addrinfo *peer, struct mesh__addr *out)
+{
+	struct sockaddr_storage own;
+	socklen_t len = sizeof(own);
+	int fd = socket(peer->ai_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	bool ok = fd >= 0 && connect(fd, peer->ai_addr, peer->ai_addrlen) == 0 && getsockname(fd, (struct sockaddr *)&own, &len) == 0 &&
+		getnameinfo((struct sockaddr *)&own, len, out->ip, sizeof(out->ip), NULL, 0, NI_NUMERICHOST) == 0;
+
+	if (fd >= 0) {
+		(void)close(fd);
+	}
+	out->v6 = peer->ai_family == AF_INET6;
+	out->port = 0;
+	return ok;
+}
+
+/* The address that the control server is reached from: where `listen` is unset. */
+static int default_listen(struct mesh *m, struct mesh__addr *out, struct mesh__err *err)
+{
+	const struct mesh__servers *servers = &m->settings.servers;
+	struct addrinfo hints = {.ai_socktype = SOCK_DGRAM}, *found = NULL;
+	char port[8];
+	int result;
+	bool ok = false;
+
+	if (servers->n == 0) {
+		return mesh__fail(err, MESH_E_INVALID, "listen is not set (MESH_LISTEN=ip:port), and without a control server there is no default for it");
+	}
+	(void)snprintf(port, sizeof(port), "%u", servers->list[servers->next].port);
+	result = getaddrinfo(servers->list[servers->next].host, port, &hints, &found);
+	for (struct addrinfo *a = found; result == 0 && a != NULL && !ok; a = a->ai_next) {
+		ok = local_towards(a, out);
+	}
+	if (found != NULL) {
+		freeaddrinfo(found);
+	}
+	if (!ok) {
+		return mesh__fail(err, MESH_E_IO, "listen is not set, and no way to the control server %s was found to take the address from (%s); set MESH_LISTEN",
+			servers->list[servers->next].host, result != 0 ? gai_strerror(result) : "no route");
+	}
+	return MESH_OK;
+}
+
+static bool is_any(const struct mesh__addr *addr)
+{
+	return strcmp(addr->ip, "0.0.0.0") == 0 || strcmp(addr->ip, "::") == 0;
+}
+
+static int fill_options(struct mesh *m, const char *mode, struct mesh__serving_options *o, struct mesh__err *err)
+{
+	char *const *v = m->settings.values;
+	const char *advertise = v[MESH__SETTING_ADVERTISE];
+	int code = MESH_OK;
+
+	if (mode != NULL && strcmp(mode, "pool") != 0 && strcmp(mode, "inline") != 0) {
+		return mesh__fail(err, MESH_E_INVALID, "mode \"%.40s\": it must be \"pool\" or \"inline\"", mode);
+	}
+	if (m->settings.has_listen) {
+		o->listen = m->settings.listen;
+	} else {
+		code = default_listen(m, &o->listen, err);
+	}
+	if (code == MESH_OK && is_any(&o->listen) && advertise == NULL) {
+		code = mesh__fail(err, MESH_E_INVALID, "listen %s takes calls at any address, so others must be told which: set advertise (MESH_ADVERTISE=ip:port)", o->listen.ip);
+	}
+	(void)snprintf(o->advertise, sizeof(o->advertise), "%s", advertise == NULL ? "" : advertise);
+	o->env = &m->env;
+	o->metrics = m->metrics;
+	o->control = m->control;
+	o->instance = m->instance;
+	o->version = v[MESH__SETTING_VERSION];
+	o->zone = v[MESH__SETTING_ZONE];
+	o->max_body_bytes = m->settings.max_body_bytes;
+	o->workers = m->settings.workers;
+	o->inline_handler = mode != NULL && strcmp(mode, "inline") == 0;
+	return code;
+}
+
+static int start_serving(struct mesh *m, struct mesh__serving_options *o, struct mesh__err *err)
+{
+	int code;
+
+	(void)pthread_mutex_lock(&m->mu);
+	o->tls = m->tls;
+	o->trust = m->trust;
+	if (m->server != NULL) {
+		code = mesh__fail(err, MESH_E_STATE, "this mesh serves already");
+	} else {
+		code = mesh__serving_new(o, &m->server, err);
+	}
+	(void)pthread_mutex_unlock(&m->mu);
+	return code;
+}
+
+int32_t mesh_serve(mesh *m, const char *mode, mesh_handler_fn handler, void *user, mesh_server **out, mesh_error **error)
+{
+	struct mesh__serving_options o = {.handler = handler, .user = user};
+	struct mesh__err err = MESH__NO_ERR;
+	int code;
+
+	if (out != NULL) {
+		*out = NULL;
+	}
+	if (error != NULL) {
+		*error = NULL;
+	}
+	if (mesh__handle_check(m) != MESH_OK) {
+		return MESH_E_FORKED;
+	}
+	if (handler == NULL) {
+		code = mesh__fail(&err, MESH_E_INVALID, "no handler");
+	} else {
+		code = fill_options(m, mode, &o, &err);
+	}
+	if (code == MESH_OK) {
+		code = start_serving(m, &o, &err);
+	}
+	if (code == MESH_OK && out != NULL) {
+		*out = m->server;
+	}
+	return code == MESH_OK ? MESH_OK : mesh__error_give(mesh__mem_libc(), &err, error);
+}
+
+char *mesh_server_address(mesh_server *server)
+{
+	char text[MESH__ADDR_TEXT];
+
+	mesh__addr_format(&server->address, text);
+	return mesh__strdup(&server->env->mem, text);
+}

@@ -1,0 +1,40 @@
+/*
+ * The calls under way, so that closing can wait for them and end them. Split into shards, so that callers share no lock; a thread uses the shard of its snapshot cell's.
+ */
+#ifndef MESH__OUTBOUND_RUNNING_H
+#define MESH__OUTBOUND_RUNNING_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "control/swap.h"
+
+struct mesh_request;
+
+struct mesh__running_shard {
+	pthread_mutex_t mu; /* guards first, the chain, closed */
+	struct mesh_request *first;
+	bool closed;
+} __attribute__((aligned(MESH__CACHE_LINE)));
+
+struct mesh__running {
+	struct mesh__running_shard shards[MESH__SWAP_SHARDS];
+	atomic_bool watched;    /* somebody waits in mesh__running_wait() */
+	pthread_mutex_t mu;     /* guards nothing but the wait */
+	pthread_cond_t one_left;
+};
+
+void mesh__running_init(struct mesh__running *running);
+void mesh__running_fini(struct mesh__running *running);
+
+/* A call begins; false once closed: it must not. */
+bool mesh__running_enter(struct mesh__running *running, struct mesh_request *request) MESH__MUST_USE;
+void mesh__running_leave(struct mesh__running *running, struct mesh_request *request);
+
+/* Waits until no call is under way, or `deadline_us` has passed (INT64_MAX: for ever); true when none is. */
+bool mesh__running_wait(struct mesh__running *running, const struct mesh__env *env, int64_t deadline_us);
+
+/* No call begins from here on; those under way are cancelled. */
+void mesh__running_close(struct mesh__running *running);
+
+#endif
