@@ -1,0 +1,337 @@
+/* apply, get, delete, validate: configuration documents. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/str.h"
+#include "meshctl/admin.h"
+#include "meshctl/config.h"
+#include "meshctl/files.h"
+#include "meshctl/print.h"
+#include "policy/document.h"
+
+enum { BODY_MAX_BYTES = 8 * 1024 * 1024, TARGET_MAX = 4096, NOTES_MAX_BYTES = 4 * 1024 * 1024, KINDS_MAX = 16 };
+
+int ctl_config_read(struct ctl *ctl, struct mesh__buf *text)
+{
+	const char *path = ctl_text(&ctl->args, "file");
+	struct mesh__err err = MESH__NO_ERR;
+
+	mesh__buf_init(text, &ctl->env.mem, MESH__DOCUMENT_MAX_BYTES);
+	if (path == NULL) {
+		return ctl_fail(ctl, CTL_USAGE, "which file? meshctl %s -f FILE (- reads the standard input)", ctl->command->name);
+	}
+	return ctl_file_read(path, text, &err) == MESH_OK ? CTL_OK : ctl_fail_err(ctl, err.code == MESH_E_TOO_LARGE ? CTL_INVALID : CTL_USAGE, &err);
+}
+
+/* The name that faults are told under. */
+static const char *shown_name(const char *path)
+{
+	return strcmp(path, "-") == 0 ? "stdin" : path;
+}
+
+int ctl_config_post(struct ctl *ctl, const struct mesh__buf *text, bool dry_run, struct mesh__json **answer)
+{
+	struct mesh__buf body;
+	struct mesh__json_out json = {&body, false};
+	int code;
+
+	mesh__buf_init(&body, &ctl->env.mem, BODY_MAX_BYTES);
+	mesh__json_open(&json, NULL, '{');
+	mesh__json_put_text(&json, "file", shown_name(ctl_text(&ctl->args, "file")));
+	mesh__json_put_text(&json, "text", text->data != NULL ? text->data : "");
+	mesh__json_put_text(&json, "namespace", ctl_namespace(ctl));
+	mesh__json_put_bool(&json, "dryRun", dry_run);
+	mesh__json_close(&json, '}');
+	code = ctl_admin_once(ctl, "POST", "/v1/config", &body, answer);
+	mesh__buf_fini(&body);
+	return code;
+}
+
+static void tell_warnings(struct ctl *ctl, const struct mesh__json *answer)
+{
+	for (const struct mesh__json *w = mesh__json_first(mesh__json_get(answer, "warnings")); w != NULL; w = mesh__json_next(w)) {
+		ctl_say(ctl, "warning: %s", mesh__json_text(w) != NULL ? mesh__json_text(w) : "");
+	}
+}
+
+/* "service/payments updated", and ".namespace" where it is not the default. */
+void ctl_config_print_changes(struct ctl *ctl, const struct mesh__json *answer, const char *suffix)
+{
+	for (const struct mesh__json *c = mesh__json_first(mesh__json_get(answer, "changed")); c != NULL; c = mesh__json_next(c)) {
+		const char *kind = mesh__json_text(mesh__json_get(c, "kind")), *name = mesh__json_text(mesh__json_get(c, "name"));
+		const char *ns = mesh__json_text(mesh__json_get(c, "namespace")), *change = mesh__json_text(mesh__json_get(c, "change"));
+		bool elsewhere = ns != NULL && strcmp(ns, "default") != 0;
+		mesh__buf_printf(&ctl->out, "%s %s%s%s %s%s\n", kind != NULL ? kind : "?", name != NULL ? name : "?", elsewhere ? "." : "", elsewhere ? ns : "",
+			change != NULL ? change : "?", suffix);
+	}
+}
+
+static int apply_run(struct ctl *ctl)
+{
+	bool dry_run = ctl_flag(&ctl->args, "dry-run");
+	struct mesh__json *answer = NULL;
+	struct mesh__buf text;
+	int code = ctl_config_read(ctl, &text);
+
+	if (code == CTL_OK) {
+		code = ctl_config_post(ctl, &text, dry_run, &answer);
+	}
+	if (code == CTL_OK) {
+		tell_warnings(ctl, answer);
+	}
+	if (code == CTL_OK && ctl->json) {
+		ctl_print_json(&ctl->out, answer);
+	} else if (code == CTL_OK) {
+		ctl_config_print_changes(ctl, answer, dry_run ? " (not applied: --dry-run)" : "");
+	}
+	mesh__json_free(answer);
+	mesh__buf_fini(&text);
+	return code;
+}
+
+static const struct ctl_option apply_options[] = {
+	{"file", 'f', CTL_TEXT, "FILE", "YAML or JSON documents; - reads the standard input", 0, 0},
+	{"namespace", 0, CTL_TEXT, "NAME", "for documents that name none (default: MESH_NAMESPACE, else \"default\")", 0, 0},
+	{"dry-run", 0, CTL_FLAG, NULL, "let meshd check it, and change nothing", 0, 0},
+	{0},
+};
+
+const struct ctl_command ctl_apply = {
+	"apply", "-f FILE", 0, 0, "put configuration into force",
+	"Sends the documents of a file to meshd, which takes all of them or none. Faults are told all at once, as\n"
+	"file:line:column: path: what is wrong, with exit code 5. What is taken is in force within a second, without a restart.",
+	"  $ cat payments.yaml\n  apiVersion: mesh/v1\n  kind: Service\n  name: payments\n  timeout: 2s\n  loadBalancer: {policy: roundRobin}\n"
+	"  $ meshctl apply -f payments.yaml\n  Service payments created\n",
+	apply_options, apply_run,
+};
+
+/* ---- get and delete ---- */
+
+static int read_kind(struct ctl *ctl, const char *text, enum mesh__kind *kind)
+{
+	static const enum mesh__kind kinds[] = {MESH__KIND_SERVICE, MESH__KIND_ENDPOINTS};
+	const char *names[MESH__COUNT(kinds)], *near;
+
+	if (mesh__kind_parse(text, kind)) {
+		return CTL_OK;
+	}
+	for (size_t i = 0; i < MESH__COUNT(kinds); i++) {
+		names[i] = mesh__kind_name(kinds[i]);
+	}
+	near = mesh__str_nearest(text, names, MESH__COUNT(names));
+	if (near != NULL) {
+		return ctl_fail(ctl, CTL_USAGE, "unknown kind \"%s\"; did you mean %s?", text, near);
+	}
+	return ctl_fail(ctl, CTL_USAGE, "unknown kind \"%s\"; the kinds are Service and Endpoints", text);
+}
+
+/* "/v1/config?kind=…", with namespace and name where there is a name ("name" or "name.namespace"). */
+static int config_target(struct ctl *ctl, const char *kind_text, const char *name_text, struct mesh__buf *target)
+{
+	struct mesh__err err = MESH__NO_ERR;
+	struct mesh__name name;
+	enum mesh__kind kind;
+	int code = read_kind(ctl, kind_text, &kind);
+
+	mesh__buf_init(target, &ctl->env.mem, TARGET_MAX);
+	if (code != CTL_OK) {
+		return code;
+	}
+	mesh__buf_str(target, "/v1/config");
+	ctl_target_query(target, "kind", mesh__kind_name(kind));
+	if (name_text == NULL) {
+		ctl_target_query(target, "namespace", ctl_text(&ctl->args, "namespace"));
+	} else if (mesh__service_parse(name_text, ctl_namespace(ctl), &name, &err) != MESH_OK) {
+		return ctl_fail_err(ctl, CTL_USAGE, &err);
+	} else {
+		ctl_target_query(target, "namespace", name.ns);
+		ctl_target_query(target, "name", name.service);
+	}
+	return mesh__buf_error(target, "the request", &err) == MESH_OK ? CTL_OK : ctl_fail_err(ctl, CTL_USAGE, &err);
+}
+
+static void print_list(struct ctl *ctl, const struct mesh__json *list)
+{
+	static const char *const heads[] = {"KIND", "NAMESPACE", "NAME", "GENERATION", "UPDATED"};
+	struct ctl_table table;
+
+	ctl_table_init(&table, &ctl->env.mem, heads, MESH__COUNT(heads));
+	for (const struct mesh__json *d = mesh__json_first(list); d != NULL; d = mesh__json_next(d)) {
+		ctl_table_json(&table, d, "kind");
+		ctl_table_json(&table, d, "namespace");
+		ctl_table_json(&table, d, "name");
+		ctl_table_json(&table, d, "generation");
+		ctl_table_time(&table, d, "updated");
+	}
+	ctl_table_print(&table, &ctl->out);
+	ctl_table_fini(&table);
+}
+
+static int print_one(struct ctl *ctl, const struct mesh__json *list)
+{
+	const struct mesh__json *one = mesh__json_first(list);
+
+	if (one == NULL) {
+		return ctl_fail(ctl, CTL_FAILED, "there is no %s \"%s\"; `meshctl get %s` lists them", ctl_operand(&ctl->args, 0), ctl_operand(&ctl->args, 1), ctl_operand(&ctl->args, 0));
+	}
+	if (ctl->json) {
+		ctl_print_json(&ctl->out, one);
+	} else {
+		ctl_print_pretty(&ctl->out, mesh__json_get(one, "document"), 0);
+		mesh__buf_chr(&ctl->out, '\n');
+	}
+	return CTL_OK;
+}
+
+static int get_run(struct ctl *ctl)
+{
+	const char *name = ctl_operand(&ctl->args, 1);
+	struct mesh__json *list = NULL;
+	struct mesh__buf target;
+	int code = config_target(ctl, ctl_operand(&ctl->args, 0), name, &target);
+
+	if (code == CTL_OK) {
+		code = ctl_admin_once(ctl, "GET", target.data, NULL, &list);
+	}
+	if (code == CTL_OK && name != NULL) {
+		code = print_one(ctl, list);
+	} else if (code == CTL_OK && ctl->json) {
+		ctl_print_json(&ctl->out, list);
+	} else if (code == CTL_OK) {
+		print_list(ctl, list);
+	}
+	mesh__json_free(list);
+	mesh__buf_fini(&target);
+	return code;
+}
+
+static const struct ctl_option namespace_options[] = {
+	{"namespace", 0, CTL_TEXT, "NAME", "of the document (a list: all; a name: MESH_NAMESPACE, else \"default\")", 0, 0},
+	{0},
+};
+
+const struct ctl_command ctl_get = {
+	"get", "KIND [NAME]", 1, 2, "show configuration",
+	"Lists the documents of a kind, or prints the one named NAME (or NAME.NAMESPACE), in a form that `meshctl apply -f -`\n"
+	"takes back. KIND is Service or Endpoints, in any case, singular or plural.",
+	"  $ meshctl get services\n  $ meshctl get service payments > payments.json\n",
+	namespace_options, get_run,
+};
+
+static int delete_run(struct ctl *ctl)
+{
+	struct mesh__json *answer = NULL;
+	struct mesh__buf target;
+	int code = config_target(ctl, ctl_operand(&ctl->args, 0), ctl_operand(&ctl->args, 1), &target);
+
+	if (code == CTL_OK) {
+		code = ctl_admin_once(ctl, "DELETE", target.data, NULL, &answer);
+	}
+	if (code == CTL_OK && ctl->json) {
+		ctl_print_json(&ctl->out, answer);
+	} else if (code == CTL_OK) {
+		ctl_say(ctl, "%s %s is deleted", ctl_operand(&ctl->args, 0), ctl_operand(&ctl->args, 1));
+	}
+	mesh__json_free(answer);
+	mesh__buf_fini(&target);
+	return code;
+}
+
+const struct ctl_command ctl_delete = {
+	"delete", "KIND NAME", 2, 2, "take a configuration document back",
+	"Deletes the document. What it set goes back to its default within a second; a service's instances stay as they are.",
+	"  $ meshctl delete service payments\n",
+	namespace_options, delete_run,
+};
+
+/* ---- validate ---- */
+
+static void put_lines(struct mesh__json_out *json, const char *key, const struct mesh__buf *lines)
+{
+	char line[1024];
+
+	mesh__json_open(json, key, '[');
+	for (const char *at = lines->data; at != NULL && *at != '\0';) {
+		size_t len = strcspn(at, "\n");
+		(void)snprintf(line, sizeof(line), "%.*s", (int)len, at);
+		mesh__json_put_text(json, NULL, line);
+		at += len + (at[len] == '\n');
+	}
+	mesh__json_close(json, ']');
+}
+
+static void put_documents(struct mesh__json_out *json, const struct mesh__document *documents)
+{
+	mesh__json_open(json, "documents", '[');
+	for (const struct mesh__document *d = documents; d != NULL; d = d->next) {
+		mesh__json_open(json, NULL, '{');
+		mesh__json_put_text(json, "kind", mesh__kind_name(d->kind));
+		mesh__json_put_text(json, "namespace", d->ns);
+		mesh__json_put_text(json, "name", d->name);
+		mesh__json_close(json, '}');
+	}
+	mesh__json_close(json, ']');
+}
+
+void ctl_validate_text(struct ctl *ctl, const char *file, const struct mesh__buf *text, int *exit_code)
+{
+	struct mesh__buf faults, warnings;
+	struct mesh__document *documents = NULL;
+	struct mesh__err err = MESH__NO_ERR;
+	struct mesh__json_out json = {&ctl->out, false};
+	int code;
+
+	mesh__buf_init(&faults, &ctl->env.mem, NOTES_MAX_BYTES);
+	mesh__buf_init(&warnings, &ctl->env.mem, NOTES_MAX_BYTES);
+	code = mesh__documents_parse(&ctl->env.mem, file, text->data != NULL ? text->data : "", text->len, ctl_namespace(ctl), &documents, &faults, &warnings, &err);
+	*exit_code = code == MESH_OK ? CTL_OK : code == MESH_E_NO_MEMORY ? CTL_FAILED : CTL_INVALID;
+	if (code != MESH_OK && faults.len == 0) {
+		mesh__buf_printf(&faults, "%s\n", err.message);
+	}
+	if (ctl->json) {
+		mesh__json_open(&json, NULL, '{');
+		mesh__json_put_bool(&json, "valid", code == MESH_OK);
+		put_documents(&json, documents);
+		put_lines(&json, "faults", &faults);
+		put_lines(&json, "warnings", &warnings);
+		mesh__json_close(&json, '}');
+		mesh__buf_chr(&ctl->out, '\n');
+	} else {
+		for (const struct mesh__document *d = documents; d != NULL; d = d->next) {
+			mesh__buf_printf(&ctl->out, "%s %s.%s is valid\n", mesh__kind_name(d->kind), d->name, d->ns);
+		}
+		(void)fputs(faults.data != NULL ? faults.data : "", ctl->messages);
+	}
+	if (warnings.len > 0) {
+		(void)fprintf(ctl->messages, "%s", warnings.data);
+	}
+	mesh__documents_free(documents);
+	mesh__buf_fini(&faults);
+	mesh__buf_fini(&warnings);
+}
+
+static int validate_run(struct ctl *ctl)
+{
+	struct mesh__buf text;
+	int code = ctl_config_read(ctl, &text);
+
+	if (code == CTL_OK) {
+		ctl_validate_text(ctl, shown_name(ctl_text(&ctl->args, "file")), &text, &code);
+	}
+	mesh__buf_fini(&text);
+	return code;
+}
+
+static const struct ctl_option validate_options[] = {
+	{"file", 'f', CTL_TEXT, "FILE", "YAML or JSON documents; - reads the standard input", 0, 0},
+	{"namespace", 0, CTL_TEXT, "NAME", "for documents that name none", 0, 0},
+	{0},
+};
+
+const struct ctl_command ctl_validate = {
+	"validate", "-f FILE", 0, 0, "check configuration without a meshd",
+	"Parses and checks the documents on this machine, with the parser that meshd uses: for editors and for tests of a\n"
+	"repository. All faults are told at once, with exit code 5; `meshctl apply --dry-run` asks meshd as well.",
+	"  $ meshctl validate -f payments.yaml\n  payments.yaml:4:1: timout: unknown field; did you mean timeout?\n",
+	validate_options, validate_run,
+};
