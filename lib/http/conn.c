@@ -392,6 +392,7 @@ void mesh__conn_accept(void *arg, struct mesh__tcp *tcp)
 	struct mesh__conn *c = NULL;
 	struct mesh__addr peer;
 	const char *full = s->n_conns >= limits->max_connections ? "too-many-connections" :
+		s->options.tls_required && s->options.tls == NULL ? "no-identity" :
 		s->options.tls != NULL && s->n_handshakes >= limits->max_handshakes ? "too-many-handshakes" : NULL;
 
 	if (full == NULL) {
