@@ -1,0 +1,136 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/mem.h"
+#include "io/pki.h"
+#include "support/bad_cert.h"
+#include "support/fake_env.h"
+
+static const char good_uri[] = "spiffe://mesh.local/ns/default/svc/payments";
+
+static struct fake_env fake;
+
+static int set_up(void **state)
+{
+	(void)state;
+	fake_env_init(&fake);
+	return mesh__pki_init(NULL);
+}
+
+static void says_what_a_request_asks_for(void **state)
+{
+	struct mesh__csr asked;
+	unsigned char pin[32];
+	char *key, *csr;
+
+	(void)state;
+	assert_int_equal(mesh__pki_key_new(&fake.env, &key, NULL), MESH_OK);
+	assert_int_equal(mesh__pki_pin_of_key(key, pin, NULL), MESH_OK);
+	assert_int_equal(mesh__pki_csr_new(&fake.env, key, good_uri, &csr, NULL), MESH_OK);
+	assert_int_equal(mesh__pki_csr_read(&fake.env, csr, strlen(csr), &asked, NULL), MESH_OK);
+	assert_true(asked.has_uri);
+	assert_string_equal(asked.spiffe, good_uri);
+	assert_memory_equal(asked.pin, pin, 32);
+	mesh__free(csr);
+
+	assert_int_equal(mesh__pki_csr_new(&fake.env, key, NULL, &csr, NULL), MESH_OK);
+	assert_int_equal(mesh__pki_csr_read(&fake.env, csr, strlen(csr), &asked, NULL), MESH_OK);
+	assert_false(asked.has_uri);
+	assert_string_equal(asked.spiffe, "");
+	mesh__free(csr);
+	mesh__free_secret(key);
+}
+
+/* THREATS 18, one a row. */
+static void refuses_by_the_rule(void **state)
+{
+	static const struct {
+		const char *rule;
+		struct bad_cert plan;
+		bool broken;
+		int code;
+		const char *says;
+	} rows[] = {
+		{"a plain one is fine", {.cn = NULL}, false, MESH_OK, ""},
+		{"a good name is fine", {.uri = {good_uri}}, false, MESH_OK, ""},
+		{"a DNS name does not matter", {.uri = {good_uri}, .dns = {"admin.default.mesh.local"}}, false, MESH_OK, ""},
+		{"another key's signature", {.uri = {good_uri}}, true, MESH_E_INVALID, "not signed by its own key"},
+		{"two URI names", {.uri = {good_uri, good_uri}}, false, MESH_E_INVALID, "more than one URI"},
+		{"a URI that is no SPIFFE ID", {.uri = {"https://mesh.local/"}}, false, MESH_E_INVALID, "no SPIFFE ID"},
+		{"a NUL inside", {.uri = {"spiffe://mesh.local/ns/default/svc/a\0b"}, .uri_len = 38}, false, MESH_E_INVALID, "no SPIFFE ID"},
+		{"to be a CA", {.uri = {good_uri}, .ca = true}, false, MESH_E_INVALID, "asks to be a CA"},
+		{"keyCertSign", {.uri = {good_uri}, .cert_sign = true}, false, MESH_E_INVALID, "right to sign"},
+		{"an RSA key", {.uri = {good_uri}, .rsa2048 = true}, false, MESH_E_INVALID, "P-256"},
+		{"P-384", {.uri = {good_uri}, .p384 = true}, false, MESH_E_INVALID, "P-256"},
+		{"SHA-384", {.uri = {good_uri}, .sha384 = true}, false, MESH_E_INVALID, "SHA-256"},
+		{"over the bound", {.uri = {good_uri}, .extra_dns = 10000}, false, MESH_E_TOO_LARGE, "at most 16384"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < MESH__COUNT(rows); i++) {
+		struct mesh__err err = MESH__NO_ERR;
+		struct mesh__csr asked;
+		char *csr;
+		int code;
+		assert_true(bad_csr_mint(&rows[i].plan, rows[i].broken, &csr));
+		code = mesh__pki_csr_read(&fake.env, csr, strlen(csr), &asked, &err);
+		if (code != rows[i].code || strstr(err.message, rows[i].says) == NULL) {
+			fail_msg("%s: code %d, \"%s\"", rows[i].rule, code, err.message);
+		}
+		free(csr);
+	}
+}
+
+/* Every character of a good request changed in turn, and the text torn off at each: no crash, and nothing else is ever asked for. */
+static void stands_damage_anywhere(void **state)
+{
+	struct mesh__csr asked;
+	char *key, *csr;
+	size_t len;
+
+	(void)state;
+	assert_int_equal(mesh__pki_key_new(&fake.env, &key, NULL), MESH_OK);
+	assert_int_equal(mesh__pki_csr_new(&fake.env, key, good_uri, &csr, NULL), MESH_OK);
+	len = strlen(csr);
+	for (size_t i = 0; i < len - 1; i++) {
+		char was = csr[i];
+		csr[i] = was == 'A' ? 'B' : 'A';
+		if (mesh__pki_csr_read(&fake.env, csr, len, &asked, NULL) == MESH_OK) {
+			assert_string_equal(asked.spiffe, good_uri); /* bits of base64 that nothing looks at */
+		}
+		csr[i] = was;
+		assert_int_equal(mesh__pki_csr_read(&fake.env, csr, i, &asked, NULL), MESH_E_INVALID);
+	}
+	assert_int_equal(mesh__pki_csr_read(&fake.env, csr, len, &asked, NULL), MESH_OK);
+	mesh__free(csr);
+	mesh__free_secret(key);
+}
+
+static void refuses_size_before_anything_else(void **state)
+{
+	static char big[MESH__CSR_MAX_BYTES + 1];
+	struct mesh__csr asked;
+
+	(void)state;
+	assert_int_equal(mesh__pki_csr_read(&fake.env, big, sizeof(big), &asked, NULL), MESH_E_TOO_LARGE);
+	assert_int_equal(mesh__pki_csr_read(&fake.env, big, sizeof(big) - 1, &asked, NULL), MESH_E_INVALID);
+	assert_int_equal(mesh__pki_csr_read(&fake.env, "", 0, &asked, NULL), MESH_E_INVALID);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(says_what_a_request_asks_for),
+		cmocka_unit_test(refuses_by_the_rule),
+		cmocka_unit_test(stands_damage_anywhere),
+		cmocka_unit_test(refuses_size_before_anything_else),
+	};
+
+	return cmocka_run_group_tests(tests, set_up, NULL);
+}
