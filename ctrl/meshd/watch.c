@@ -370,6 +370,11 @@ const char *meshd_watch_refusal(const struct meshd_session *session)
 	return refused;
 }
 
+const char *meshd_watch_subscribed(const struct meshd_subscription *sub)
+{
+	return sub->topic->key;
+}
+
 uint64_t meshd_watch_generation(const struct meshd_session *session)
 {
 	/* What did not concern it, it runs already. */

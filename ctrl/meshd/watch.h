@@ -98,6 +98,9 @@ uint64_t meshd_watch_generation(const struct meshd_session *session);
 /* Why it refused a configuration that it was sent, or NULL. */
 const char *meshd_watch_refusal(const struct meshd_session *session);
 
+/* The service that a subscription is about. */
+const char *meshd_watch_subscribed(const struct meshd_subscription *sub);
+
 /* Something changed: those who watch it are told before the loop waits again; several changes at once make one record. */
 void meshd_watch_service_changed(struct meshd_watch *watch, const char *key);
 void meshd_watch_trust_changed(struct meshd_watch *watch, const struct mesh__trust *trust);
