@@ -109,6 +109,7 @@ static void judge_token(struct meshd *meshd, const char *text, struct meshd_toke
 	}
 	mesh__sha256(token.secret, MESH__TOKEN_SECRET, hash);
 	code = meshd_store_token_find(meshd->store, token.id, record, &err);
+	(void)snprintf(record->name.trust_domain, sizeof(record->name.trust_domain), "%s", meshd->options->trust_domain);
 	right = mesh__str_eq_secret(hash, record->hash, sizeof(hash)) && code == MESH_OK;
 	mesh__wipe(&token, sizeof(token));
 	if (code != MESH_OK && code != MESH_E_NOT_FOUND) {

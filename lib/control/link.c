@@ -14,7 +14,7 @@ enum {
 	HELLO_TIMEOUT_MS = 10000,
 	POST_TIMEOUT_MS = 10000,
 	ANSWER_MAX_BYTES = 64 * 1024,
-	SESSION_TEXT = 64
+	SESSION_TEXT = 129
 };
 
 /* X(NAME, "path"): the small POSTs, sent one at a time, in the order in which they stand here when several are due. */
