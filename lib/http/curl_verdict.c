@@ -85,13 +85,13 @@ static struct verdict maybe_sent(const struct mesh__easy *e, CURLcode curl_code)
 		begun ? "the connection broke in the middle of the response" : "the connection broke before a response came; the request may have been processed and was not repeated", ""};
 }
 
-/* A response came to its end; is it one? */
+/* libcurl is content when a connection ends in the middle of a header. */
 static int check_whole(const struct mesh__easy *e, struct mesh__err *err)
 {
 	if (e->passed && e->head.at == MESH__HEAD_BODY) {
 		return MESH_OK;
 	}
-	return mesh__fail_at(err, MESH__ORIGIN_PEER, MESH_E_PROTOCOL, "%s: the response is malformed: its header has no end", e->where);
+	return mesh__fail_at(err, MESH__ORIGIN_PEER, MESH_E_RESET, "%s: the connection ended in the middle of the response's header", e->where);
 }
 
 int mesh__easy_verdict(const struct mesh__easy *e, int curl_code, struct mesh__err *err)
