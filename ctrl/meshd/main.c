@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/str.h"
@@ -140,6 +141,10 @@ static void tick(void *arg)
 	struct mesh__err err = MESH__NO_ERR;
 
 	meshd_registry_expire(meshd->registry, lease_ended, meshd);
+	if (meshd->trust_stale && meshd->trust != NULL) {
+		meshd->trust_stale = meshd_trust_reload(meshd, &err) != MESH_OK;
+		err = (struct mesh__err)MESH__NO_ERR;
+	}
 	if (meshd->trust == NULL && (meshd_ca_failed_starts(meshd->ca) >= CA_START_TRIES || mesh__mono_ms(meshd->env) - meshd->started_ms > CA_START_MS)) {
 		(void)mesh__fail(&err, MESH_E_NOT_READY, "the CA (%s) does not start; what it says stands above", run->meshca);
 		fail_run(run, &err);
@@ -362,6 +367,7 @@ int main(int argc, char **argv)
 		return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 	}
 	(void)signal(SIGPIPE, SIG_IGN);
+	(void)umask(077); /* the store holds hashes of secrets */
 	raise_descriptor_limit();
 	mesh__env_init(&env);
 	env.log = mesh__log_stderr;

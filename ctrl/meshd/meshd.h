@@ -47,6 +47,7 @@ struct meshd {
 	struct meshd_ca *ca;
 	struct mesh__trust *trust;   /* NULL until the CA has told its roots */
 	uint64_t trust_version;
+	bool trust_stale;            /* the store knows of a revocation that could not be put into force yet */
 	struct meshd_identity identity;
 	struct mesh__tls_conf *tls;
 	struct mesh__http_server *control, *admin;

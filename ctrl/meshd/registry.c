@@ -12,6 +12,8 @@ struct meshd_registry {
 	struct meshd_registry_options options;
 	struct mesh__map services;
 	int64_t started_ms;
+	int64_t looked_ms;      /* when leases were last looked at */
+	int64_t quiet_until_ms; /* none ends before */
 	size_t n_live;
 };
 
@@ -132,6 +134,7 @@ int meshd_registry_new(const struct mesh__env *env, struct meshd_store *store, c
 	registry->store = store;
 	registry->options = *options;
 	registry->started_ms = mesh__mono_ms(env);
+	registry->looked_ms = registry->started_ms;
 	mesh__map_init(&registry->services, env);
 	code = meshd_store_services(store, load_service, registry, err);
 	code = code == MESH_OK ? meshd_store_instances(store, load_instance, registry, err) : code;
@@ -375,7 +378,16 @@ static void expire_service(struct meshd_registry *registry, struct meshd_service
 void meshd_registry_expire(struct meshd_registry *registry, meshd_ended_fn ended, void *user)
 {
 	int64_t now_ms = mesh__mono_ms(registry->env);
+	const struct meshd_lease_rules *rules = &registry->options.rules;
 
+	/* We ourselves stood still (a stalled disk, a stopped process): the heartbeats of that time still wait to be read. */
+	if (now_ms - registry->looked_ms > rules->heartbeat_ms) {
+		registry->quiet_until_ms = now_ms + rules->lease_ms;
+	}
+	registry->looked_ms = now_ms;
+	if (now_ms < registry->quiet_until_ms) {
+		return;
+	}
 	for (struct mesh__map_entry *e = mesh__map_next(&registry->services, NULL); e != NULL; e = mesh__map_next(&registry->services, e)) {
 		expire_service(registry, e->value, now_ms, ended, user);
 	}

@@ -59,7 +59,10 @@ bool meshd_registry_renew(struct meshd_registry *registry, const char *key, cons
 /* Removes with a reason: "deregistered", "lease", "admin". MESH_E_NOT_FOUND. */
 int meshd_registry_remove(struct meshd_registry *registry, const char *key, const char *instance, const char *reason, struct mesh__err *err) MESH__MUST_USE;
 
-/* Removes what has outlived its lease, and tells each by `ended` (may be NULL). What the store does not take stays, for the next time. */
+/*
+ * Removes what has outlived its lease, and tells each by `ended` (may be NULL). What the store does not take stays, for the next time. To be called several times in a heartbeat's time:
+ * after a longer pause, in which heartbeats could not be heard either, nothing ends for a lease's time.
+ */
 typedef void (*meshd_ended_fn)(void *user, const char *key, const char *instance);
 void meshd_registry_expire(struct meshd_registry *registry, meshd_ended_fn ended, void *user);
 

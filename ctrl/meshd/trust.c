@@ -100,5 +100,9 @@ int meshd_trust_revoke(struct meshd *meshd, const char *serial, const char *reas
 {
 	int code = meshd_store_cert_revoke(meshd->store, serial, reason, mesh__wall_ms(meshd->env), err);
 
-	return code == MESH_OK ? meshd_trust_reload(meshd, err) : code;
+	if (code == MESH_OK) {
+		code = meshd_trust_reload(meshd, err);
+		meshd->trust_stale = code != MESH_OK;
+	}
+	return code;
 }
