@@ -1,14 +1,18 @@
 /* Whom the client talks to: the peer is judged before the first byte of a request, on every connection. THREATS 13 and 14. */
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "client_call.h"
+#include "http/curl_conns.h"
 #include "raw_server.h"
 #include "test_peer.h"
 
@@ -148,12 +152,125 @@ static void a_refused_client_certificate_is_a_tls_error_and_nothing_was_sent(voi
 	close_scene(&s);
 }
 
+static void generations_share_no_connection(void **state)
+{
+	struct scene s;
+	struct client_call call;
+
+	(void)state;
+	open_scene(&s, &payments, &cart, payments.dns, payments.spiffe);
+	client_call_init(&call, "GET", NULL);
+	assert_int_equal(client_call_run(&call, s.pool), MESH_OK);
+	for (uint64_t generation = 2; generation < 5; generation++) {
+		struct mesh__creds *creds = test_creds(&cart, &ca, generation);
+		struct mesh__pool_options options;
+		struct mesh__pool *next = NULL;
+
+		assert_int_equal(mesh__creds_generation(creds), generation);
+		mesh__pool_options_default(&options);
+		raw_server_address(s.server, &options.target.address);
+		(void)snprintf(options.target.host, sizeof(options.target.host), "%s", payments.dns);
+		(void)snprintf(options.target.spiffe, sizeof(options.target.spiffe), "%s", payments.spiffe);
+		options.creds = creds;
+		assert_int_equal(mesh__pool_new(&env, &options, &next, NULL), MESH_OK);
+		mesh__creds_unref(creds);
+		assert_int_equal(client_call_run(&call, next), MESH_OK);
+		assert_false(call.result.reused);
+		mesh__pool_retire(s.pool);
+		mesh__pool_unref(s.pool);
+		s.pool = next;
+	}
+	assert_int_equal(atomic_load(&raw_server_counts(s.server)->shaken), 4);
+	client_call_fini(&call);
+	close_scene(&s);
+}
+
+static void refuses_a_revoked_serial(void **state)
+{
+	struct scene s;
+	struct client_call call;
+	struct mesh__leaf leaf;
+	struct mesh__trust *trust;
+	struct mesh__creds *creds = NULL;
+	struct mesh__pool_options options;
+	struct mesh__pool *strict = NULL;
+
+	(void)state;
+	open_scene(&s, &payments, &cart, payments.dns, payments.spiffe);
+	assert_int_equal(mesh__pki_leaf_read(payments.chain, strlen(payments.chain), &leaf, NULL), MESH_OK);
+	trust = test_trust(&ca, leaf.serial);
+	assert_int_equal(mesh__creds_new(&env, 2, cart.chain, cart.key, trust, &creds, NULL), MESH_OK);
+	mesh__pool_options_default(&options);
+	raw_server_address(s.server, &options.target.address);
+	(void)snprintf(options.target.host, sizeof(options.target.host), "%s", payments.dns);
+	(void)snprintf(options.target.spiffe, sizeof(options.target.spiffe), "%s", payments.spiffe);
+	options.creds = creds;
+	assert_int_equal(mesh__pool_new(&env, &options, &strict, NULL), MESH_OK);
+	client_call_init(&call, "POST", "pay");
+	assert_int_equal(client_call_run(&call, strict), MESH_E_IDENTITY);
+	assert_int_equal(call.result.sent, MESH__SENT_NOTHING);
+	assert_non_null(strstr(call.err.message, "revoked"));
+	assert_int_equal(atomic_load(&raw_server_counts(s.server)->requests), 0);
+	client_call_fini(&call);
+	mesh__pool_unref(strict);
+	mesh__creds_unref(creds);
+	mesh__trust_unref(trust);
+	close_scene(&s);
+}
+
+/* The child's exit, and what it does to libcurl's handles, must not say goodbye on the parent's connection. */
+static void a_forked_child_leaves_the_parents_connection_alone(void **state)
+{
+	struct scene s;
+	struct client_call call;
+	int status = -1;
+	pid_t child;
+
+	(void)state;
+	open_scene(&s, &payments, &cart, payments.dns, payments.spiffe);
+	client_call_init(&call, "GET", NULL);
+	assert_int_equal(client_call_run(&call, s.pool), MESH_OK);
+	child = fork();
+	if (child == 0) {
+		mesh__pool_abandon(s.pool);
+		_exit(0);
+	}
+	assert_true(child > 0);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+	assert_int_equal(client_call_run(&call, s.pool), MESH_OK);
+	assert_true(call.result.reused);
+	client_call_fini(&call);
+	close_scene(&s);
+}
+
+/* No child that is executed inherits a connection. */
+static void sockets_are_close_on_exec(void **state)
+{
+	struct mesh__conns conns;
+	int fd;
+
+	(void)state;
+	mesh__conns_init(&conns, &env);
+	fd = mesh__conns_open(&conns, AF_INET, SOCK_STREAM, 0);
+	assert_true(fd >= 0);
+	assert_true((fcntl(fd, F_GETFD) & FD_CLOEXEC) != 0);
+	mesh__conns_close(&conns, fd);
+	assert_null(conns.first);
+	assert_int_equal(fcntl(fd, F_GETFD), -1);
+	mesh__conns_fini(&conns);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(calls_the_right_peer_on_one_connection),
 		cmocka_unit_test(refuses_before_the_first_request_byte),
 		cmocka_unit_test(a_refused_client_certificate_is_a_tls_error_and_nothing_was_sent),
+		cmocka_unit_test(generations_share_no_connection),
+		cmocka_unit_test(refuses_a_revoked_serial),
+		cmocka_unit_test(a_forked_child_leaves_the_parents_connection_alone),
+		cmocka_unit_test(sockets_are_close_on_exec),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);
