@@ -133,6 +133,7 @@ int meshd_registry_new(const struct mesh__env *env, struct meshd_store *store, c
 	registry->env = env;
 	registry->store = store;
 	registry->options = *options;
+	registry->options.tombstones_max = options->tombstones_max == 0 ? MESHD_TOMBSTONES_MAX : options->tombstones_max;
 	registry->started_ms = mesh__mono_ms(env);
 	registry->looked_ms = registry->started_ms;
 	mesh__map_init(&registry->services, env);
@@ -161,9 +162,9 @@ void meshd_registry_free(struct meshd_registry *registry)
 /* ---- Changes: first the store, then memory, then whoever watches. ---- */
 
 /* The version below which tombstones go when one more is made: the set stays within its bound. */
-static uint64_t floor_with_one_more(const struct meshd_service *service)
+static uint64_t floor_with_one_more(const struct meshd_registry *registry, const struct meshd_service *service)
 {
-	return service->n_gone < MESHD_TOMBSTONES_MAX ? service->floor : service->oldest_gone->version;
+	return service->n_gone < registry->options.tombstones_max ? service->floor : service->oldest_gone->version;
 }
 
 static void forget_below(struct meshd_service *service, uint64_t floor)
@@ -185,7 +186,7 @@ static int commit(struct meshd_registry *registry, struct meshd_service *service
 	struct meshd_instance_row row = {.name = service->name, .msg = *msg, .version = service->version + 1};
 	bool was_linked = instance->version != 0;
 	bool was_live = was_linked && instance->msg.reason == NULL;
-	uint64_t floor = msg->reason == NULL ? service->floor : floor_with_one_more(service);
+	uint64_t floor = msg->reason == NULL ? service->floor : floor_with_one_more(registry, service);
 	int code = meshd_store_instance_put(registry->store, &row, floor, err);
 
 	if (code != MESH_OK) {

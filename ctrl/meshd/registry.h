@@ -13,7 +13,7 @@
 #include "meshd/lease.h"
 #include "meshd/store.h"
 
-enum { MESHD_SESSION_ID = 32, MESHD_SERVICES_MAX = 65536 };
+enum { MESHD_SESSION_ID = 32, MESHD_SERVICES_MAX = 65536, MESHD_TOMBSTONES_MAX = 4096 };
 
 struct meshd_registry;
 
@@ -39,6 +39,7 @@ struct meshd_service {
 
 struct meshd_registry_options {
 	struct meshd_lease_rules rules;
+	size_t tombstones_max; /* kept for each service; 0: MESHD_TOMBSTONES_MAX */
 	void (*changed)(void *user, const char *key); /* after each committed change of the service `key`; it must not change the registry */
 	void *user;
 };

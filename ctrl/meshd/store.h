@@ -18,7 +18,7 @@
 #include "wire/name.h"
 #include "wire/token.h"
 
-enum { MESHD_TEXT_MAX = 256, MESHD_TOMBSTONES_MAX = 4096 /* kept for each service */ };
+enum { MESHD_TEXT_MAX = 256 };
 
 struct meshd_store;
 
