@@ -64,14 +64,16 @@ void ctl_admin_close(struct ctl_admin *admin)
 /* MESH_E_CONTROL whatever broke: the caller's remedy is the same. */
 static int unreachable(const struct ctl_admin *admin, struct mesh__err *err)
 {
-	const char *data = admin->place.data;
-	char why[sizeof(err->message)];
+	const char *data = admin->place.data, *url = admin->place.admin;
+	char why[sizeof(err->message)] = "nothing listens there";
 
-	(void)snprintf(why, sizeof(why), "%s", err->message);
-	if (data[0] != '\0') {
-		return mesh__fail_at(err, MESH__ORIGIN_CONTROL, MESH_E_CONTROL, "cannot reach meshd at %s: %s; start it with `meshd --data %s`", admin->place.admin, why, data);
+	if (err->code != MESH_E_CONNECT) {
+		(void)snprintf(why, sizeof(why), "%s", err->message);
 	}
-	return mesh__fail_at(err, MESH__ORIGIN_CONTROL, MESH_E_CONTROL, "cannot reach meshd at %s: %s; is it running, and is MESH_ADMIN its address?", admin->place.admin, why);
+	if (data[0] != '\0') {
+		return mesh__fail_at(err, MESH__ORIGIN_CONTROL, MESH_E_CONTROL, "cannot reach meshd at %s: %s; start it with `meshd --data %s`", url, why, data);
+	}
+	return mesh__fail_at(err, MESH__ORIGIN_CONTROL, MESH_E_CONTROL, "cannot reach meshd at %s: %s; is it running, and is MESH_ADMIN its address?", url, why);
 }
 
 int ctl_admin_exchange(struct ctl_admin *admin, const char *method, const char *target, const struct mesh__buf *body, struct mesh__err *err)

@@ -146,6 +146,7 @@ static void cert_row(struct ctl_table *table, const struct mesh__json *c)
 {
 	bool revoked = false;
 	const char *reason = mesh__json_text(mesh__json_get(c, "reason"));
+	char state[256];
 
 	(void)mesh__json_bool(mesh__json_get(c, "revoked"), &revoked);
 	ctl_table_json(table, c, "serial");
@@ -154,7 +155,8 @@ static void cert_row(struct ctl_table *table, const struct mesh__json *c)
 	ctl_table_time(table, c, "issued");
 	ctl_table_time(table, c, "notAfter");
 	ctl_table_json(table, c, "how");
-	ctl_table_cell(table, !revoked ? "good" : reason != NULL && reason[0] != '\0' ? reason : "revoked");
+	(void)snprintf(state, sizeof(state), "revoked%s%.200s", reason != NULL && reason[0] != '\0' ? ": " : "", reason != NULL ? reason : "");
+	ctl_table_cell(table, revoked ? state : "good");
 }
 
 /* Serial numbers as openssl prints them (upper case, colons, leading zeros) are the same serial. */

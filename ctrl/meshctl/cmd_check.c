@@ -115,7 +115,7 @@ static void check_reachable(struct checkup *u)
 	char detail[CTL_CHECK_TEXT];
 
 	if (ctl_admin_exchange(&u->admin, "GET", "/livez", NULL, &err) != MESH_OK) {
-		add(&u->checks, "meshd", CTL_CHECK_FAIL, err.message, "start meshd, or correct --data or MESH_ADMIN");
+		add(&u->checks, "meshd", CTL_CHECK_FAIL, err.message, "");
 		return;
 	}
 	(void)snprintf(detail, sizeof(detail), "answers at %.200s", u->admin.place.admin);

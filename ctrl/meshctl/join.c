@@ -52,7 +52,7 @@ static int set_options(struct join *j, const char *service)
 		code = set(j, keys[i], ctl_text(&j->ctl->args, keys[i]));
 	}
 	if (code == CTL_OK && ctl_env("MESH_LOG") == NULL) {
-		code = set(j, "log", "warn");
+		code = set(j, "log", j->ctl->command == &ctl_serve ? "warn" : "error"); /* what a call meets is told with its result */
 	}
 	return code;
 }
