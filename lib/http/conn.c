@@ -87,8 +87,8 @@ void mesh__conn_sweep(struct mesh__conn *c, int64_t now_us)
 		mesh__conn_close(c, true);
 	} else if (now_us < c->deadline_us) {
 		return;
-	} else if (c->state == MESH__CONN_LINGER && mesh__tcp_queued(c->tcp) > 0) {
-		mesh__conn_enter(c, MESH__CONN_LINGER); /* the second begins when all has been sent */
+	} else if ((c->state == MESH__CONN_LINGER || c->state == MESH__CONN_IDLE) && mesh__tcp_queued(c->tcp) > 0) {
+		mesh__conn_enter(c, c->state); /* its time begins when all has been sent */
 	} else {
 		on_expired(c);
 	}
@@ -241,23 +241,23 @@ bool mesh__conn_send(struct mesh__conn *c, const void *bytes, size_t len, const 
 
 /* ---- Bytes in ---- */
 
+/* The peer has ended its side; it may still want what it has asked for. */
 static void on_eof(struct mesh__conn *c)
 {
 	c->eof = true;
 	switch (c->state) {
 	case MESH__CONN_HANDLER:
-		break; /* it may have ended its side and still want the answer */
-	case MESH__CONN_LINGER:
-		if (mesh__tcp_queued(c->tcp) > 0) {
-			break;
-		}
-		mesh__conn_close(c, false);
 		break;
-	case MESH__CONN_HANDSHAKE:
 	case MESH__CONN_IDLE:
+		mesh__conn_end_if_done(c);
+		break;
 	case MESH__CONN_HEAD:
 	case MESH__CONN_BODY:
-	case MESH__CONN_STREAM:
+	case MESH__CONN_LINGER:
+		mesh__conn_linger(c);
+		break;
+	case MESH__CONN_HANDSHAKE:
+	case MESH__CONN_STREAM: /* those who only listen for news leave in this way */
 		mesh__conn_close(c, false);
 		break;
 	}

@@ -162,6 +162,7 @@ void mesh__conn_resume(struct mesh__conn *c)
 		c->pending_used = 0;
 	}
 	mesh__conn_throttle(c);
+	mesh__conn_end_if_done(c);
 	mesh__conn_release(c);
 }
 
@@ -201,7 +202,7 @@ void mesh__conn_reply(struct mesh__conn *c, const struct mesh__wire_reply *r)
 	bool joined = with_body && r->body_len <= JOIN_MAX_BYTES;
 	bool sent;
 
-	c->last |= r->close || c->server->draining || c->eof;
+	c->last |= r->close || c->server->draining;
 	mesh__buf_clear(out);
 	mesh__reply_head(out, r->status, mesh__http_server_date(c->server), with_length ? MESH__FRAMING_LENGTH : MESH__FRAMING_NONE, r->body_len, c->last);
 	mesh__buf_add(out, r->lines, r->lines_len);
@@ -238,8 +239,16 @@ void mesh__conn_settle(struct mesh__conn *c)
 	} else {
 		mesh__conn_enter(c, MESH__CONN_IDLE);
 		mesh__conn_resume(c);
+		mesh__conn_end_if_done(c);
 	}
 	mesh__conn_release(c);
+}
+
+void mesh__conn_end_if_done(struct mesh__conn *c)
+{
+	if (!c->closed && !c->pumping && c->state == MESH__CONN_IDLE && (c->eof || c->server->draining) && c->pending.len == 0) {
+		mesh__conn_linger(c);
+	}
 }
 
 void mesh__conn_refuse(struct mesh__conn *c, enum mesh__refusal refusal)

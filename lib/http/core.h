@@ -159,6 +159,9 @@ struct mesh__wire_reply {
 };
 void mesh__conn_reply(struct mesh__conn *c, const struct mesh__wire_reply *reply);
 
+/* Ends an idle connection from which nothing more will come, or is to come, once all has been sent. */
+void mesh__conn_end_if_done(struct mesh__conn *c);
+
 /* Parts with the request at hand. */
 void mesh__conn_let_go(struct mesh__conn *c);
 

@@ -94,7 +94,7 @@ bool mesh__stream_begin(struct mesh__exchange *x, int status, const struct mesh_
 		return false;
 	}
 	out = &c->server->out;
-	c->last |= c->server->draining || c->eof || x->head.http_1_0;
+	c->last |= c->server->draining || x->head.http_1_0;
 	mesh__buf_clear(out);
 	mesh__reply_head(out, status, mesh__http_server_date(c->server), x->head.http_1_0 ? MESH__FRAMING_CLOSE : MESH__FRAMING_CHUNKED, 0, c->last);
 	mesh__reply_fields(out, fields, n_fields);

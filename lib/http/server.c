@@ -315,8 +315,10 @@ void mesh__http_server_rotate(struct mesh__http_server *s, struct mesh__tls_conf
 static void close_idle(struct mesh__conn *c, int64_t unused)
 {
 	(void)unused;
-	if (c->state == MESH__CONN_IDLE) {
+	if (c->state == MESH__CONN_IDLE && mesh__tcp_queued(c->tcp) == 0 && c->pending.len == 0) {
 		mesh__conn_close(c, false);
+	} else {
+		mesh__conn_end_if_done(c);
 	}
 }
 
