@@ -1,0 +1,136 @@
+#include "control/status.h"
+
+#include "base/wait.h"
+#include "http/cancel.h"
+
+void mesh__status_init(struct mesh__status *s, const struct mesh__env *env, bool has_servers)
+{
+	*s = (struct mesh__status){.env = env, .has_servers = has_servers};
+	(void)pthread_mutex_init(&s->mu, NULL);
+	mesh__cond_init(&s->changed);
+}
+
+void mesh__status_fini(struct mesh__status *s)
+{
+	(void)pthread_cond_destroy(&s->changed);
+	(void)pthread_mutex_destroy(&s->mu);
+}
+
+void mesh__status_set(struct mesh__status *s, enum mesh__fact fact, bool holds)
+{
+	(void)pthread_mutex_lock(&s->mu);
+	s->facts[fact] = holds;
+	(void)pthread_cond_broadcast(&s->changed);
+	(void)pthread_mutex_unlock(&s->mu);
+}
+
+void mesh__status_wake(struct mesh__status *s)
+{
+	(void)pthread_mutex_lock(&s->mu);
+	(void)pthread_cond_broadcast(&s->changed);
+	(void)pthread_mutex_unlock(&s->mu);
+}
+
+void mesh__status_trouble(struct mesh__status *s, const struct mesh__err *err)
+{
+	(void)pthread_mutex_lock(&s->mu);
+	s->last = *err;
+	(void)pthread_cond_broadcast(&s->changed);
+	(void)pthread_mutex_unlock(&s->mu);
+}
+
+static bool ready_locked(const struct mesh__status *s)
+{
+	const bool *f = s->facts;
+
+	if (!s->has_servers) {
+		return f[MESH__FACT_IDENTITY];
+	}
+	return f[MESH__FACT_IDENTITY] && f[MESH__FACT_HEARD] && (!f[MESH__FACT_SERVING] || f[MESH__FACT_REGISTERED] || !f[MESH__FACT_CONNECTED]);
+}
+
+bool mesh__status_is_ready(struct mesh__status *s)
+{
+	bool ready;
+
+	(void)pthread_mutex_lock(&s->mu);
+	ready = ready_locked(s) && !s->facts[MESH__FACT_CLOSED];
+	(void)pthread_mutex_unlock(&s->mu);
+	return ready;
+}
+
+/* Why a wait must end now, or MESH_OK to wait on. */
+static int stop_locked(const struct mesh__status *s, const struct mesh__cancel *cancel, struct mesh__err *err)
+{
+	if (s->facts[MESH__FACT_CLOSED]) {
+		return mesh__fail(err, MESH_E_CLOSED, "the mesh is closing");
+	}
+	if (mesh__cancel_fired(cancel)) {
+		return mesh__fail(err, MESH_E_CANCELLED, "cancelled while waiting for the control plane");
+	}
+	if (s->facts[MESH__FACT_REFUSED]) {
+		return mesh__fail_at(err, MESH__ORIGIN_CONTROL, MESH_E_DENIED, "no identity: %s", s->last.message);
+	}
+	return MESH_OK;
+}
+
+static const char *trouble_prefix(const struct mesh__status *s)
+{
+	return s->last.code == MESH_OK ? "" : "; the last trouble: ";
+}
+
+static int not_ready_locked(const struct mesh__status *s, struct mesh__err *err)
+{
+	const char *missing = !s->facts[MESH__FACT_IDENTITY] ? "no identity yet" : !s->facts[MESH__FACT_HEARD] ? "no word from the control plane yet" : "not registered yet";
+
+	return mesh__fail_at(err, MESH__ORIGIN_CONTROL, MESH_E_TIMEOUT, "not ready: %s%s%.300s", missing, trouble_prefix(s), s->last.message);
+}
+
+static int not_told_locked(const struct mesh__status *s, const char *what, struct mesh__err *err)
+{
+	if (!s->facts[MESH__FACT_IDENTITY]) {
+		return mesh__fail_at(err, MESH__ORIGIN_CONTROL, MESH_E_NOT_READY, "no identity within the deadline%s%.300s", trouble_prefix(s), s->last.message);
+	}
+	return mesh__fail_at(err, MESH__ORIGIN_CONTROL, MESH_E_TIMEOUT, "the control plane has not told of %s within the deadline%s%.300s", what, trouble_prefix(s), s->last.message);
+}
+
+int mesh__status_await_ready(struct mesh__status *s, int64_t deadline_us, struct mesh__err *err)
+{
+	int code = MESH_OK;
+
+	(void)pthread_mutex_lock(&s->mu);
+	while (code == MESH_OK && !ready_locked(s)) {
+		code = stop_locked(s, NULL, err);
+		if (code == MESH_OK && !mesh__cond_wait_until(&s->changed, &s->mu, s->env, deadline_us)) {
+			code = not_ready_locked(s, err);
+		}
+	}
+	(void)pthread_mutex_unlock(&s->mu);
+	return code;
+}
+
+static void on_cancel(void *arg)
+{
+	mesh__status_wake(arg);
+}
+
+int mesh__status_await(struct mesh__status *s, const char *what, bool (*there)(void *arg, struct mesh__err *err), void *arg, int64_t deadline_us, struct mesh__cancel *cancel, struct mesh__err *err)
+{
+	struct mesh__err said = MESH__NO_ERR;
+	int code = MESH_OK;
+
+	mesh__cancel_watch(cancel, on_cancel, s);
+	(void)pthread_mutex_lock(&s->mu);
+	while (code == MESH_OK && !there(arg, &said)) {
+		code = said.code != MESH_OK ? said.code : stop_locked(s, cancel, &said);
+		if (code == MESH_OK && !mesh__cond_wait_until(&s->changed, &s->mu, s->env, deadline_us)) {
+			code = not_told_locked(s, what, &said);
+		}
+	}
+	(void)pthread_mutex_unlock(&s->mu);
+	mesh__cancel_unwatch(cancel);
+	if (code != MESH_OK && err != NULL) {
+		*err = said;
+	}
+	return code;
+}
