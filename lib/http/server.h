@@ -2,7 +2,9 @@
  * The one HTTP server core: applications' inbound side, meshd's control and admin listeners, the probe port, `meshctl connect`. HTTP/1.1 today (RFC 9112; 1.0 is answered and closed); the stream
  * interface below is what HTTP/2 will sit under. TLS by io/tls, or plaintext. One loop.
  *
- * What is refused (THREATS 1 to 7) is answered here and never reaches the handler. Peers' header fields named mesh-* are removed unless the peer is an authenticated mesh identity.
+ * The requests of one connection are handled one at a time and answered in order; what follows the one at hand waits, in the kernel where it is more than 64 KiB.
+ *
+ * What is refused (THREATS 1 to 7) is answered here and never reaches the handler; it is counted, and logged at most twenty times a second. Peers' header fields named mesh-* are removed unless the peer is an authenticated mesh identity.
  */
 #ifndef MESH__HTTP_SERVER_H
 #define MESH__HTTP_SERVER_H
@@ -31,8 +33,7 @@ struct mesh__http_limits {
 	int32_t max_header_bytes;    /* 65536: request line and fields; 431 */
 	int32_t max_fields;          /* 128; 431 */
 	int64_t max_body_bytes;      /* 16 MiB; 413 */
-	int32_t max_pipelined;       /* 16 requests of one connection begun and not answered; reading pauses there (they are handled one at a time, answered in order) */
-	int64_t handshake_ms;        /* 10000 */
+	int64_t handshake_ms;        /* 10000; deadlines are noticed at most 250 ms late */
 	int64_t header_ms;           /* 10000, from the first byte of a request to the end of its header; 408 */
 	int64_t body_ms;             /* 60000, from the end of the header to the end of the body; 408 */
 	int64_t reply_ms;            /* 120000 for a handler to reply; 503 */
@@ -109,8 +110,10 @@ void mesh__exchange_ref(struct mesh__exchange *x);
 void mesh__exchange_unref(struct mesh__exchange *x);
 
 /*
- * A streamed reply (chunked), loop's thread only: begin keeps the caller's reference until end. write copies; false when the peer has gone or is over max_stream_bytes (the
- * connection is then cut). `gone(arg)` runs once, on the loop, when the connection ends before mesh__stream_end; not after it.
+ * A streamed reply (chunked; to HTTP/1.0 until the end of the connection), loop's thread only. begin: false when the peer has gone, or a reply was made; the reference is then still the
+ * caller's to unref. Else it is kept until end; unref instead of end cuts the connection, so that half a stream does not look whole. write copies; false when the peer has gone or
+ * is over max_stream_bytes (the connection is then cut); writing nothing is nothing. `gone(arg)` runs once, on the loop and never inside write, when the connection ends before
+ * mesh__stream_end; not after it. Whether it ran or not, the caller ends with mesh__stream_end().
  */
 bool mesh__stream_begin(struct mesh__exchange *x, int status, const struct mesh__field_text *fields, size_t n_fields, mesh__loop_fn gone, void *arg) MESH__MUST_USE;
 bool mesh__stream_write(struct mesh__exchange *x, const void *bytes, size_t len) MESH__MUST_USE;
