@@ -108,10 +108,16 @@ static void set_log(struct mesh *m)
 
 /* ---- What the rooms tell each other ---- */
 
+static void count_identity(struct mesh *m, const char *outcome)
+{
+	mesh__count(mesh__metrics_counter(m->metrics, "mesh_identity_total", "Identities gained (loaded, enrolled, renewed) and attempts that failed, by outcome.", "outcome", outcome), 1);
+}
+
 static void on_svid(void *arg, struct mesh__svid *svid)
 {
 	struct mesh *m = arg;
 
+	count_identity(m, "ok");
 	mesh__control_svid(m->control, svid);
 }
 
@@ -119,6 +125,7 @@ static void on_identity_failed(void *arg, const struct mesh__err *err, bool fina
 {
 	struct mesh *m = arg;
 
+	count_identity(m, final ? "refused" : "failed");
 	mesh__control_identity_failed(m->control, err, final);
 }
 
@@ -203,7 +210,7 @@ static int read_endpoints(struct mesh *m, struct mesh__err *err)
 static int open_identity(struct mesh *m, struct mesh__err *err)
 {
 	char *const *v = m->settings.values;
-	struct mesh__identity_options options = {.loop = m->loop, .metrics = m->metrics, .servers = &m->settings.servers, .state = m->state, .service = v[MESH__SETTING_SERVICE],
+	struct mesh__identity_options options = {.loop = m->loop, .servers = &m->settings.servers, .state = m->state, .service = v[MESH__SETTING_SERVICE],
 		.ns = v[MESH__SETTING_NAMESPACE], .instance = m->instance, .changed = on_svid, .failed = on_identity_failed, .arg = m};
 	struct mesh__svid *fixed = NULL;
 	int code = MESH_OK;

@@ -43,11 +43,6 @@ static int64_t backoff_ms(struct mesh__identity *id)
 	return 1 + (int64_t)mesh__dice_below(id->env, (uint64_t)ceiling);
 }
 
-static void count(struct mesh__identity *id, const char *outcome)
-{
-	mesh__count(mesh__metrics_counter(id->options.metrics, "mesh_identity_attempts_total", "Attempts to enrol or to renew, by outcome.", "outcome", outcome), 1);
-}
-
 static void take(struct mesh__identity *id, struct mesh__svid *svid)
 {
 	char expires[32];
@@ -74,7 +69,6 @@ static void keep(struct mesh__identity *id)
 static void on_failure(struct mesh__identity *id, const struct mesh__err *err, bool final)
 {
 	id->failures++;
-	count(id, final ? "refused" : "failed");
 	mesh__log(id->env, MESH__LOG_WARN, "no identity", "reason", err->message, "code", mesh__code_name(err->code), "final", final ? "true" : "false", (char *)NULL);
 	if (!final) {
 		mesh__servers_advance(&id->servers);
@@ -94,7 +88,6 @@ static void on_enrolled(void *arg, int code, struct mesh__svid *svid, bool final
 		return;
 	}
 	id->failures = 0;
-	count(id, "ok");
 	take(id, svid);
 	keep(id);
 }

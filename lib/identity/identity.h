@@ -10,14 +10,12 @@
 #include "identity/state_dir.h"
 #include "identity/svid.h"
 #include "io/loop.h"
-#include "telemetry/metrics.h"
 #include "wire/token.h"
 
 struct mesh__identity;
 
 struct mesh__identity_options {
 	struct mesh__loop *loop;
-	struct mesh__metrics *metrics;
 	const struct mesh__servers *servers; /* copied */
 	const struct mesh__token *token;     /* copied; NULL: none */
 	struct mesh__state_dir *state;       /* borrowed; NULL: none */
