@@ -61,6 +61,9 @@ static struct verdict maybe_sent(const struct mesh__easy *e, CURLcode curl_code)
 	case CURLE_WRITE_ERROR:
 		return (struct verdict){MESH_E_PROTOCOL, MESH__ORIGIN_PEER, "the response is malformed", ""};
 	case CURLE_FILESIZE_EXCEEDED:
+#if LIBCURL_VERSION_NUM >= 0x080600
+	case CURLE_TOO_LARGE: /* a header line over libcurl's own bound */
+#endif
 		return (struct verdict){MESH_E_TOO_LARGE, MESH__ORIGIN_PEER, "the response is too large", ""};
 	case CURLE_OUT_OF_MEMORY: /* so 7.88 calls a header line over its bound of 100 KB too */
 		if (e->head.at != MESH__HEAD_BODY) {
