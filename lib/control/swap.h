@@ -1,5 +1,5 @@
 /*
- * The cell that holds the snapshot of the moment. Readers take a reference without a lock that all threads share: the cell is split into shards on cache lines of their own, a thread always
+ * The cell that holds the snapshot of the moment. Readers take a reference without a lock that all threads share: the cell is split into shards apart from each other, a thread always
  * uses the same one. The writer swaps them one after another.
  */
 #ifndef MESH__CONTROL_SWAP_H
@@ -9,12 +9,13 @@
 
 #include "control/snapshot.h"
 
-enum { MESH__SWAP_SHARDS = 16, MESH__CACHE_LINE = 64 };
+enum { MESH__SWAP_SHARDS = 16, MESH__APART = 128 /* bytes between what two threads use, two cache lines: whatever the alignment, none is shared */ };
 
 struct mesh__swap_shard {
 	pthread_mutex_t mu; /* guards snapshot */
 	struct mesh__snapshot *snapshot;
-} __attribute__((aligned(MESH__CACHE_LINE)));
+	char apart[MESH__APART];
+};
 
 struct mesh__swap {
 	struct mesh__swap_shard shards[MESH__SWAP_SHARDS];

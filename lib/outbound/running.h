@@ -15,7 +15,8 @@ struct mesh__running_shard {
 	pthread_mutex_t mu; /* guards first, the chain, closed */
 	struct mesh_request *first;
 	bool closed;
-} __attribute__((aligned(MESH__CACHE_LINE)));
+	char apart[MESH__APART];
+};
 
 struct mesh__running {
 	struct mesh__running_shard shards[MESH__SWAP_SHARDS];
