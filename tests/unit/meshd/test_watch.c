@@ -241,9 +241,9 @@ static void a_resumed_session_is_told_only_what_it_missed(void **state)
 	meshd_watch_gone(session);
 	join(f, "c");
 	apply(f, payments_3s);
-	session = open_session(f, &f->a);
+	session = open_session(f, &f->b);
 	subscribe(session, "payments.default", 2, 1, false);
-	assert_saw(&f->a, " endpoints:payments.default:delta:3+1-0 config:payments.default:2:1");
+	assert_saw(&f->b, " endpoints:payments.default:delta:3+1-0 config:payments.default:2:1");
 }
 
 static void a_replacing_list_ends_the_others(void **state)
