@@ -82,18 +82,23 @@ static bool make_connect_to(struct mesh__easy *e, const struct mesh__easy_peer *
 	return e->connect_to != NULL;
 }
 
+static bool nameable(const char *host)
+{
+	return strlen(host) < MESH__EASY_NAME_MAX && strpbrk(host, "/?#@\\ ") == NULL;
+}
+
 static int make_names(struct mesh__easy *e, const struct mesh__easy_peer *peer, struct mesh__err *err)
 {
-	const char *host = peer->host[0] != '\0' ? peer->host : peer->connect_host;
-	bool bare_v6 = host == peer->connect_host && strchr(host, ':') != NULL;
+	const char *scheme = peer->plaintext ? "http" : "https";
+	char address[MESH__EASY_NAME_MAX + 16];
 
-	if (strlen(host) >= MESH__EASY_NAME_MAX || strlen(peer->connect_host) >= MESH__EASY_NAME_MAX || strlen(peer->expect) >= sizeof(e->expect) ||
-	    strpbrk(host, "/?#@\\ ") != NULL || peer->connect_host[0] == '\0' || strpbrk(peer->connect_host, "/?#@\\ ") != NULL || peer->connect_port == 0) {
-		return mesh__fail(err, MESH_E_INVALID, "\"%.100s\" at \"%.100s\" port %u cannot be connected to", host, peer->connect_host, (unsigned)peer->connect_port);
+	if (!nameable(peer->host) || !nameable(peer->connect_host) || peer->connect_host[0] == '\0' || peer->connect_port == 0 || strlen(peer->expect) >= sizeof(e->expect)) {
+		return mesh__fail(err, MESH_E_INVALID, "\"%.100s\" at \"%.100s\" port %u cannot be connected to", peer->host, peer->connect_host, (unsigned)peer->connect_port);
 	}
+	(void)snprintf(address, sizeof(address), strchr(peer->connect_host, ':') != NULL ? "[%s]:%u" : "%s:%u", peer->connect_host, (unsigned)peer->connect_port);
 	(void)snprintf(e->expect, sizeof(e->expect), "%s", peer->expect);
-	(void)snprintf(e->url, sizeof(e->url), bare_v6 ? "%s[%s]/" : "%s%s/", peer->plaintext ? "http://" : "https://", host);
-	(void)snprintf(e->where, sizeof(e->where), strchr(peer->connect_host, ':') != NULL ? "%s at [%s]:%u" : "%s at %s:%u", host, peer->connect_host, (unsigned)peer->connect_port);
+	(void)snprintf(e->url, sizeof(e->url), "%s://%s/", scheme, peer->host[0] != '\0' ? peer->host : address);
+	(void)snprintf(e->where, sizeof(e->where), "%s%s%s", peer->host, peer->host[0] != '\0' ? " at " : "", address);
 	return MESH_OK;
 }
 

@@ -20,7 +20,7 @@ enum { MESH__EASY_NAME_MAX = 254, MESH__EASY_TEXT_MAX = 256 /* CURL_ERROR_SIZE *
 
 /* Whom a handle talks to. */
 struct mesh__easy_peer {
-	const char *host;            /* in the URL, the certificate and the Host field */
+	const char *host;            /* in the URL, the certificate and the Host field; "": the address it connects to */
 	const char *connect_host;    /* a name, or an IP literal without brackets */
 	uint16_t connect_port;
 	const char *expect;          /* the SPIFFE ID */
@@ -44,8 +44,8 @@ struct mesh__easy {
 	struct mesh__trust *trust;
 	bool plaintext;
 	char expect[MESH__SPIFFE_MAX];
-	char where[MESH__EASY_NAME_MAX + 4 + MESH__EASY_NAME_MAX + 8]; /* "host at address", for messages */
-	char url[8 + MESH__EASY_NAME_MAX + 2];
+	char where[MESH__EASY_NAME_MAX + 4 + MESH__EASY_NAME_MAX + 16]; /* "host at address", for messages */
+	char url[MESH__EASY_NAME_MAX + 32];
 	struct curl_slist *connect_to;
 	struct mesh__easy_events events;
 	char text[MESH__EASY_TEXT_MAX]; /* CURLOPT_ERRORBUFFER */

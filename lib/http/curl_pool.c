@@ -11,6 +11,7 @@ struct mesh__waiter {
 	struct mesh__pool *pool;
 	pthread_cond_t granted_cond;
 	bool granted;
+	bool hopeless;           /* out of the queue without a grant: mesh__pool_dial_failed() */
 	struct mesh__slot *slot; /* NULL: leave to dial */
 };
 
@@ -185,14 +186,14 @@ static void wait_for_grant(struct mesh__waiter *w, int64_t deadline_us, struct m
 
 	mesh__cancel_watch(cancel, wake_waiter, w);
 	(void)pthread_mutex_lock(&pool->mu);
-	while (!w->granted && !mesh__cancel_fired(cancel)) {
+	while (!w->granted && !w->hopeless && !mesh__cancel_fired(cancel)) {
 		int64_t left_us = deadline_us - mesh__mono_us(pool->env);
 		if (left_us <= 0) {
 			break;
 		}
 		wait_locked(w, left_us);
 	}
-	if (!w->granted) {
+	if (!w->granted && !w->hopeless) {
 		dequeue_locked(pool, w);
 	}
 	(void)pthread_mutex_unlock(&pool->mu);
@@ -201,10 +202,11 @@ static void wait_for_grant(struct mesh__waiter *w, int64_t deadline_us, struct m
 
 static int fail_for(struct mesh__pool *pool, int code, const char *how, struct mesh__err *err)
 {
+	const char *host = pool->options.target.host;
 	char address[MESH__ADDR_TEXT];
 
 	mesh__addr_format(&pool->options.target.address, address);
-	return mesh__fail_at(err, MESH__ORIGIN_LOCAL, code, "%s at %s: %s; nothing was sent", pool->options.target.host, address, how);
+	return mesh__fail_at(err, code == MESH_E_CONNECT ? MESH__ORIGIN_CONNECT : MESH__ORIGIN_LOCAL, code, "%s%s%s: %s; nothing was sent", host, host[0] != '\0' ? " at " : "", address, how);
 }
 
 static int check_time(struct mesh__pool *pool, int64_t deadline_us, struct mesh__cancel *cancel, struct mesh__err *err)
@@ -241,6 +243,9 @@ static int stand_in_queue(struct mesh__pool *pool, bool front, int64_t deadline_
 	wait_for_grant(&w, deadline_us, cancel);
 	(void)pthread_cond_destroy(&w.granted_cond);
 	*slot = w.slot;
+	if (w.hopeless) {
+		return fail_for(pool, MESH_E_CONNECT, "cannot connect: one dial after the other has failed", err);
+	}
 	if (!w.granted) {
 		code = check_time(pool, deadline_us, cancel, err);
 		/* Under a clock that was moved back meanwhile there is still no grant. */
@@ -324,7 +329,29 @@ void mesh__pool_dialled(struct mesh__slot *slot)
 	(void)pthread_mutex_lock(&pool->mu);
 	slot->dialling = false;
 	pool->n_dialling--;
+	pool->n_failed = 0;
 	serve_queue_locked(pool);
+	(void)pthread_mutex_unlock(&pool->mu);
+}
+
+void mesh__pool_dial_failed(struct mesh__slot *slot)
+{
+	struct mesh__pool *pool = slot->pool;
+
+	if (!slot->dialling) {
+		return;
+	}
+	(void)pthread_mutex_lock(&pool->mu);
+	pool->n_failed += pool->n_failed < pool->options.max_dials;
+	if (pool->n_failed >= pool->options.max_dials && pool->n_connections == pool->n_dialling) {
+		while (pool->first != NULL) {
+			struct mesh__waiter *w = pool->first;
+
+			dequeue_locked(pool, w);
+			w->hopeless = true;
+			(void)pthread_cond_signal(&w->granted_cond);
+		}
+	}
 	(void)pthread_mutex_unlock(&pool->mu);
 }
 

@@ -37,6 +37,7 @@ struct mesh__pool {
 	struct mesh__slot *all;
 	int32_t n_connections;          /* slots, and leaves to make one */
 	int32_t n_dialling;
+	int32_t n_failed;               /* dials in a row that failed */
 	int32_t n_waiting;
 	struct mesh__waiter *first, *last;
 	bool retired;
@@ -44,14 +45,20 @@ struct mesh__pool {
 
 /*
  * Takes an idle connection that is alive, or leave to dial (slot->dialling), waiting for whichever comes first. `again`: the caller has stood in the queue before and goes to its front.
- * MESH_E_TIMEOUT, MESH_E_CANCELLED, MESH_E_OVERLOADED, MESH_E_NO_MEMORY, MESH_E_INTERNAL.
+ * MESH_E_TIMEOUT, MESH_E_CANCELLED, MESH_E_OVERLOADED, MESH_E_CONNECT, MESH_E_NO_MEMORY, MESH_E_INTERNAL.
  */
 int mesh__pool_take(struct mesh__pool *pool, bool again, int64_t deadline_us, struct mesh__cancel *cancel, struct mesh__slot **out, struct mesh__err *err) MESH__MUST_USE;
 
-/* The dial is over, well or badly: another may begin. No effect on a slot that is not dialling. */
+/* The dial has succeeded: another may begin. No effect on a slot that is not dialling; so below. */
 void mesh__pool_dialled(struct mesh__slot *slot);
 
-/* Gives a slot back: for the next exchange, or (`keep` false, or the pool is retired) to be closed. */
+/*
+ * The dial has failed at the peer's end. After max_dials such in a row, with no connection left that works, those who wait fail too (MESH_E_CONNECT, nothing sent): elsewhere they may still be in
+ * time, while here each of them would have to wait for failures of its own.
+ */
+void mesh__pool_dial_failed(struct mesh__slot *slot);
+
+/* Gives a slot back, and what leave to dial it still holds: for the next exchange, or (`keep` false, or the pool is retired) to be closed. */
 void mesh__pool_give(struct mesh__slot *slot, bool keep);
 
 #endif

@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "black_hole.h"
 #include "client_call.h"
 #include "fake_env.h"
 #include "raw_server.h"
@@ -198,7 +199,7 @@ static void *run_member(void *arg)
 	return NULL;
 }
 
-static void herd_start(struct herd *herd, struct mesh__pool *pool, size_t n, int64_t timeout_ms)
+static void herd_prepare(struct herd *herd, struct mesh__pool *pool, size_t n, int64_t timeout_ms)
 {
 	herd->pool = pool;
 	atomic_store(&herd->ended, 0);
@@ -207,8 +208,20 @@ static void herd_start(struct herd *herd, struct mesh__pool *pool, size_t n, int
 		herd->calls[i].timeout_ms = timeout_ms;
 		herd->calls[i].cancel = mesh__cancel_new(&env);
 		herd->members[i] = (struct member){.herd = herd, .index = i};
+	}
+}
+
+static void herd_run(struct herd *herd, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
 		assert_int_equal(pthread_create(&herd->threads[i], NULL, run_member, &herd->members[i]), 0);
 	}
+}
+
+static void herd_start(struct herd *herd, struct mesh__pool *pool, size_t n, int64_t timeout_ms)
+{
+	herd_prepare(herd, pool, n, timeout_ms);
+	herd_run(herd, n);
 }
 
 static void herd_join(struct herd *herd, size_t n)
@@ -372,6 +385,38 @@ static void waiting_ends_at_the_deadline_with_nothing_sent(void **state)
 	raw_server_free(server);
 }
 
+/* Two dials at a time, each of which takes its 300 ms to fail: alone they would let the last of the queue wait for ten seconds. */
+static void who_waits_for_a_dead_endpoint_fails_with_its_dials(void **state)
+{
+	enum { DIALS = 2 };
+	static struct herd herd;
+	struct black_hole hole;
+	struct raw_server *server = raw_server_new(NULL, hangs, NULL);
+	struct mesh__pool_options options = plain_options(server);
+	struct mesh__pool *pool = NULL;
+
+	(void)state;
+	black_hole_init(&hole);
+	options.target.address = hole.address;
+	options.max_dials = DIALS;
+	assert_int_equal(mesh__pool_new(&env, &options, &pool, NULL), MESH_OK);
+	herd_prepare(&herd, pool, THREADS, 30000);
+	for (size_t i = 0; i < THREADS; i++) {
+		herd.calls[i].connect_timeout_ms = 300;
+	}
+	herd_run(&herd, THREADS);
+	herd_join(&herd, THREADS);
+	for (size_t i = 0; i < THREADS; i++) {
+		assert_int_equal(herd.calls[i].code, MESH_E_CONNECT);
+		assert_int_equal(herd.calls[i].result.sent, MESH__SENT_NOTHING);
+		assert_true(herd.calls[i].result.total_us < 5000000);
+	}
+	herd_fini(&herd, THREADS);
+	mesh__pool_unref(pool);
+	black_hole_fini(&hole);
+	raw_server_free(server);
+}
+
 /* ---- Keeping and closing ---- */
 
 static void a_tls_connection_closed_in_order_costs_no_call(void **state)
@@ -513,6 +558,7 @@ int main(void)
 		cmocka_unit_test(over_max_pending_a_call_fails_at_once),
 		cmocka_unit_test(a_returned_connection_goes_to_who_waits),
 		cmocka_unit_test(waiting_ends_at_the_deadline_with_nothing_sent),
+		cmocka_unit_test(who_waits_for_a_dead_endpoint_fails_with_its_dials),
 		cmocka_unit_test(a_retired_pool_keeps_no_connection),
 		cmocka_unit_test(sweeping_closes_what_has_idled_too_long),
 		cmocka_unit_test(without_descriptors_a_call_fails_and_the_next_recovers),
