@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -202,17 +203,33 @@ int stage_dial(void)
 
 void stage_say(int fd, const char *text)
 {
-	assert_int_equal(send(fd, text, strlen(text), MSG_NOSIGNAL), strlen(text));
+	size_t len = strlen(text), sent = 0;
+
+	while (sent < len) {
+		ssize_t n = send(fd, text + sent, len - sent, MSG_NOSIGNAL);
+
+		assert_true(n > 0 || errno == EINTR);
+		sent += n > 0 ? (size_t)n : 0;
+	}
 }
 
-/* What comes until the server closes, or until `until` has come. */
+ssize_t stage_recv(int fd, void *bytes, size_t size)
+{
+	ssize_t n;
+
+	do {
+		n = recv(fd, bytes, size, 0);
+	} while (n < 0 && errno == EINTR);
+	return n;
+}
+
 const char *stage_hear(int fd, const char *until)
 {
 	size_t len = 0;
 	ssize_t n;
 
 	stage.seen[0] = '\0';
-	while ((until == NULL || strstr(stage.seen, until) == NULL) && (n = recv(fd, stage.seen + len, sizeof(stage.seen) - 1 - len, 0)) != 0) {
+	while ((until == NULL || strstr(stage.seen, until) == NULL) && (n = stage_recv(fd, stage.seen + len, sizeof(stage.seen) - 1 - len)) != 0) {
 		if (n < 0) {
 			fail_msg("no more came after: %s", stage.seen);
 		}

@@ -6,6 +6,7 @@
 
 #include <pthread.h>
 #include <stdbool.h>
+#include <sys/types.h>
 
 #include "http/server.h"
 #include "support/alloc_fail.h"
@@ -40,6 +41,7 @@ void stage_open(void);
 /* The client. hear returns what comes until the server closes, or until `until` has come. ask: one request on a connection of its own, until it closes. */
 int stage_dial(void);
 void stage_say(int fd, const char *text);
+ssize_t stage_recv(int fd, void *bytes, size_t size); /* recv() that goes on after EINTR: a loop's io_uring interrupts its process's threads */
 const char *stage_hear(int fd, const char *until);
 const char *stage_ask(const char *request);
 void stage_assert_has(const char *text, const char *part);

@@ -14,6 +14,7 @@
 
 #include "http/server.h"
 #include "support/fake_env.h"
+#include "support/http_stage.h"
 #include "support/test_ca.h"
 #include "support/tls_client.h"
 
@@ -165,7 +166,7 @@ static void turn(struct caller *c, size_t drip)
 	ssize_t n;
 
 	flush(c, drip);
-	n = recv(c->fd, bytes, sizeof(bytes), 0);
+	n = stage_recv(c->fd, bytes, sizeof(bytes));
 	c->eof = n <= 0;
 	if (n > 0) {
 		mesh__buf_add(&c->in, bytes, (size_t)n);
@@ -312,7 +313,7 @@ static void a_half_open_handshake_ends_at_its_deadline(void **state)
 	p.fd = c.fd;
 	do {
 		fake_env_advance_ms(&S.fake, 10001);
-	} while (poll(&p, 1, 50) == 0);
+	} while (poll(&p, 1, 50) <= 0);
 	hang_up(&c);
 	assert_counted("mesh_handshakes_refused_total{reason=\"timeout\"} 1");
 }
@@ -327,7 +328,7 @@ static void handshakes_at_a_time_are_bounded(void **state)
 	open_server(S.conf);
 	dial(&first, true);
 	dial(&second, true);
-	assert_true(recv(second.fd, &byte, 1, 0) <= 0);
+	assert_true(stage_recv(second.fd, &byte, 1) <= 0);
 	shake_hands(&first, SIZE_MAX); /* makes room */
 	assert_non_null(strstr(ask(&first), "svc/client"));
 	hang_up(&second);
@@ -409,7 +410,7 @@ static void without_an_identity_nothing_is_served_in_plaintext(void **state)
 	open_server(NULL);
 	dial(&c, true);
 	(void)send(c.fd, "GET / HTTP/1.1\r\nHost: h\r\n\r\n", 27, MSG_NOSIGNAL);
-	assert_true(recv(c.fd, &byte, 1, 0) <= 0);
+	assert_true(stage_recv(c.fd, &byte, 1) <= 0);
 	hang_up(&c);
 	assert_int_equal(S.n_requests, 0);
 	assert_counted("mesh_handshakes_refused_total{reason=\"no-identity\"} 1");
@@ -425,7 +426,7 @@ static void a_flood_of_refusals_is_counted_but_not_all_logged(void **state)
 		char byte;
 
 		dial(&c, true);
-		assert_true(recv(c.fd, &byte, 1, 0) <= 0);
+		assert_true(stage_recv(c.fd, &byte, 1) <= 0);
 		hang_up(&c);
 	}
 	assert_counted("mesh_handshakes_refused_total{reason=\"no-identity\"} 60");
