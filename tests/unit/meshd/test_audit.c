@@ -81,7 +81,7 @@ static void the_tail_is_bounded_by_its_limit_with_the_newest_last(void **state)
 {
 	struct fixture *f = *state;
 	struct mesh__json *json;
-	char number[8];
+	char number[16];
 
 	for (int i = 0; i < 20; i++) {
 		(void)snprintf(number, sizeof(number), "%d", i);
