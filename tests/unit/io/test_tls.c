@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <pthread.h>
 
 #include "base/mem.h"
 #include "io/tls.h"
@@ -240,6 +241,47 @@ static void lets_a_client_without_certificate_in_where_that_is_asked_for(void **
 	w.client = tls_client_new(&options);
 	wire_run(&w);
 	assert_string_equal(mesh__tls_peer(w.tls)->spiffe, client_uri);
+	wire_fini(&w);
+}
+
+/* cmocka's asserts belong to the main thread: the result is looked at there. */
+static void *many_handshakes(void *arg)
+{
+	struct mesh__tls_conf *conf = arg;
+	struct tls_client_options options = good_client();
+	intptr_t good = 0;
+
+	for (int i = 0; i < 4; i++) {
+		struct wire w;
+		memset(&w, 0, sizeof(w));
+		mesh__buf_init(&w.to_server, mesh__mem_libc(), 1 << 20);
+		mesh__buf_init(&w.to_client, mesh__mem_libc(), 1 << 20);
+		w.conf = mesh__tls_conf_ref(conf);
+		w.client = tls_client_new(&options);
+		if (w.client != NULL && mesh__tls_new(conf, &w.tls) == MESH_OK) {
+			wire_run(&w);
+			good += mesh__tls_established(w.tls);
+		}
+		wire_fini(&w);
+	}
+	return (void *)good;
+}
+
+static void shares_one_configuration_among_threads(void **state)
+{
+	pthread_t threads[4];
+	struct wire w;
+
+	(void)state;
+	wire_init_server(&w, false, NULL, 0);
+	for (size_t i = 0; i < MESH__COUNT(threads); i++) {
+		assert_int_equal(pthread_create(&threads[i], NULL, many_handshakes, w.conf), 0);
+	}
+	for (size_t i = 0; i < MESH__COUNT(threads); i++) {
+		void *good;
+		assert_int_equal(pthread_join(threads[i], &good), 0);
+		assert_int_equal((intptr_t)good, 4);
+	}
 	wire_fini(&w);
 }
 
@@ -614,6 +656,7 @@ int main(void)
 		cmocka_unit_test(delivers_what_came_with_the_end_of_the_handshake),
 		cmocka_unit_test(tells_the_peer_that_it_closes),
 		cmocka_unit_test(lets_a_client_without_certificate_in_where_that_is_asked_for),
+		cmocka_unit_test(shares_one_configuration_among_threads),
 		cmocka_unit_test(refuses_a_client_without_certificate),
 		cmocka_unit_test(refuses_a_client_of_an_unknown_ca),
 		cmocka_unit_test(refuses_by_the_rule),
