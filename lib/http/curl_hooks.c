@@ -37,15 +37,15 @@ static int on_close(void *arg, curl_socket_t fd)
 
 /* ---- Leave to send ---- */
 
-/* The peer's own certificate as PEM, or NULL: on a connection that served before, and after a resumed handshake, there is none. */
-static const char *peer_pem(CURL *curl)
+/* Certificate `index` that the peer sent, from its own (0), as PEM; NULL past the last. On a connection that served before, and after a resumed handshake, there is none. */
+static const char *peer_pem(CURL *curl, int index)
 {
 	struct curl_certinfo *info = NULL;
 
-	if (curl_easy_getinfo(curl, CURLINFO_CERTINFO, &info) != CURLE_OK || info == NULL || info->num_of_certs < 1) {
+	if (curl_easy_getinfo(curl, CURLINFO_CERTINFO, &info) != CURLE_OK || info == NULL || index >= info->num_of_certs) {
 		return NULL;
 	}
-	for (const struct curl_slist *at = info->certinfo[0]; at != NULL; at = at->next) {
+	for (const struct curl_slist *at = info->certinfo[index]; at != NULL; at = at->next) {
 		if (strncmp(at->data, "Cert:", 5) == 0) {
 			return at->data + 5;
 		}
@@ -58,6 +58,18 @@ static int refuse_identity(struct mesh__easy *e, const char *why)
 	return mesh__fail_at(&e->stopped, MESH__ORIGIN_TLS, MESH_E_IDENTITY, "%s; nothing was sent", why);
 }
 
+/* Whoever is in the chain at all counts, verified or not: an honest peer sends nothing but its own chain. */
+static int judge_cas(struct mesh__easy *e)
+{
+	const char *pem;
+	int code = MESH_OK;
+
+	for (int i = 1; code == MESH_OK && (pem = peer_pem(e->curl, i)) != NULL; i++) {
+		code = mesh__pki_ca_judge(pem, strlen(pem), mesh__trust_domain(e->trust), &e->stopped);
+	}
+	return code;
+}
+
 /* What libcurl does not check itself: the SPIFFE ID, and everything else that the mesh asks of a leaf. */
 static int judge_new(struct mesh__easy *e, struct mesh__conn *conn)
 {
@@ -68,11 +80,11 @@ static int judge_new(struct mesh__easy *e, struct mesh__conn *conn)
 		conn->verified = true;
 		return MESH_OK;
 	}
-	pem = peer_pem(e->curl);
+	pem = peer_pem(e->curl, 0);
 	if (pem == NULL) {
 		return refuse_identity(e, "the peer's certificate cannot be seen");
 	}
-	if (mesh__trust_judge(e->trust, pem, strlen(pem), e->expect, &leaf, NULL, &e->stopped) != MESH_OK) {
+	if (mesh__trust_judge(e->trust, pem, strlen(pem), e->expect, &leaf, NULL, &e->stopped) != MESH_OK || judge_cas(e) != MESH_OK) {
 		e->stopped.origin = MESH__ORIGIN_TLS;
 		return e->stopped.code;
 	}

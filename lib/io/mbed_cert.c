@@ -138,6 +138,24 @@ int mesh__pki_leaf_read(const void *cert, size_t len, struct mesh__leaf *out, st
 	return mesh__pki_leaf_judge(cert, len, out, NULL, err);
 }
 
+int mesh__pki_ca_judge(const void *bytes, size_t len, const char *trust_domain, struct mesh__err *err)
+{
+	mbedtls_x509_crt cert;
+	int code;
+
+	mbedtls_x509_crt_init(&cert);
+	code = parse_one(&cert, bytes, len);
+	if (code == MESH_E_NO_MEMORY) {
+		code = mesh__fail_memory(err);
+	} else if (code != MESH_OK) {
+		code = mesh__fail_at(err, MESH__ORIGIN_TLS, MESH_E_IDENTITY, "a CA in the peer's chain cannot be parsed");
+	} else if (mesh__san_foreign_ca(&cert, trust_domain)) {
+		code = mesh__fail_at(err, MESH__ORIGIN_TLS, MESH_E_IDENTITY, "a CA in the peer's chain is of another trust domain than %s", trust_domain);
+	}
+	mbedtls_x509_crt_free(&cert);
+	return code;
+}
+
 /* ---- facts of any certificate ---- */
 
 /* A name as text: what does not fit, or holds what is not printable ASCII, is left out whole rather than shown changed. */

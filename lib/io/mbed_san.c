@@ -52,3 +52,16 @@ size_t mesh__san_find(const mbedtls_x509_crt *cert, int type, const mbedtls_x509
 	}
 	return n;
 }
+
+bool mesh__san_foreign_ca(const mbedtls_x509_crt *cert, const char *trust_domain)
+{
+	static const char scheme[] = "spiffe://";
+	size_t len = strlen(trust_domain);
+	const mbedtls_x509_buf *uri;
+	size_t n = mesh__san_find(cert, MESH__SAN_URI, &uri);
+
+	if (n == 0) {
+		return false;
+	}
+	return n > 1 || uri->len != sizeof(scheme) - 1 + len || memcmp(uri->p, scheme, sizeof(scheme) - 1) != 0 || memcmp(uri->p + sizeof(scheme) - 1, trust_domain, len) != 0;
+}

@@ -16,4 +16,7 @@ int mesh__san_write(unsigned char *buf, const char *uri, const char *dns);
 /* How many names of the type (of any, when it is 0) a certificate has; the first of them in *first (unless NULL), which is NULL when there is none. */
 size_t mesh__san_find(const mbedtls_x509_crt *cert, int type, const mbedtls_x509_buf **first);
 
+/* True when a CA names a trust domain (by a URI SAN "spiffe://<trust domain>") that is not this one: it issues for its own alone. */
+bool mesh__san_foreign_ca(const mbedtls_x509_crt *cert, const char *trust_domain);
+
 #endif

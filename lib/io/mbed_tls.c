@@ -65,24 +65,9 @@ static void refuse(struct mesh__tls *tls, const char *word)
 	}
 }
 
-/* A CA that names a trust domain issues for that one alone. */
-static bool is_foreign_ca(const struct mesh__tls *tls, const mbedtls_x509_crt *cert)
-{
-	static const char scheme[] = "spiffe://";
-	const char *domain = mesh__trust_domain(tls->conf->trust);
-	const mbedtls_x509_buf *uri;
-	size_t n = mesh__san_find(cert, MESH__SAN_URI, &uri);
-
-	if (n == 0) {
-		return false;
-	}
-	return n > 1 || uri->len != sizeof(scheme) - 1 + strlen(domain) || memcmp(uri->p, scheme, sizeof(scheme) - 1) != 0
-		|| memcmp(uri->p + sizeof(scheme) - 1, domain, strlen(domain)) != 0;
-}
-
 static int judge_ca(struct mesh__tls *tls, const mbedtls_x509_crt *cert, uint32_t *flags)
 {
-	if (is_foreign_ca(tls, cert)) {
+	if (mesh__san_foreign_ca(cert, mesh__trust_domain(tls->conf->trust))) {
 		(void)mesh__fail_at(&tls->why, MESH__ORIGIN_TLS, MESH_E_IDENTITY, "a CA in the peer's chain is of another trust domain than %s", mesh__trust_domain(tls->conf->trust));
 		refuse(tls, "trust-domain");
 		*flags |= MBEDTLS_X509_BADCERT_OTHER;

@@ -83,6 +83,9 @@ int mesh__pki_leaf_read(const void *cert, size_t len, struct mesh__leaf *out, st
 /* The same, with the fixed word for the counter in *reason when the leaf is refused: "malformed", "uri-san", "ca", "eku", "key", "name". */
 int mesh__pki_leaf_judge(const void *cert, size_t len, struct mesh__leaf *out, const char **reason, struct mesh__err *err) MESH__MUST_USE;
 
+/* Judges a CA of a peer's chain (PEM or DER): one that names a trust domain issues for that one alone. MESH_E_IDENTITY with the reason. Whether it may sign at all is the chain's question. */
+int mesh__pki_ca_judge(const void *cert, size_t len, const char *trust_domain, struct mesh__err *err) MESH__MUST_USE;
+
 /* Facts of any certificate (the first of the text), for `meshca show`, `meshctl cert show` and checks. */
 struct mesh__cert {
 	bool ca;
