@@ -17,7 +17,8 @@
 
 enum {
 	ACCEPT_BATCH = 64,      /* connections taken before other sockets get their turn */
-	ACCEPT_PAUSE_MS = 100   /* until we ask again whether a descriptor is free */
+	ACCEPT_PAUSE_MS = 100,  /* until we ask again whether a descriptor is free */
+	UNSENT_MAX_BYTES = 128 * 1024
 };
 
 union address {
@@ -301,7 +302,7 @@ static void pause_accepting(struct mesh__listener *l)
 static struct mesh__tcp *tcp_new(struct mesh__loop *loop, int fd, const union address *peer)
 {
 	struct mesh__tcp *t = mesh__handle_alloc(loop, sizeof(*t));
-	const int one = 1;
+	const int one = 1, unsent = UNSENT_MAX_BYTES;
 
 	if (t == NULL || uv_poll_init(&loop->uv, &t->handle.uv.poll, fd) != 0) {
 		mesh__free(t);
@@ -309,6 +310,8 @@ static struct mesh__tcp *tcp_new(struct mesh__loop *loop, int fd, const union ad
 		return NULL;
 	}
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	/* Else the kernel takes megabytes at a time, and a peer that reads slowly looks like one that does not read. */
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof(unsent));
 	mesh__buf_init(&t->queue, &loop->env->mem, SIZE_MAX / 2);
 	from_socket(peer, &t->peer);
 	t->handle.fd = fd;
