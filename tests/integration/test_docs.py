@@ -1,4 +1,5 @@
 """docs/: what a machine can check of them. Their documents validate, their examples compile, their lists are those of the code."""
+import glob
 import os
 import re
 import shutil
@@ -59,10 +60,10 @@ class Configuration(Case):
             self.assertIn("is valid", done.stdout)
 
     def test_every_invalid_document_is_refused_in_the_words_of_the_page(self):
-        found = re.findall(r"^```yaml invalid\n(.*?)^```\n(.*?)\n\n((?:    .+\n)+)", self.page + "\n", re.M | re.S)
+        found = re.findall(r"^```yaml invalid\n(.*?)^```\n\n((?:    [^\n]+\n)+)", self.page, re.M | re.S)
         self.assertEqual(len(found), len(blocks(self.page, "yaml invalid")))
         self.assertGreaterEqual(len(found), 3)
-        for text, _, told in found:
+        for text, told in found:
             expected = [line.strip() for line in told.strip().split("\n")]
             done = self.run_here(MESHCTL, "validate", "-f", self.write(expected[0].split(":")[0], text))
             self.assertEqual(done.returncode, 5, text)
@@ -127,6 +128,13 @@ class Operations(Case):
                         for metric in re.findall(r'"(mesh(?:d)?_[a-z_]+)"', read(os.path.relpath(top, SRC), name)):
                             self.assertIn("`%s" % metric, self.page, os.path.join(top, name))
 
+    def test_every_reason_of_a_refusal_is_listed(self):
+        words = re.findall(r'^\tX\([A-Z_]+, \d+, "([a-z-]+)"', read("lib", "http", "refusal.h"), re.M)
+        self.assertGreater(len(words), 10)
+        row = re.search(r"^\| `mesh_requests_refused_total` .*$", self.page, re.M).group(0)
+        for word in words:
+            self.assertIn("`%s`" % word, row)
+
     def test_it_names_every_setting_of_meshd(self):
         help_text = re.search(r'meshd_options_help\[\] =\n(.*?);\n', read("ctrl", "meshd", "options.c"), re.S).group(1)
         flags = re.findall(r"--([a-z-]+) [A-Z]", help_text)
@@ -151,8 +159,29 @@ class Protocol(Case):
 class Links(Case):
     def test_every_link_between_pages_leads_somewhere(self):
         for name in pages():
-            for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", read("docs", name)):
+            for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", re.sub(r"`[^`\n]*`", "", read("docs", name))):
                 self.assertTrue(os.path.exists(os.path.join(SRC, "docs", target)), "%s: %s" % (name, target))
+
+    def test_every_file_that_a_page_names_is_there(self):
+        for name in pages():
+            for path in re.findall(r"`((?:lib|ctrl|tests|examples|include)/[\w./*]+)`", read("docs", name)):
+                if "h2*" not in path:  # its place, as the page says
+                    self.assertTrue(glob.glob(os.path.join(SRC, path)), "%s: %s" % (name, path))
+
+    def test_every_command_that_a_page_names_exists(self):
+        commands = set()
+        for path in glob.glob(os.path.join(SRC, "ctrl", "meshctl", "cmd_*.c")):
+            commands.update(re.findall(r'const struct ctl_command ctl_\w+ = \{\s*"([a-z -]+)"', read(os.path.relpath(path, SRC))))
+        self.assertGreater(len(commands), 15)
+        groups = {c.split(" ")[0] for c in commands if " " in c}
+        texts = [("README.md", read("README.md"))] + [(name, read("docs", name)) for name in pages()]
+        for name, text in texts:
+            text = re.sub(r"^```.*?^```$", "", text, flags=re.M | re.S)  # those are run
+            shown = "\n".join(re.findall(r"`[^`]+`|^    .*$", text, re.M))
+            for first, second in re.findall(r"\bmeshctl (?:--data \S+ )?([a-z][a-z-]*)(?: ([a-z-]+))?", shown):
+                said = "%s %s" % (first, second) if first in groups and second else first
+                if first != "help":
+                    self.assertTrue(said in commands or said in groups, "%s: meshctl %s" % (name, said))
 
 
 class Architecture(Case):

@@ -59,14 +59,15 @@ class Readme(unittest.TestCase):
         self.assertEqual(code, 0, text)
         return text
 
-    def compile(self, static=False):
+    def compile(self):
         source, program = os.path.join(self.dir, "cart.c"), os.path.join(self.dir, "cart")
         with open(source, "w", encoding="utf-8") as out:
             out.write(block("c"))
         san = os.environ.get("MESH_SAN", "")
         flags = ["-fsanitize=" + san] if san else []
-        argv = [os.environ.get("CC", "gcc"), "-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror", *flags, "-I" + os.path.join(SRC, "include"),
-                source, "-L" + os.path.join(BUILD, "lib"), "-lmeshlib", "-Wl,-rpath," + os.path.join(BUILD, "lib"), "-o", program]
+        include, lib = os.path.join(SRC, "include"), os.path.join(BUILD, "lib")
+        argv = [os.environ.get("CC", "gcc"), "-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror", *flags, "-I" + include,
+                source, "-L" + lib, "-lmeshlib", "-Wl,-rpath," + lib, "-o", program]
         done = subprocess.run(argv, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
         self.assertEqual(done.returncode, 0, done.stderr)
         return program
