@@ -49,10 +49,10 @@ int mesh__model_new(const struct mesh__env *env, const struct mesh__endpoint_sou
 	}
 	m->env = env;
 	m->source = source;
-	mesh__model_trust_domain(m, trust_domain);
-	(void)snprintf(m->ns, sizeof(m->ns), "%s", ns);
 	mesh__map_init(&m->services, env);
 	mesh__map_init(&m->built, env);
+	mesh__model_trust_domain(m, trust_domain);
+	(void)snprintf(m->ns, sizeof(m->ns), "%s", ns);
 	return MESH_OK;
 }
 
@@ -114,6 +114,10 @@ void mesh__model_free(struct mesh__model *m)
 void mesh__model_trust_domain(struct mesh__model *m, const char *trust_domain)
 {
 	(void)snprintf(m->trust_domain, sizeof(m->trust_domain), "%s", trust_domain);
+	for (struct mesh__map_entry *e = mesh__map_next(&m->services, NULL); e != NULL; e = mesh__map_next(&m->services, e)) {
+		struct service *s = e->value; /* asked for before the trust domain was known */
+		(void)snprintf(s->name.trust_domain, sizeof(s->name.trust_domain), "%s", trust_domain);
+	}
 }
 
 static struct service *get_service(struct mesh__model *m, const char *key)

@@ -15,7 +15,7 @@ struct mesh__model;
 int mesh__model_new(const struct mesh__env *env, const struct mesh__endpoint_source *source, const char *trust_domain, const char *ns, struct mesh__model **out, struct mesh__err *err) MESH__MUST_USE;
 void mesh__model_free(struct mesh__model *model);
 
-/* The trust domain is known once there is an identity. */
+/* The trust domain is known once there is an identity: before any record is applied. What was asked for before learns it too. */
 void mesh__model_trust_domain(struct mesh__model *model, const char *trust_domain);
 
 /* Adds static endpoints (kind Endpoints, from MESH_ENDPOINTS): they stand beside what the control plane says. */
