@@ -23,6 +23,7 @@ struct mesh__endpoint {
 	char address[MESH__ADDR_TEXT];
 	struct mesh__target target;
 	int64_t made_us;
+	_Atomic int64_t told_us;             /* when the log last heard of a refusal; 0: never */
 	_Atomic uint32_t inflight;
 	_Atomic uint64_t latency;            /* packed: see endpoint.c */
 	pthread_mutex_t mu;                  /* guards pool, generation, left */

@@ -2,6 +2,8 @@
 
 #include "outbound/steps.h"
 
+enum { TELL_EVERY_US = 1000000 };
+
 static bool is_failure(const struct mesh_request *r)
 {
 	return r->end != MESH__TRY_ANSWERED || r->response.status >= 500;
@@ -13,10 +15,34 @@ static bool is_sample(const struct mesh_request *r)
 	return r->end != MESH__TRY_LOCAL && r->err.code != MESH_E_CANCELLED && r->err.code != MESH_E_CLOSED;
 }
 
+/* A refusal that a retry made good is one all the same: whoever stands at that address with the wrong name must show. The line is not repeated for every call. */
+static void tell_refusal(struct mesh_request *r)
+{
+	struct mesh__endpoint *e = r->endpoint;
+	int64_t now_us = mesh__mono_us(r->outbound->env), told_us = atomic_load_explicit(&e->told_us, memory_order_relaxed);
+
+	if ((told_us == 0 || now_us - told_us >= TELL_EVERY_US) &&
+		atomic_compare_exchange_strong_explicit(&e->told_us, &told_us, now_us, memory_order_relaxed, memory_order_relaxed)) {
+		mesh__log(r->outbound->env, MESH__LOG_WARN, "peer refused", "service", r->key, "instance", e->instance, "endpoint", e->address, "code", mesh__code_name(r->err.code),
+			"message", r->err.message, (char *)NULL);
+	}
+}
+
+static void observe_failure(struct mesh_request *r)
+{
+	mesh__count(mesh__metrics_counter(r->outbound->metrics, "mesh_try_failures_total", "Tries that ended without a response, by code.", "code", mesh__code_name(r->err.code)), 1);
+	if (r->err.code == MESH_E_IDENTITY || r->err.code == MESH_E_TLS) {
+		tell_refusal(r);
+	}
+}
+
 void mesh__step_observe(struct mesh_request *r)
 {
 	int64_t rtt_us = r->result.total_us - r->result.connect_us;
 
+	if (r->err.code != MESH_OK) {
+		observe_failure(r);
+	}
 	if (is_sample(r)) {
 		mesh__endpoint_sample(r->endpoint, rtt_us, is_failure(r), mesh__mono_us(r->outbound->env));
 	}
