@@ -36,7 +36,7 @@ void mesh__tls_free(struct mesh__tls *tls);
 
 /*
  * Takes ciphertext (NULL, 0: just goes on); appends plaintext to `plain` and what is to be sent to `out` (one flight whole, an alert too). MESH_OK, or: MESH_E_CLOSED the peer said
- * close_notify (what came before it is in `plain`); MESH_E_IDENTITY, MESH_E_TLS the handshake was refused, with the reason (send `out`, then close); MESH_E_PROTOCOL a bad record; MESH_E_NO_MEMORY; MESH_E_TOO_LARGE.
+ * close_notify (what came before it is in `plain`; an answer and mesh__tls_close() may still follow); MESH_E_IDENTITY, MESH_E_TLS the handshake was refused, with the reason (send `out`, then close); MESH_E_PROTOCOL a bad record; MESH_E_NO_MEMORY; MESH_E_TOO_LARGE.
  */
 int mesh__tls_receive(struct mesh__tls *tls, const char *in, size_t len, struct mesh__buf *plain, struct mesh__buf *out, struct mesh__err *err) MESH__MUST_USE;
 
