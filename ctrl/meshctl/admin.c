@@ -71,12 +71,15 @@ static int unreachable(const struct ctl_admin *admin, struct mesh__err *err)
 		(void)snprintf(why, sizeof(why), "%s", err->message);
 	}
 	if (data[0] != '\0') {
-		return mesh__fail_at(err, MESH__ORIGIN_CONTROL, MESH_E_CONTROL, "cannot reach meshd at %s: %s; start it with `meshd --data %s`", url, why, data);
+		return mesh__fail_at(err, MESH__ORIGIN_CONTROL, MESH_E_CONTROL,
+			"cannot reach meshd at %s: %s; start it with `meshd --data %s`", url, why, data);
 	}
-	return mesh__fail_at(err, MESH__ORIGIN_CONTROL, MESH_E_CONTROL, "cannot reach meshd at %s: %s; is it running, and is MESH_ADMIN its address?", url, why);
+	return mesh__fail_at(err, MESH__ORIGIN_CONTROL, MESH_E_CONTROL,
+		"cannot reach meshd at %s: %s; is it running, and is MESH_ADMIN its address?", url, why);
 }
 
-int ctl_admin_exchange(struct ctl_admin *admin, const char *method, const char *target, const struct mesh__buf *body, struct mesh__err *err)
+int ctl_admin_exchange(struct ctl_admin *admin, const char *method, const char *target, const struct mesh__buf *body,
+	struct mesh__err *err)
 {
 	char bearer[CTL_ADMIN_TOKEN_MAX + 8];
 	const struct mesh__client_field fields[] = {{"authorization", bearer}, {"content-type", "application/json"}};
@@ -113,7 +116,8 @@ static int refuse_configuration(struct ctl *ctl, const struct mesh__json *answer
 	if (mesh__json_count(faults) == 0) {
 		return ctl_fail(ctl, CTL_INVALID, "%s", message != NULL ? message : "invalid configuration");
 	}
-	return ctl_fail(ctl, CTL_INVALID, "nothing was changed: %zu fault%s", mesh__json_count(faults), mesh__json_count(faults) == 1 ? "" : "s");
+	return ctl_fail(ctl, CTL_INVALID, "nothing was changed: %zu fault%s", mesh__json_count(faults),
+		mesh__json_count(faults) == 1 ? "" : "s");
 }
 
 static int refusal_exit(int status)
@@ -149,7 +153,8 @@ static int refuse(struct ctl_admin *admin, const struct mesh__json *answer)
 	return ctl_fail(ctl, refusal_exit(status), "%s", message);
 }
 
-int ctl_admin_call(struct ctl_admin *admin, const char *method, const char *target, const struct mesh__buf *body, struct mesh__json **out)
+int ctl_admin_call(struct ctl_admin *admin, const char *method, const char *target, const struct mesh__buf *body,
+	struct mesh__json **out)
 {
 	struct ctl *ctl = admin->ctl;
 	struct mesh__err err = MESH__NO_ERR;
@@ -160,7 +165,8 @@ int ctl_admin_call(struct ctl_admin *admin, const char *method, const char *targ
 	if (ctl_admin_exchange(admin, method, target, body, &err) != MESH_OK) {
 		return ctl_fail_err(ctl, CTL_UNREACHABLE, &err);
 	}
-	code = mesh__json_parse(&ctl->env.mem, admin->response.body.data != NULL ? admin->response.body.data : "", admin->response.body.len, ANSWER_MAX_BYTES, &answer, &err);
+	code = mesh__json_parse(&ctl->env.mem, admin->response.body.data != NULL ? admin->response.body.data : "",
+		admin->response.body.len, ANSWER_MAX_BYTES, &answer, &err);
 	if (admin->response.status != 200 && admin->response.status != 201) {
 		exit_code = refuse(admin, answer);
 		mesh__json_free(answer);

@@ -140,7 +140,8 @@ static int read_number(const struct ctl_option *option, const char *text, int64_
 	char low[32], high[32];
 
 	if (option->kind == CTL_DURATION && !mesh__duration_parse(text, strlen(text), number)) {
-		return mesh__fail(err, MESH_E_INVALID, "--%s \"%s\": not a duration; write for example 250ms, 15s or 2h", option->name, text);
+		return mesh__fail(err, MESH_E_INVALID, "--%s \"%s\": not a duration; write for example 250ms, 15s or 2h",
+			option->name, text);
 	}
 	if (option->kind == CTL_DECIMAL && !decimal_parse(text, number)) {
 		return mesh__fail(err, MESH_E_INVALID, "--%s \"%s\": not a number with at most three decimals", option->name, text);
@@ -211,7 +212,8 @@ int ctl_args_unknown(const struct ctl_option *const *tables, size_t n_tables, co
 	return mesh__fail(err, MESH_E_INVALID, "unknown option \"%s\"", word);
 }
 
-int ctl_args_parse(const struct ctl_option *const *tables, size_t n_tables, int argc, char *const *argv, struct ctl_args *out, struct mesh__err *err)
+int ctl_args_parse(const struct ctl_option *const *tables, size_t n_tables, int argc, char *const *argv,
+	struct ctl_args *out, struct mesh__err *err)
 {
 	struct cursor c = {tables, n_tables, argc, 0, argv, false};
 
@@ -232,7 +234,8 @@ int ctl_args_parse(const struct ctl_option *const *tables, size_t n_tables, int 
 			code = ctl_args_unknown(tables, n_tables, w.text, err);
 			break;
 		case WORD_NO_VALUE:
-			code = mesh__fail(err, MESH_E_INVALID, "--%s needs a value: --%s %s", w.option->name, w.option->name, w.option->value);
+			code = mesh__fail(err, MESH_E_INVALID, "--%s needs a value: --%s %s", w.option->name, w.option->name,
+				w.option->value);
 			break;
 		case WORD_VALUE_UNASKED:
 			code = mesh__fail(err, MESH_E_INVALID, "\"%s\": --%s takes no value", w.text, w.option->name);
@@ -244,7 +247,8 @@ int ctl_args_parse(const struct ctl_option *const *tables, size_t n_tables, int 
 	}
 }
 
-size_t ctl_args_operands(const struct ctl_option *const *tables, size_t n_tables, int argc, char *const *argv, const char **operands, size_t max, const char **unknown)
+size_t ctl_args_operands(const struct ctl_option *const *tables, size_t n_tables, int argc, char *const *argv,
+	const char **operands, size_t max, const char **unknown)
 {
 	struct cursor c = {tables, n_tables, argc, 0, argv, false};
 	size_t n = 0;
@@ -311,7 +315,8 @@ void ctl_args_help(const struct ctl_option *table, struct mesh__buf *out)
 		if (o->letter != 0) {
 			(void)snprintf(letter, sizeof(letter), "-%c, ", o->letter);
 		}
-		(void)snprintf(left, sizeof(left), "%s--%s%s%s", letter, o->name, o->value != NULL ? " " : "", o->value != NULL ? o->value : "");
+		(void)snprintf(left, sizeof(left), "%s--%s%s%s", letter, o->name, o->value != NULL ? " " : "",
+			o->value != NULL ? o->value : "");
 		mesh__buf_printf(out, "  %-*s  %s%s\n", HELP_COLUMN, left, o->help, o->kind == CTL_LIST ? " (may be repeated)" : "");
 	}
 }

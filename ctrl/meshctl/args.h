@@ -1,5 +1,6 @@
 /*
- * The command line: options from tables, so that parsing, help and suggestions have one source. Options stand anywhere; "--name value", "--name=value", "-x value" and "-xvalue" are the same; "--" ends
+ * The command line: options from tables, so that parsing, help and suggestions have one source. Options stand
+ * anywhere; "--name value", "--name=value", "-x value" and "-xvalue" are the same; "--" ends
  * them. Pure functions; what they give points into argv.
  */
 #ifndef MESHCTL_ARGS_H
@@ -46,11 +47,19 @@ struct ctl_args {
 	size_t n_operands;
 };
 
-/* Parses argv[0 .. argc) by `n_tables` tables. MESH_E_INVALID with what is wrong, and with a suggestion for an option that is none of theirs. */
-int ctl_args_parse(const struct ctl_option *const *tables, size_t n_tables, int argc, char *const *argv, struct ctl_args *out, struct mesh__err *err) MESH__MUST_USE;
+/*
+ * Parses argv[0 .. argc) by `n_tables` tables. MESH_E_INVALID with what is wrong, and with a suggestion for an option
+ * that is none of theirs.
+ */
+int ctl_args_parse(const struct ctl_option *const *tables, size_t n_tables, int argc, char *const *argv,
+	struct ctl_args *out, struct mesh__err *err) MESH__MUST_USE;
 
-/* The first `max` operands alone, for finding the command before its own table is known: whatever is wrong is passed over, the first unknown option told in *unknown (NULL: none). Returns their number. */
-size_t ctl_args_operands(const struct ctl_option *const *tables, size_t n_tables, int argc, char *const *argv, const char **operands, size_t max, const char **unknown);
+/*
+ * The first `max` operands alone, for finding the command before its own table is known: whatever is wrong is passed
+ * over, the first unknown option told in *unknown (NULL: none). Returns their number.
+ */
+size_t ctl_args_operands(const struct ctl_option *const *tables, size_t n_tables, int argc, char *const *argv,
+	const char **operands, size_t max, const char **unknown);
 
 /* Fills in *err for an option that is in none of the tables. */
 int ctl_args_unknown(const struct ctl_option *const *tables, size_t n_tables, const char *word, struct mesh__err *err);

@@ -150,7 +150,8 @@ static int probe_request(struct calling *c)
 	int32_t code = request != NULL ? fill_request(c, request) : MESH_E_NO_MEMORY;
 
 	mesh_request_free(request);
-	return code == MESH_OK ? CTL_OK : ctl_fail(c->ctl, code == MESH_E_NO_MEMORY ? CTL_FAILED : CTL_USAGE, "the request cannot be made: %s", mesh_code_name(code));
+	return code == MESH_OK ? CTL_OK : ctl_fail(c->ctl, code == MESH_E_NO_MEMORY ? CTL_FAILED : CTL_USAGE,
+		"the request cannot be made: %s", mesh_code_name(code));
 }
 
 /* ---- One call ---- */
@@ -169,7 +170,8 @@ static int tell_error(struct ctl *ctl, const mesh_error *error)
 		len += n > 0 ? (size_t)n : 0;
 	}
 	ctl_say(ctl, "%s (%s): %s", mesh_error_name(error), mesh_error_origin(error), mesh_error_message(error));
-	return ctl_fail(ctl, CTL_FAILED, "%d tr%s%s; the request %s", (int)mesh_error_tries(error), mesh_error_tries(error) == 1 ? "y" : "ies", tried,
+	return ctl_fail(ctl, CTL_FAILED, "%d tr%s%s; the request %s", (int)mesh_error_tries(error),
+		mesh_error_tries(error) == 1 ? "y" : "ies", tried,
 		mesh_error_may_be_processed(error) != 0 ? "may have been processed" : "reached no handler");
 }
 
@@ -213,7 +215,8 @@ static int call_once(struct calling *c)
 	if (outcome.code != MESH_OK) {
 		code = tell_error(c->ctl, mesh_request_error(request));
 	} else if (!ctl_outcome_ok(&outcome)) {
-		code = ctl_fail(c->ctl, CTL_FAILED, "%s answered %d (instance %s)", c->service, (int)outcome.status, outcome.instance != NULL ? outcome.instance : "unknown");
+		code = ctl_fail(c->ctl, CTL_FAILED, "%s answered %d (instance %s)", c->service, (int)outcome.status,
+			outcome.instance != NULL ? outcome.instance : "unknown");
 	}
 	mesh_request_free(request);
 	return code;
@@ -259,7 +262,7 @@ static const char *calling_service(const struct ctl *ctl)
 
 static int join_and_call(struct calling *c)
 {
-	bool many = ctl_flag(&c->ctl->args, "number"), stopped = false;
+	bool many = c->calls > 1, stopped = false;
 	int signals = many ? ctl_signals_open() : -1;
 	int code = ctl_join(c->ctl, calling_service(c->ctl), &c->m);
 

@@ -54,8 +54,10 @@ static int ask(struct issue *i)
 
 static int write_files(struct issue *i)
 {
-	const char *certificate = mesh__json_text(mesh__json_get(i->answer, "certificate")), *bundle = mesh__json_text(mesh__json_get(i->answer, "bundle"));
-	const struct ctl_file files[] = {{"key.pem", i->key_pem, 0600}, {"cert.pem", certificate, 0644}, {"bundle.pem", bundle, 0644}};
+	const char *certificate = mesh__json_text(mesh__json_get(i->answer, "certificate")),
+		*bundle = mesh__json_text(mesh__json_get(i->answer, "bundle"));
+	const struct ctl_file files[] = {{"key.pem", i->key_pem, 0600}, {"cert.pem", certificate, 0644},
+		{"bundle.pem", bundle, 0644}};
 	struct mesh__err err = MESH__NO_ERR;
 
 	if (certificate == NULL || bundle == NULL || !mesh__pki_matches(certificate, i->key_pem)) {
@@ -71,7 +73,8 @@ static void report(struct issue *i)
 {
 	static const char *const names[][2] = {{"key", "key.pem"}, {"certificate", "cert.pem"}, {"bundle", "bundle.pem"}};
 	struct mesh__json_out json = {&i->ctl->out, false};
-	const char *spiffe = mesh__json_text(mesh__json_get(i->answer, "spiffeId")), *serial = mesh__json_text(mesh__json_get(i->answer, "serial"));
+	const char *spiffe = mesh__json_text(mesh__json_get(i->answer, "spiffeId")),
+		*serial = mesh__json_text(mesh__json_get(i->answer, "serial"));
 	char path[PATH_MAX], until[CTL_TIME_TEXT] = "-";
 	int64_t ms;
 
@@ -79,7 +82,8 @@ static void report(struct issue *i)
 		if (mesh__json_i64(mesh__json_get(i->answer, "notAfter"), 0, INT64_MAX, &ms)) {
 			ctl_time_format(ms, until);
 		}
-		mesh__buf_printf(&i->ctl->out, "%s until %s, serial %s: %s/key.pem, cert.pem, bundle.pem\n", spiffe != NULL ? spiffe : "?", until, serial != NULL ? serial : "?", i->dir);
+		mesh__buf_printf(&i->ctl->out, "%s until %s, serial %s: %s/key.pem, cert.pem, bundle.pem\n",
+			spiffe != NULL ? spiffe : "?", until, serial != NULL ? serial : "?", i->dir);
 		return;
 	}
 	mesh__json_open(&json, NULL, '{');
@@ -97,7 +101,8 @@ static void report(struct issue *i)
 
 static int issue_run(struct ctl *ctl)
 {
-	struct issue i = {.ctl = ctl, .service = ctl_text(&ctl->args, "service"), .ns = ctl_namespace(ctl), .dir = ctl_text(&ctl->args, "out")};
+	struct issue i = {.ctl = ctl, .service = ctl_text(&ctl->args, "service"), .ns = ctl_namespace(ctl),
+		.dir = ctl_text(&ctl->args, "out")};
 	struct mesh__err err = MESH__NO_ERR;
 	int code;
 
@@ -155,7 +160,8 @@ static void cert_row(struct ctl_table *table, const struct mesh__json *c)
 	ctl_table_time(table, c, "issued");
 	ctl_table_time(table, c, "notAfter");
 	ctl_table_json(table, c, "how");
-	(void)snprintf(state, sizeof(state), "revoked%s%.200s", reason != NULL && reason[0] != '\0' ? ": " : "", reason != NULL ? reason : "");
+	(void)snprintf(state, sizeof(state), "revoked%s%.200s", reason != NULL && reason[0] != '\0' ? ": " : "",
+		reason != NULL ? reason : "");
 	ctl_table_cell(table, revoked ? state : "good");
 }
 
@@ -302,6 +308,7 @@ static int revoke_run(struct ctl *ctl)
 {
 	char serial[MESH__SERIAL_MAX];
 	struct mesh__json *answer = NULL;
+	const struct mesh__json *revoked;
 	int code = normal_serial(ctl, ctl_operand(&ctl->args, 0), serial);
 
 	if (code == CTL_OK) {
@@ -310,7 +317,8 @@ static int revoke_run(struct ctl *ctl)
 	if (code == CTL_OK && ctl->json) {
 		ctl_print_json(&ctl->out, answer);
 	} else if (code == CTL_OK) {
-		for (const struct mesh__json *s = mesh__json_first(mesh__json_get(answer, "revoked")); s != NULL; s = mesh__json_next(s)) {
+		revoked = mesh__json_get(answer, "revoked");
+		for (const struct mesh__json *s = mesh__json_first(revoked); s != NULL; s = mesh__json_next(s)) {
 			mesh__buf_printf(&ctl->out, "%s\n", mesh__json_text(s) != NULL ? mesh__json_text(s) : "?");
 		}
 		ctl_say(ctl, "revoked: refused from now on in new handshakes and at renewal");

@@ -54,7 +54,8 @@ void ctl_checks_text(const struct ctl_checks *checks, bool color, struct mesh__b
 {
 	for (size_t i = 0; i < checks->n; i++) {
 		const struct ctl_check *c = &checks->check[i];
-		mesh__buf_printf(out, "%s%-4s%s  %-14s  %s\n", color ? state_colors[c->state] : "", state_words[c->state], color ? "\033[0m" : "", c->name, c->detail);
+		mesh__buf_printf(out, "%s%-4s%s  %-14s  %s\n", color ? state_colors[c->state] : "", state_words[c->state],
+			color ? "\033[0m" : "", c->name, c->detail);
 		if (c->remedy[0] != '\0') {
 			mesh__buf_printf(out, "      %-14s  -> %s\n", "", c->remedy);
 		}
@@ -90,11 +91,13 @@ void ctl_check_expiry(struct ctl_checks *checks, const char *name, int64_t not_a
 	ctl_span_format(left_ms > 0 ? left_ms : -left_ms, span);
 	if (left_ms <= 0) {
 		(void)snprintf(detail, sizeof(detail), "ended %s ago, at %s", span, at);
-		add(checks, name, CTL_CHECK_FAIL, detail, "make a new one with meshca and start meshd again; no certificate is good without it");
+		add(checks, name, CTL_CHECK_FAIL, detail,
+			"make a new one with meshca and start meshd again; no certificate is good without it");
 		return;
 	}
 	(void)snprintf(detail, sizeof(detail), "good for %s, until %s", span, at);
-	add(checks, name, left_ms < soon_ms ? CTL_CHECK_WARN : CTL_CHECK_OK, detail, left_ms < soon_ms ? "plan its renewal with meshca now" : "");
+	add(checks, name, left_ms < soon_ms ? CTL_CHECK_WARN : CTL_CHECK_OK, detail,
+		left_ms < soon_ms ? "plan its renewal with meshca now" : "");
 }
 
 void ctl_check_mode(struct ctl_checks *checks, const char *name, const char *path, unsigned mode, unsigned allowed)
@@ -132,8 +135,10 @@ static void check_token(struct checkup *u)
 	if (ctl_admin_exchange(&u->admin, "GET", "/v1/status", NULL, &err) != MESH_OK) {
 		add(&u->checks, "admin token", CTL_CHECK_FAIL, err.message, "try again; if it stays, read meshd's log");
 	} else if (r->status != 200) {
-		add(&u->checks, "admin token", CTL_CHECK_FAIL, "meshd refused it", "take it from admin.token in meshd's data directory, and run as the user that meshd runs as");
-	} else if (mesh__json_parse(&u->ctl->env.mem, r->body.data != NULL ? r->body.data : "", r->body.len, r->body.len + 1, &u->status, &err) != MESH_OK) {
+		add(&u->checks, "admin token", CTL_CHECK_FAIL, "meshd refused it",
+			"take it from admin.token in meshd's data directory, and run as the user that meshd runs as");
+	} else if (mesh__json_parse(&u->ctl->env.mem, r->body.data != NULL ? r->body.data : "", r->body.len,
+		r->body.len + 1, &u->status, &err) != MESH_OK) {
 		add(&u->checks, "admin token", CTL_CHECK_FAIL, "something else than meshd answers there", "correct --data or MESH_ADMIN");
 	} else {
 		add(&u->checks, "admin token", CTL_CHECK_OK, "meshd takes it", "");
@@ -149,7 +154,8 @@ static void check_ready(struct checkup *u)
 	if (mesh__json_bool(mesh__json_get(u->status, "ready"), &ready) && ready) {
 		add(&u->checks, "ready", CTL_CHECK_OK, "meshd serves", "");
 	} else {
-		add(&u->checks, "ready", CTL_CHECK_FAIL, text != NULL ? text : "meshd does not serve yet", "wait a moment; if it stays, read meshd's log");
+		add(&u->checks, "ready", CTL_CHECK_FAIL, text != NULL ? text : "meshd does not serve yet",
+			"wait a moment; if it stays, read meshd's log");
 	}
 }
 
@@ -173,7 +179,8 @@ static void check_clock(struct checkup *u)
 	bool sane = now_ms / 1000 > CLOCK_EARLIEST_YEAR_2020_S;
 
 	ctl_time_format(now_ms, at);
-	add(&u->checks, "clock", sane ? CTL_CHECK_OK : CTL_CHECK_FAIL, at, sane ? "" : "set this machine's clock: certificates are judged by it");
+	add(&u->checks, "clock", sane ? CTL_CHECK_OK : CTL_CHECK_FAIL, at,
+		sane ? "" : "set this machine's clock: certificates are judged by it");
 }
 
 static int count_state(const struct mesh__json *endpoints, const char *state)
@@ -190,7 +197,8 @@ static int count_state(const struct mesh__json *endpoints, const char *state)
 /* One line a service that has something to say, and one for all the others. */
 static bool check_service(struct checkup *u, const struct mesh__json *service)
 {
-	const char *name = mesh__json_text(mesh__json_get(service, "service")), *ns = mesh__json_text(mesh__json_get(service, "namespace"));
+	const char *name = mesh__json_text(mesh__json_get(service, "service")),
+		*ns = mesh__json_text(mesh__json_get(service, "namespace"));
 	struct mesh__json *endpoints = NULL;
 	struct mesh__err err = MESH__NO_ERR;
 	struct mesh__buf target;
@@ -202,9 +210,11 @@ static bool check_service(struct checkup *u, const struct mesh__json *service)
 	mesh__buf_init(&target, &u->ctl->env.mem, TARGET_MAX);
 	mesh__buf_str(&target, "/v1/endpoints");
 	ctl_target_query(&target, "service", key);
-	if (target.error == MESH_OK && ctl_admin_exchange(&u->admin, "GET", target.data, NULL, &err) == MESH_OK && u->admin.response.status == 200) {
+	if (target.error == MESH_OK && ctl_admin_exchange(&u->admin, "GET", target.data, NULL, &err) == MESH_OK &&
+		u->admin.response.status == 200) {
 		const struct mesh__buf *body = &u->admin.response.body;
-		(void)!mesh__json_parse(&u->ctl->env.mem, body->data != NULL ? body->data : "", body->len, body->len + 1, &endpoints, NULL);
+		(void)!mesh__json_parse(&u->ctl->env.mem, body->data != NULL ? body->data : "", body->len, body->len + 1,
+			&endpoints, NULL);
 	}
 	n = mesh__json_count(endpoints);
 	if (n == 0) {
@@ -212,8 +222,10 @@ static bool check_service(struct checkup *u, const struct mesh__json *service)
 		add(&u->checks, "endpoints", CTL_CHECK_WARN, detail, "start one; until then calls to it fail");
 		healthy = false;
 	} else if (count_state(endpoints, "expiring") > 0) {
-		(void)snprintf(detail, sizeof(detail), "%s: %d of %zu are late with their heartbeat", key, count_state(endpoints, "expiring"), n);
-		add(&u->checks, "endpoints", CTL_CHECK_WARN, detail, "look whether these processes still run; they are removed when their lease ends");
+		(void)snprintf(detail, sizeof(detail), "%s: %d of %zu are late with their heartbeat", key,
+			count_state(endpoints, "expiring"), n);
+		add(&u->checks, "endpoints", CTL_CHECK_WARN, detail,
+			"look whether these processes still run; they are removed when their lease ends");
 		healthy = false;
 	}
 	mesh__json_free(endpoints);
@@ -234,7 +246,8 @@ static void check_endpoints(struct checkup *u)
 	for (const struct mesh__json *s = mesh__json_first(services); s != NULL; s = mesh__json_next(s)) {
 		healthy += check_service(u, s);
 	}
-	(void)snprintf(detail, sizeof(detail), "%zu of %zu services have healthy instances alone", healthy, mesh__json_count(services));
+	(void)snprintf(detail, sizeof(detail), "%zu of %zu services have healthy instances alone", healthy,
+		mesh__json_count(services));
 	add(&u->checks, "endpoints", CTL_CHECK_OK, detail, "");
 	mesh__json_free(services);
 }

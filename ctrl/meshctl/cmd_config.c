@@ -20,7 +20,8 @@ int ctl_config_read(struct ctl *ctl, struct mesh__buf *text)
 	if (path == NULL) {
 		return ctl_fail(ctl, CTL_USAGE, "which file? meshctl %s -f FILE (- reads the standard input)", ctl->command->name);
 	}
-	return ctl_file_read(path, text, &err) == MESH_OK ? CTL_OK : ctl_fail_err(ctl, err.code == MESH_E_TOO_LARGE ? CTL_INVALID : CTL_USAGE, &err);
+	return ctl_file_read(path, text, &err) == MESH_OK ? CTL_OK
+		: ctl_fail_err(ctl, err.code == MESH_E_TOO_LARGE ? CTL_INVALID : CTL_USAGE, &err);
 }
 
 /* The name that faults are told under. */
@@ -61,7 +62,8 @@ void ctl_config_print_changes(struct ctl *ctl, const struct mesh__json *answer, 
 		const char *kind = mesh__json_text(mesh__json_get(c, "kind")), *name = mesh__json_text(mesh__json_get(c, "name"));
 		const char *ns = mesh__json_text(mesh__json_get(c, "namespace")), *change = mesh__json_text(mesh__json_get(c, "change"));
 		bool elsewhere = ns != NULL && strcmp(ns, "default") != 0;
-		mesh__buf_printf(&ctl->out, "%s %s%s%s %s%s\n", kind != NULL ? kind : "?", name != NULL ? name : "?", elsewhere ? "." : "", elsewhere ? ns : "",
+		mesh__buf_printf(&ctl->out, "%s %s%s%s %s%s\n", kind != NULL ? kind : "?", name != NULL ? name : "?",
+			elsewhere ? "." : "", elsewhere ? ns : "",
 			change != NULL ? change : "?", suffix);
 	}
 }
@@ -172,7 +174,8 @@ static int print_one(struct ctl *ctl, const struct mesh__json *list)
 	const struct mesh__json *one = mesh__json_first(list);
 
 	if (one == NULL) {
-		return ctl_fail(ctl, CTL_FAILED, "there is no %s \"%s\"; `meshctl get %s` lists them", ctl_operand(&ctl->args, 0), ctl_operand(&ctl->args, 1), ctl_operand(&ctl->args, 0));
+		return ctl_fail(ctl, CTL_FAILED, "there is no %s \"%s\"; `meshctl get %s` lists them",
+			ctl_operand(&ctl->args, 0), ctl_operand(&ctl->args, 1), ctl_operand(&ctl->args, 0));
 	}
 	if (ctl->json) {
 		ctl_print_json(&ctl->out, one);
@@ -283,7 +286,8 @@ void ctl_validate_text(struct ctl *ctl, const char *file, const struct mesh__buf
 
 	mesh__buf_init(&faults, &ctl->env.mem, NOTES_MAX_BYTES);
 	mesh__buf_init(&warnings, &ctl->env.mem, NOTES_MAX_BYTES);
-	code = mesh__documents_parse(&ctl->env.mem, file, text->data != NULL ? text->data : "", text->len, ctl_namespace(ctl), &documents, &faults, &warnings, &err);
+	code = mesh__documents_parse(&ctl->env.mem, file, text->data != NULL ? text->data : "", text->len,
+		ctl_namespace(ctl), &documents, &faults, &warnings, &err);
 	*exit_code = code == MESH_OK ? CTL_OK : code == MESH_E_NO_MEMORY ? CTL_FAILED : CTL_INVALID;
 	if (code != MESH_OK && faults.len == 0) {
 		mesh__buf_printf(&faults, "%s\n", err.message);

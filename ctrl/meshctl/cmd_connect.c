@@ -17,7 +17,8 @@
 #include "wire/json.h"
 #include "wire/name.h"
 
-enum { READY_MS = 15000, DRAIN_MS = 2000, WORKERS = 32, QUEUE_MAX = 1024, FIELDS_MAX = 256, TARGET_MAX = 16 * 1024, ERROR_MAX_BYTES = 4096 };
+enum { READY_MS = 15000, DRAIN_MS = 2000, WORKERS = 32, QUEUE_MAX = 1024, FIELDS_MAX = 256, TARGET_MAX = 16 * 1024,
+	ERROR_MAX_BYTES = 4096 };
 
 /* A call under way, on its worker's stack. */
 struct passage {
@@ -207,7 +208,8 @@ static int read_listen(struct ctl *ctl, struct mesh__addr *out)
 		return ctl_fail_err(ctl, CTL_USAGE, &err);
 	}
 	if (!mesh__addr_is_loopback(out)) {
-		return ctl_fail(ctl, CTL_USAGE, "--listen \"%s\": whoever reaches this port calls as the service; only a loopback address such as 127.0.0.1:8080 is taken", text);
+		return ctl_fail(ctl, CTL_USAGE, "--listen \"%s\": whoever reaches this port calls as the service; "
+			"only a loopback address such as 127.0.0.1:8080 is taken", text);
 	}
 	return CTL_OK;
 }

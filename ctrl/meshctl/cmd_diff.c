@@ -64,7 +64,8 @@ static int diff_one(struct ctl *ctl, struct ctl_admin *admin, const struct mesh_
 	if (code == CTL_OK && !mesh__str_eq(before.data, after.data)) {
 		*differs = true;
 		mesh__buf_printf(&ctl->out, "%s %s.%s\n", mesh__kind_name(d->kind), d->name, d->ns);
-		if (!ctl_diff_lines(&ctl->env.mem, before.data != NULL ? before.data : "", after.data != NULL ? after.data : "", &ctl->out)) {
+		if (!ctl_diff_lines(&ctl->env.mem, before.data != NULL ? before.data : "",
+			after.data != NULL ? after.data : "", &ctl->out)) {
 			code = ctl_fail_memory(ctl);
 		}
 	}
@@ -93,7 +94,8 @@ static int parse(struct ctl *ctl, const struct mesh__buf *text, struct mesh__doc
 	int code;
 
 	mesh__buf_init(&faults, &ctl->env.mem, TEXT_MAX_BYTES);
-	code = mesh__documents_parse(&ctl->env.mem, ctl_text(&ctl->args, "file"), text->data != NULL ? text->data : "", text->len, ctl_namespace(ctl), documents, &faults, NULL, &err);
+	code = mesh__documents_parse(&ctl->env.mem, ctl_text(&ctl->args, "file"), text->data != NULL ? text->data : "",
+		text->len, ctl_namespace(ctl), documents, &faults, NULL, &err);
 	if (code != MESH_OK) {
 		(void)fputs(faults.data != NULL ? faults.data : "", ctl->messages);
 		code = faults.len == 0 ? ctl_fail_err(ctl, CTL_INVALID, &err) : CTL_INVALID;

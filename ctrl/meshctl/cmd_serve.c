@@ -30,7 +30,8 @@ struct serving {
 static int check_options(struct ctl *ctl)
 {
 	const struct ctl_args *args = &ctl->args;
-	bool echo = ctl_flag(args, "echo"), misbehaves = ctl_flag(args, "status") || ctl_flag(args, "delay") || ctl_flag(args, "fail-percent");
+	bool echo = ctl_flag(args, "echo"), misbehaves = ctl_flag(args, "status") || ctl_flag(args, "delay") ||
+		ctl_flag(args, "fail-percent");
 
 	if (echo == (ctl_text(args, "upstream") != NULL)) {
 		return ctl_fail(ctl, CTL_USAGE, "what is to answer? One of --echo and --upstream http://host:port");
@@ -105,13 +106,17 @@ static int start(struct serving *s)
 		code = mesh_serve(s->m, "pool", ctl_upstream_handle, s->upstream, &s->server, &error);
 	}
 	if (code != MESH_OK) {
-		exit_code = ctl_fail(s->ctl, code == MESH_E_INVALID ? CTL_USAGE : CTL_FAILED, "%s", error != NULL ? mesh_error_message(error) : mesh_code_name(code));
+		exit_code = ctl_fail(s->ctl, code == MESH_E_INVALID ? CTL_USAGE : CTL_FAILED, "%s",
+			error != NULL ? mesh_error_message(error) : mesh_code_name(code));
 	}
 	mesh_error_free(error);
 	return exit_code;
 }
 
-/* A server outlives a control plane that is down for a while, so it waits for one that is not up yet, and says so now and then. */
+/*
+ * A server outlives a control plane that is down for a while, so it waits for one that is not up yet, and says so now
+ * and then.
+ */
 static int wait_ready(struct serving *s, bool *stopped)
 {
 	int code;
@@ -142,7 +147,8 @@ static int announce(struct serving *s)
 		mesh__json_close(&json, '}');
 		mesh__buf_chr(out, '\n');
 	} else {
-		mesh__buf_printf(out, "serving %s as %s on %s\n", service, instance != NULL ? instance : "-", address != NULL ? address : "-");
+		mesh__buf_printf(out, "serving %s as %s on %s\n", service, instance != NULL ? instance : "-",
+			address != NULL ? address : "-");
 	}
 	mesh_string_free(address);
 	mesh_string_free(instance);

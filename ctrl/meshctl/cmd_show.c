@@ -27,7 +27,8 @@ static int fetch_and_show(struct ctl *ctl, const char *target, void (*show)(stru
 
 static void show_services(struct ctl *ctl, const struct mesh__json *list)
 {
-	static const char *const heads[] = {"SERVICE", "ENDPOINTS", "STATIC", "PROTOCOL", "TIMEOUT", "CONNECT", "BALANCER", "GENERATION"};
+	static const char *const heads[] = {"SERVICE", "ENDPOINTS", "STATIC", "PROTOCOL", "TIMEOUT", "CONNECT",
+		"BALANCER", "GENERATION"};
 	struct ctl_table table;
 
 	ctl_table_init(&table, &ctl->env.mem, heads, MESH__COUNT(heads));
@@ -113,10 +114,11 @@ const struct ctl_command ctl_endpoints = {
 
 static void subscriptions_cell(struct ctl *ctl, struct ctl_table *table, const struct mesh__json *member)
 {
+	const struct mesh__json *list = mesh__json_get(member, "subscriptions");
 	struct mesh__buf text;
 
 	mesh__buf_init(&text, &ctl->env.mem, 64 * 1024);
-	for (const struct mesh__json *s = mesh__json_first(mesh__json_get(member, "subscriptions")); s != NULL; s = mesh__json_next(s)) {
+	for (const struct mesh__json *s = mesh__json_first(list); s != NULL; s = mesh__json_next(s)) {
 		const char *service = mesh__json_text(s);
 		mesh__buf_printf(&text, "%s%s", text.len > 0 ? "," : "", service != NULL ? service : "?");
 	}
@@ -167,7 +169,8 @@ static const char *sync_state(const struct mesh__json *member, int64_t newest)
 	if (refused != NULL && refused[0] != '\0') {
 		return "refused";
 	}
-	return mesh__json_i64(mesh__json_get(member, "generation"), 0, INT64_MAX, &generation) && generation >= newest ? "current" : "older";
+	return mesh__json_i64(mesh__json_get(member, "generation"), 0, INT64_MAX, &generation) && generation >= newest
+		? "current" : "older";
 }
 
 static bool any_refused(const struct mesh__json *members)

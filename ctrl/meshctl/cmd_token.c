@@ -44,7 +44,8 @@ static int create_run(struct ctl *ctl)
 	if (order.service == NULL) {
 		return ctl_fail(ctl, CTL_USAGE, "which service is the token for? meshctl token create --service NAME");
 	}
-	if (mesh__label_check("service", order.service, &err) != MESH_OK || mesh__label_check("namespace", order.ns, &err) != MESH_OK) {
+	if (mesh__label_check("service", order.service, &err) != MESH_OK ||
+		mesh__label_check("namespace", order.ns, &err) != MESH_OK) {
 		return ctl_fail_err(ctl, CTL_USAGE, &err);
 	}
 	code = ctl_admin_open(ctl, &admin);

@@ -278,11 +278,13 @@ static int check_operands(struct ctl *ctl)
 	const struct ctl_command *command = ctl->command;
 
 	if (ctl->args.n_operands > command->max_operands) {
-		return ctl_fail(ctl, CTL_USAGE, "unexpected \"%s\" after \"meshctl %s\"; usage: meshctl %s %s", ctl->args.operands[command->max_operands],
+		return ctl_fail(ctl, CTL_USAGE, "unexpected \"%s\" after \"meshctl %s\"; usage: meshctl %s %s",
+			ctl->args.operands[command->max_operands],
 			command->name, command->name, command->operands);
 	}
 	if (ctl->args.n_operands < command->min_operands) {
-		return ctl_fail(ctl, CTL_USAGE, "usage: meshctl %s %s; `meshctl %s --help` tells more", command->name, command->operands, command->name);
+		return ctl_fail(ctl, CTL_USAGE, "usage: meshctl %s %s; `meshctl %s --help` tells more", command->name,
+			command->operands, command->name);
 	}
 	return CTL_OK;
 }
@@ -315,7 +317,10 @@ static int run_command(struct ctl *ctl, size_t used, int argc, char *const *argv
 	return code != CTL_OK ? code : ctl->command->run(ctl);
 }
 
-/* Every option of every command: an option's name or letter takes a value everywhere or nowhere, so the command can be found among the words before its own table is known. */
+/*
+ * Every option of every command: an option's name or letter takes a value everywhere or nowhere, so the command can
+ * be found among the words before its own table is known.
+ */
 static size_t all_tables(const struct ctl_option **tables)
 {
 	size_t n = 0;

@@ -1,5 +1,6 @@
 /*
- * A command of meshctl: its row in the table (name, options, help) and what every command works with. Data goes to `out` and from there to stdout; messages go to `messages` (stderr).
+ * A command of meshctl: its row in the table (name, options, help) and what every command works with. Data goes to
+ * `out` and from there to stdout; messages go to `messages` (stderr).
  */
 #ifndef MESHCTL_COMMAND_H
 #define MESHCTL_COMMAND_H

@@ -61,7 +61,8 @@ static uint16_t *table(const struct mesh__mem *mem, const struct lines *a, const
 	for (size_t i = a->n; common != NULL && i-- > 0;) {
 		for (size_t j = b->n; j-- > 0;) {
 			uint16_t down = common[(i + 1) * width + j], right = common[i * width + j + 1];
-			common[i * width + j] = same(&a->line[i], &b->line[j]) ? (uint16_t)(common[(i + 1) * width + j + 1] + 1) : down > right ? down : right;
+			common[i * width + j] = same(&a->line[i], &b->line[j]) ? (uint16_t)(common[(i + 1) * width + j + 1] + 1)
+				: down > right ? down : right;
 		}
 	}
 	return common;

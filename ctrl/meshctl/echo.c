@@ -11,7 +11,8 @@
 #include "wire/json.h"
 #include "wire/name.h"
 
-enum { ANSWER_MAX_BYTES = 128 * 1024 * 1024, FIELDS_MAX = 256, NAME_MAX_BYTES = 256, TARGET_MAX = 16 * 1024, PERCENT_100 = 100000 };
+enum { ANSWER_MAX_BYTES = 128 * 1024 * 1024, FIELDS_MAX = 256, NAME_MAX_BYTES = 256, TARGET_MAX = 16 * 1024,
+	PERCENT_100 = 100000 };
 
 /* A reply that waits. Only the loop's thread touches it once it is posted. */
 struct delayed {
@@ -96,7 +97,8 @@ void ctl_echo_write(const struct ctl_echo_request *request, struct mesh__buf *ou
 	mesh__json_put_text(&json, "path", path);
 	write_headers(&json, request);
 	mesh__json_put_int(&json, "tryNumber", request->try_number);
-	if (request->body_len > 0 && mesh__str_utf8(request->body, request->body_len) && memchr(request->body, '\0', request->body_len) == NULL) {
+	if (request->body_len > 0 && mesh__str_utf8(request->body, request->body_len) &&
+		memchr(request->body, '\0', request->body_len) == NULL) {
 		mesh__json_put_text(&json, "body", request->body);
 	} else if (request->body_len > 0) {
 		mesh__json_put_int(&json, "bodyBytes", (int64_t)request->body_len); /* not text: JSON cannot carry it */
@@ -123,7 +125,8 @@ static void answer(struct ctl_echo *echo, const mesh_inbound *inbound, struct me
 	struct ctl_echo_request request = {0};
 	char *instance = mesh_instance(echo->m);
 
-	while (request.n_fields < FIELDS_MAX && mesh_inbound_field(inbound, request.n_fields, &fields[request.n_fields].name, &fields[request.n_fields].value) == 1) {
+	while (request.n_fields < FIELDS_MAX && mesh_inbound_field(inbound, request.n_fields,
+		&fields[request.n_fields].name, &fields[request.n_fields].value) == 1) {
 		request.n_fields++;
 	}
 	take_name(echo, &name);
@@ -206,7 +209,8 @@ void ctl_echo_hurry(struct ctl_echo *echo)
 void ctl_echo_handle(void *user, mesh_inbound *inbound)
 {
 	struct ctl_echo *echo = user;
-	bool failed = echo->options.fail_thousandths > 0 && mesh__dice_below(echo->env, PERCENT_100) < (uint64_t)echo->options.fail_thousandths;
+	bool failed = echo->options.fail_thousandths > 0 &&
+		mesh__dice_below(echo->env, PERCENT_100) < (uint64_t)echo->options.fail_thousandths;
 	int32_t status = ctl_echo_status(&echo->options, failed);
 	struct delayed *d = echo->loop != NULL ? mesh__alloc(&echo->env->mem, sizeof(*d)) : NULL;
 	struct mesh__buf body;
@@ -230,7 +234,8 @@ void ctl_echo_mesh(struct ctl_echo *echo, mesh *m)
 	echo->m = m;
 }
 
-int ctl_echo_new(const struct mesh__env *env, const struct ctl_echo_options *options, struct ctl_echo **out, struct mesh__err *err)
+int ctl_echo_new(const struct mesh__env *env, const struct ctl_echo_options *options, struct ctl_echo **out,
+	struct mesh__err *err)
 {
 	struct ctl_echo *echo = mesh__alloc(&env->mem, sizeof(*echo));
 	int code = MESH_OK;

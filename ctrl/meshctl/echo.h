@@ -21,7 +21,8 @@ struct ctl_echo_options {
 };
 
 /* Borrows the options' strings and `env`. With a delay it has a thread of its own, so that no delayed reply holds up another. */
-int ctl_echo_new(const struct mesh__env *env, const struct ctl_echo_options *options, struct ctl_echo **out, struct mesh__err *err) MESH__MUST_USE;
+int ctl_echo_new(const struct mesh__env *env, const struct ctl_echo_options *options, struct ctl_echo **out,
+	struct mesh__err *err) MESH__MUST_USE;
 
 /* Once, before the first request. */
 void ctl_echo_mesh(struct ctl_echo *echo, mesh *m);

@@ -100,7 +100,10 @@ static int use_known_control(struct join *j, const struct ctl_admin *admin)
 	return admin->place.control[0] != '\0' && ctl_env("MESH_CONTROL") == NULL ? set(j, "control", admin->place.control) : CTL_OK;
 }
 
-/* Whatever the environment gives already is not asked for. A state directory may hold an identity, so a meshd that is down does not end the join there. */
+/*
+ * Whatever the environment gives already is not asked for. A state directory may hold an identity, so a meshd that is
+ * down does not end the join there.
+ */
 static int set_credentials(struct join *j)
 {
 	struct mesh__err err = MESH__NO_ERR;
@@ -137,7 +140,8 @@ static int open_mesh(struct join *j, mesh **out)
 	int exit_code = CTL_OK;
 
 	if (code != MESH_OK) {
-		exit_code = ctl_fail(j->ctl, code == MESH_E_INVALID ? CTL_USAGE : CTL_FAILED, "%s", error != NULL ? mesh_error_message(error) : mesh_code_name(code));
+		exit_code = ctl_fail(j->ctl, code == MESH_E_INVALID ? CTL_USAGE : CTL_FAILED, "%s",
+			error != NULL ? mesh_error_message(error) : mesh_code_name(code));
 	}
 	mesh_error_free(error);
 	return exit_code;
@@ -181,7 +185,8 @@ int ctl_join_wait(struct ctl *ctl, mesh *m, int64_t timeout_ms, int signals, boo
 
 		*stopped = code == MESH_E_TIMEOUT && signals >= 0 && ctl_signals_wait(signals, -1, 0);
 		if (code != MESH_OK && !*stopped && (code != MESH_E_TIMEOUT || left_ms <= SLICE_MS)) {
-			exit_code = ctl_fail(ctl, ready_exit(code), "not joined: %s", error != NULL ? mesh_error_message(error) : mesh_code_name(code));
+			exit_code = ctl_fail(ctl, ready_exit(code), "not joined: %s",
+				error != NULL ? mesh_error_message(error) : mesh_code_name(code));
 		}
 		mesh_error_free(error);
 		if (code == MESH_OK || *stopped || exit_code != CTL_OK) {

@@ -163,7 +163,8 @@ static int start(struct run *run, struct worker *workers, int64_t n, int64_t *st
 		return MESH_OK;
 	}
 	stop_all(run);
-	return mesh__fail(err, MESH_E_IO, "only %lld of %lld threads could be started: %s", (long long)*started, (long long)n, strerror(failed));
+	return mesh__fail(err, MESH_E_IO, "only %lld of %lld threads could be started: %s", (long long)*started,
+		(long long)n, strerror(failed));
 }
 
 static int finish(struct run *run, struct worker *workers, int64_t n, struct ctl_load_result *result, struct mesh__err *err)

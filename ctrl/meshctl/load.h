@@ -32,7 +32,8 @@ struct ctl_load_result {
 };
 
 /*
- * Runs it on this thread's watch, until all calls have ended. With a rate, a call's time counts from the moment it was due, so that a server that stalls does not hide the calls that it kept waiting.
+ * Runs it on this thread's watch, until all calls have ended. With a rate, a call's time counts from the moment it
+ * was due, so that a server that stalls does not hide the calls that it kept waiting.
  * Errors: MESH_E_NO_MEMORY, MESH_E_IO (no thread). *result is to be ended by ctl_stats_fini(&result->stats) in any case.
  */
 int ctl_load_run(const struct ctl_load *load, struct ctl_load_result *result, struct mesh__err *err) MESH__MUST_USE;

@@ -29,7 +29,8 @@ static int take_admin(struct ctl_place *place, const char *what, const char *url
 		return err->code;
 	}
 	if (!mesh__addr_is_loopback(&place->address)) {
-		return mesh__fail(err, MESH_E_INVALID, "%s \"%s\": the token would cross the network in the clear; use a loopback address (ssh -L reaches a distant meshd)", what, url);
+		return mesh__fail(err, MESH_E_INVALID, "%s \"%s\": the token would cross the network in the clear; "
+			"use a loopback address (ssh -L reaches a distant meshd)", what, url);
 	}
 	return MESH_OK;
 }
@@ -67,7 +68,8 @@ static int read_token(const struct ctl *ctl, struct ctl_place *place, struct mes
 	return code;
 }
 
-static int parse_state(const struct ctl *ctl, struct ctl_place *place, const char *path, const struct mesh__buf *text, struct mesh__err *err)
+static int parse_state(const struct ctl *ctl, struct ctl_place *place, const char *path, const struct mesh__buf *text,
+	struct mesh__err *err)
 {
 	struct mesh__json *json = NULL;
 	const char *admin, *control;
@@ -103,7 +105,8 @@ static int read_state(const struct ctl *ctl, struct ctl_place *place, struct mes
 	mesh__buf_init(&text, &ctl->env.mem, FILE_MAX_BYTES);
 	code = ctl_file_read(path, &text, err);
 	if (code == MESH_E_NOT_FOUND) {
-		(void)mesh__fail(err, code, "no meshd runs on %s (there is no %s); start it with `meshd --data %s`", place->data, path, place->data);
+		(void)mesh__fail(err, code, "no meshd runs on %s (there is no %s); start it with `meshd --data %s`",
+			place->data, path, place->data);
 	} else if (code == MESH_OK) {
 		code = parse_state(ctl, place, path, &text, err);
 	}
@@ -122,7 +125,8 @@ static int locate_by_environment(const struct ctl *ctl, const char *admin, struc
 		return take_token(out, token, err);
 	}
 	if (out->data[0] == '\0') {
-		return mesh__fail(err, MESH_E_DENIED, "MESH_ADMIN is set, but MESH_ADMIN_TOKEN is not; its value is in admin.token in meshd's data directory");
+		return mesh__fail(err, MESH_E_DENIED, "MESH_ADMIN is set, but MESH_ADMIN_TOKEN is not; "
+			"its value is in admin.token in meshd's data directory");
 	}
 	return read_token(ctl, out, err);
 }
@@ -143,7 +147,8 @@ int ctl_locate(const struct ctl *ctl, struct ctl_place *out, struct mesh__err *e
 		return locate_by_environment(ctl, admin, out, err);
 	}
 	if (data == NULL) {
-		return mesh__fail(err, MESH_E_NOT_FOUND, "nothing says where meshd is: give --data DIR with its data directory, or set MESH_ADMIN and MESH_ADMIN_TOKEN");
+		return mesh__fail(err, MESH_E_NOT_FOUND, "nothing says where meshd is: "
+			"give --data DIR with its data directory, or set MESH_ADMIN and MESH_ADMIN_TOKEN");
 	}
 	code = read_state(ctl, out, err);
 	return code == MESH_OK ? read_token(ctl, out, err) : code;

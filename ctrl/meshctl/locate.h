@@ -18,7 +18,10 @@ struct ctl_place {
 	char token[CTL_ADMIN_TOKEN_MAX];   /* wipe it when done */
 };
 
-/* Fills in *out. MESH_E_NOT_FOUND when nothing says where meshd is, or its files are not there; MESH_E_DENIED when its token cannot be read; MESH_E_INVALID for an address or file that is malformed. */
+/*
+ * Fills in *out. MESH_E_NOT_FOUND when nothing says where meshd is, or its files are not there; MESH_E_DENIED when
+ * its token cannot be read; MESH_E_INVALID for an address or file that is malformed.
+ */
 int ctl_locate(const struct ctl *ctl, struct ctl_place *out, struct mesh__err *err) MESH__MUST_USE;
 
 #endif

@@ -23,7 +23,10 @@ void ctl_table_fini(struct ctl_table *table);
 void ctl_table_cell(struct ctl_table *table, const char *text);
 void ctl_table_number(struct ctl_table *table, int64_t number);
 
-/* The member `key` of a JSON object, as it is; as a duration ("15s") when it is milliseconds; as a time when it is milliseconds since 1970. */
+/*
+ * The member `key` of a JSON object, as it is; as a duration ("15s") when it is milliseconds; as a time when it is
+ * milliseconds since 1970.
+ */
 void ctl_table_json(struct ctl_table *table, const struct mesh__json *object, const char *key);
 void ctl_table_duration(struct ctl_table *table, const struct mesh__json *object, const char *key);
 void ctl_table_time(struct ctl_table *table, const struct mesh__json *object, const char *key);

@@ -210,7 +210,8 @@ static void text_counts(struct mesh__buf *out, const char *head, const struct me
 
 	for (size_t i = 0; list != NULL && i < map->n; i++) {
 		int64_t n = *(int64_t *)list[i]->value;
-		mesh__buf_printf(out, "%-10s  %-20s  %lld (%.1f %%)\n", i == 0 ? head : "", list[i]->key, (long long)n, of > 0 ? 100.0 * (double)n / (double)of : 0.0);
+		mesh__buf_printf(out, "%-10s  %-20s  %lld (%.1f %%)\n", i == 0 ? head : "", list[i]->key, (long long)n,
+			of > 0 ? 100.0 * (double)n / (double)of : 0.0);
 	}
 	mesh__free(list);
 }
@@ -218,7 +219,8 @@ static void text_counts(struct mesh__buf *out, const char *head, const struct me
 void ctl_stats_text(const struct ctl_stats *stats, const struct ctl_latency *latency, double seconds, struct mesh__buf *out)
 {
 	mesh__buf_printf(out, "%lld calls in %.2f s (%.0f a second): %lld ok, %lld failed, %lld tries\n", (long long)stats->calls, seconds,
-		seconds > 0 ? (double)stats->calls / seconds : 0.0, (long long)stats->ok, (long long)stats->failed, (long long)stats->tries);
+		seconds > 0 ? (double)stats->calls / seconds : 0.0, (long long)stats->ok, (long long)stats->failed,
+			(long long)stats->tries);
 	mesh__buf_printf(out, "latency     p50 %.3f ms  p90 %.3f ms  p99 %.3f ms  max %.3f ms\n", latency->p50, latency->p90, latency->p99, latency->max);
 	for (unsigned i = 0; i < CTL_STATUS_MAX; i++) {
 		if (stats->status[i] > 0) {

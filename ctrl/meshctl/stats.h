@@ -1,4 +1,7 @@
-/* What many calls came to: counts by status, error, instance and version, and every call's time, so that percentiles are exact. One thread at a time; each thread fills in its own, and they are added up. */
+/*
+ * What many calls came to: counts by status, error, instance and version, and every call's time, so that percentiles
+ * are exact. One thread at a time; each thread fills in its own, and they are added up.
+ */
 #ifndef MESHCTL_STATS_H
 #define MESHCTL_STATS_H
 

@@ -56,7 +56,8 @@ bool ctl_field_stays(const char *name, const char *connection)
 {
 	size_t len = strlen(name);
 
-	return mesh__field_is_hop(name, len) || mesh__field_is_mesh(name, len) || (connection != NULL && len > 0 && names_field(connection, name)) ||
+	return mesh__field_is_hop(name, len) || mesh__field_is_mesh(name, len) ||
+		(connection != NULL && len > 0 && names_field(connection, name)) ||
 		strcasecmp(name, "x-forwarded-client-cert") == 0;
 }
 
@@ -119,7 +120,8 @@ static int64_t answer_ms(const mesh_inbound *inbound)
 	return left_ms >= 0 && left_ms < ANSWER_MS ? left_ms : ANSWER_MS;
 }
 
-static int exchange(struct ctl_upstream *up, const mesh_inbound *inbound, struct mesh__client_response *response, struct mesh__err *err)
+static int exchange(struct ctl_upstream *up, const mesh_inbound *inbound, struct mesh__client_response *response,
+	struct mesh__err *err)
 {
 	struct mesh__client_field fields[FIELDS_MAX];
 	struct mesh__client_request request = {0};
@@ -138,7 +140,8 @@ static int exchange(struct ctl_upstream *up, const mesh_inbound *inbound, struct
 	request.body = mesh_inbound_body(inbound, &request.body_len);
 	request.has_body = request.body_len > 0;
 	request.max_response_bytes = up->max_body_bytes;
-	return mesh__pool_exchange(up->pool, &request, CONNECT_MS, mesh__mono_us(up->env) + answer_ms(inbound) * 1000, NULL, response, &result, err);
+	return mesh__pool_exchange(up->pool, &request, CONNECT_MS, mesh__mono_us(up->env) + answer_ms(inbound) * 1000,
+		NULL, response, &result, err);
 }
 
 void ctl_upstream_handle(void *user, mesh_inbound *inbound)
@@ -170,7 +173,8 @@ static int resolve(const char *url, const struct mesh__origin_url *parsed, struc
 
 	if (failed == 0) {
 		failed = getnameinfo(found->ai_addr, found->ai_addrlen, ip, sizeof(ip), NULL, 0, NI_NUMERICHOST);
-		(void)snprintf(text, sizeof(text), !failed && found->ai_family == AF_INET6 ? "[%s]:%u" : "%s:%u", failed ? "" : ip, (unsigned)parsed->port);
+		(void)snprintf(text, sizeof(text), !failed && found->ai_family == AF_INET6 ? "[%s]:%u" : "%s:%u",
+			failed ? "" : ip, (unsigned)parsed->port);
 		freeaddrinfo(found);
 	}
 	if (failed != 0) {
@@ -179,7 +183,8 @@ static int resolve(const char *url, const struct mesh__origin_url *parsed, struc
 	return mesh__addr_parse("--upstream", text, false, out, err);
 }
 
-int ctl_upstream_new(const struct mesh__env *env, const char *url, size_t max_body_bytes, struct ctl_upstream **out, struct mesh__err *err)
+int ctl_upstream_new(const struct mesh__env *env, const char *url, size_t max_body_bytes, struct ctl_upstream **out,
+	struct mesh__err *err)
 {
 	struct mesh__pool_options options;
 	struct mesh__origin_url parsed;
@@ -199,7 +204,8 @@ int ctl_upstream_new(const struct mesh__env *env, const char *url, size_t max_bo
 		return err->code;
 	}
 	options.target.insecure_plaintext = true; /* the server behind is unchanged: it has no identity to show */
-	(void)snprintf(options.target.host, sizeof(options.target.host), parsed.v6 ? "[%s]:%u" : "%s:%u", parsed.host, (unsigned)parsed.port);
+	(void)snprintf(options.target.host, sizeof(options.target.host), parsed.v6 ? "[%s]:%u" : "%s:%u", parsed.host,
+		(unsigned)parsed.port);
 	up = mesh__alloc(&env->mem, sizeof(*up));
 	if (up == NULL) {
 		return mesh__fail_memory(err);

@@ -1,4 +1,7 @@
-/* The reverse proxy: a handler that passes each request on to an unchanged HTTP server and its response back, bodies buffered up to a bound. */
+/*
+ * The reverse proxy: a handler that passes each request on to an unchanged HTTP server and its response back, bodies
+ * buffered up to a bound.
+ */
 #ifndef MESHCTL_UPSTREAM_H
 #define MESHCTL_UPSTREAM_H
 
@@ -14,8 +17,12 @@
 
 struct ctl_upstream;
 
-/* To http://host:port. A name is looked up once, here (this blocks). MESH_E_INVALID, MESH_E_CONNECT (no such name), MESH_E_NO_MEMORY. */
-int ctl_upstream_new(const struct mesh__env *env, const char *url, size_t max_body_bytes, struct ctl_upstream **out, struct mesh__err *err) MESH__MUST_USE;
+/*
+ * To http://host:port. A name is looked up once, here (this blocks). MESH_E_INVALID, MESH_E_CONNECT (no such name),
+ * MESH_E_NO_MEMORY.
+ */
+int ctl_upstream_new(const struct mesh__env *env, const char *url, size_t max_body_bytes, struct ctl_upstream **out,
+	struct mesh__err *err) MESH__MUST_USE;
 
 /* When no request is being handled any more. Accepts NULL. */
 void ctl_upstream_free(struct ctl_upstream *upstream);
@@ -27,7 +34,8 @@ void ctl_upstream_handle(void *user, mesh_inbound *inbound);
 int32_t ctl_gateway_status(int32_t code);
 
 /*
- * True for a field that ends at this hop: one of RFC 9110 section 7.6.1, one that `connection` (the value of the Connection field, or NULL) names, one of the mesh's own, and
+ * True for a field that ends at this hop: one of RFC 9110 section 7.6.1, one that `connection` (the value of the
+ * Connection field, or NULL) names, one of the mesh's own, and
  * x-forwarded-client-cert, by which a caller could claim to be another.
  */
 bool ctl_field_stays(const char *name, const char *connection);

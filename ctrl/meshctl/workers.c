@@ -44,7 +44,8 @@ static void *work(void *arg)
 	return NULL;
 }
 
-int ctl_workers_new(const struct mesh__env *env, size_t n, size_t max_queued, ctl_work_fn fn, void *user, struct ctl_workers **out, struct mesh__err *err)
+int ctl_workers_new(const struct mesh__env *env, size_t n, size_t max_queued, ctl_work_fn fn, void *user,
+	struct ctl_workers **out, struct mesh__err *err)
 {
 	struct ctl_workers *w = mesh__alloc(&env->mem, sizeof(*w));
 	int failed = 0;

@@ -14,7 +14,8 @@ struct ctl_workers;
 typedef void (*ctl_work_fn)(void *user, void *job);
 
 /* `n` threads, a queue of at most `max_queued` jobs. MESH_E_NO_MEMORY, MESH_E_IO (no thread). */
-int ctl_workers_new(const struct mesh__env *env, size_t n, size_t max_queued, ctl_work_fn fn, void *user, struct ctl_workers **out, struct mesh__err *err) MESH__MUST_USE;
+int ctl_workers_new(const struct mesh__env *env, size_t n, size_t max_queued, ctl_work_fn fn, void *user,
+	struct ctl_workers **out, struct mesh__err *err) MESH__MUST_USE;
 
 /* Any thread. False when the queue is full: the job was not taken. */
 bool ctl_workers_submit(struct ctl_workers *workers, void *job) MESH__MUST_USE;

@@ -53,7 +53,8 @@ static void ran_free(struct ran *r)
 
 static int no_surroundings(void **state)
 {
-	static const char *const names[] = {"MESH_ADMIN", "MESH_ADMIN_TOKEN", "MESH_DATA", "MESH_TOKEN", "MESH_CONTROL", "MESH_SERVICE", "MESH_NAMESPACE", "MESH_STATE_DIR", "MESH_CERTIFICATE"};
+	static const char *const names[] = {"MESH_ADMIN", "MESH_ADMIN_TOKEN", "MESH_DATA", "MESH_TOKEN", "MESH_CONTROL",
+		"MESH_SERVICE", "MESH_NAMESPACE", "MESH_STATE_DIR", "MESH_CERTIFICATE"};
 
 	(void)state;
 	for (size_t i = 0; i < MESH__COUNT(names); i++) {

@@ -22,8 +22,10 @@ static void write_echo(const struct ctl_echo_request *request, const char *expec
 static void echoes_what_it_saw(void **state)
 {
 	static const struct ctl_echo_field fields[] = {{"Accept", "*/*"}, {"X-A", "1"}, {"x-a", "2"}};
-	struct ctl_echo_request request = {.service = "payments", .version = "v1", .instance = "i1", .peer = "spiffe://mesh.local/ns/default/svc/cart", .method = "POST",
-		.path = "/make-payment", .query = "a=b%20c", .fields = fields, .n_fields = 3, .try_number = 2, .body = "{\"x\":1}", .body_len = 7};
+	struct ctl_echo_request request = {.service = "payments", .version = "v1", .instance = "i1",
+		.peer = "spiffe://mesh.local/ns/default/svc/cart", .method = "POST",
+		.path = "/make-payment", .query = "a=b%20c", .fields = fields, .n_fields = 3, .try_number = 2,
+			.body = "{\"x\":1}", .body_len = 7};
 
 	(void)state;
 	write_echo(&request, "{\"service\":\"payments\",\"instance\":\"i1\",\"version\":\"v1\",\"peer\":\"spiffe://mesh.local/ns/default/svc/cart\",\"method\":\"POST\","
@@ -32,7 +34,8 @@ static void echoes_what_it_saw(void **state)
 
 static void says_the_size_of_a_body_that_is_no_text(void **state)
 {
-	struct ctl_echo_request request = {.service = "s", .instance = "i", .peer = "p", .method = "PUT", .path = "/", .query = "", .try_number = 1, .body = "a\0b", .body_len = 3};
+	struct ctl_echo_request request = {.service = "s", .instance = "i", .peer = "p", .method = "PUT", .path = "/",
+		.query = "", .try_number = 1, .body = "a\0b", .body_len = 3};
 
 	(void)state;
 	write_echo(&request, "{\"service\":\"s\",\"instance\":\"i\",\"version\":\"\",\"peer\":\"p\",\"method\":\"PUT\",\"path\":\"/\",\"headers\":{},\"tryNumber\":1,\"bodyBytes\":3}\n");
@@ -55,7 +58,8 @@ static void misbehaves_as_it_was_told(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < MESH__COUNT(rows); i++) {
-		struct ctl_echo_options options = {.service = "s", .status = rows[i].status, .fail_thousandths = rows[i].fail_thousandths};
+		struct ctl_echo_options options = {.service = "s", .status = rows[i].status,
+			.fail_thousandths = rows[i].fail_thousandths};
 		assert_int_equal(ctl_echo_status(&options, rows[i].failed), rows[i].answered);
 	}
 }

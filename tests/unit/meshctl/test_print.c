@@ -112,7 +112,8 @@ static void spans_show_their_two_largest_units(void **state)
 	static const struct {
 		int64_t ms;
 		const char *text;
-	} rows[] = {{0, "0s"}, {59999, "59s"}, {60000, "1m 0s"}, {3725000, "1h 2m"}, {172800000, "2d 0h"}, {INT64_C(31536000000), "365d 0h"}};
+	} rows[] = {{0, "0s"}, {59999, "59s"}, {60000, "1m 0s"}, {3725000, "1h 2m"}, {172800000, "2d 0h"},
+		{INT64_C(31536000000), "365d 0h"}};
 
 	(void)state;
 	for (size_t i = 0; i < MESH__COUNT(rows); i++) {
@@ -128,11 +129,13 @@ static void checks_judge_ends_and_modes(void **state)
 	static const struct {
 		int64_t left_ms;
 		enum ctl_check_state state;
-	} ends[] = {{-1, CTL_CHECK_FAIL}, {0, CTL_CHECK_FAIL}, {1, CTL_CHECK_WARN}, {INT64_C(2591999999), CTL_CHECK_WARN}, {INT64_C(2592000000), CTL_CHECK_OK}};
+	} ends[] = {{-1, CTL_CHECK_FAIL}, {0, CTL_CHECK_FAIL}, {1, CTL_CHECK_WARN}, {INT64_C(2591999999), CTL_CHECK_WARN},
+		{INT64_C(2592000000), CTL_CHECK_OK}};
 	static const struct {
 		unsigned mode;
 		enum ctl_check_state state;
-	} modes[] = {{0600, CTL_CHECK_OK}, {0100400, CTL_CHECK_OK}, {0640, CTL_CHECK_FAIL}, {0604, CTL_CHECK_FAIL}, {0700, CTL_CHECK_FAIL}};
+	} modes[] = {{0600, CTL_CHECK_OK}, {0100400, CTL_CHECK_OK}, {0640, CTL_CHECK_FAIL}, {0604, CTL_CHECK_FAIL},
+		{0700, CTL_CHECK_FAIL}};
 
 	(void)state;
 	assert_int_equal(ends[4].left_ms, 30 * day_ms);
@@ -152,7 +155,8 @@ static void checks_judge_ends_and_modes(void **state)
 
 static void checks_are_lines_for_people_and_objects_for_programs(void **state)
 {
-	struct ctl_checks checks = {.n = 2, .check = {{"clock", CTL_CHECK_OK, "fine", ""}, {"meshd", CTL_CHECK_FAIL, "gone", "start it"}}};
+	struct ctl_checks checks = {.n = 2, .check = {{"clock", CTL_CHECK_OK, "fine", ""},
+		{"meshd", CTL_CHECK_FAIL, "gone", "start it"}}};
 	struct mesh__buf out;
 
 	(void)state;

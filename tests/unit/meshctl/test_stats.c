@@ -111,7 +111,8 @@ static void adds_up_what_threads_counted(void **state)
 static void text_names_every_count(void **state)
 {
 	static const struct ctl_latency latency = {1, 2, 3, 4.5};
-	static const char *const parts[] = {"8 calls in 0.25 s (32 a second): 3 ok, 5 failed, 12 tries", "p99 3.000 ms", "MESH_E_RESET", "404", "a1", "(37.5 %)", "v2"};
+	static const char *const parts[] = {"8 calls in 0.25 s (32 a second): 3 ok, 5 failed, 12 tries", "p99 3.000 ms",
+		"MESH_E_RESET", "404", "a1", "(37.5 %)", "v2"};
 	struct fake_env fake;
 	struct ctl_stats stats;
 	struct mesh__buf out;
@@ -131,7 +132,8 @@ static void text_names_every_count(void **state)
 
 static void counts_what_no_table_has_room_for(void **state)
 {
-	static const struct ctl_outcome odd[] = {{9999, 0, 1, NULL, NULL}, {-1, 0, 1, NULL, NULL}, {MESH_OK, 999, 1, "", ""}, {MESH_OK, -5, 1, NULL, NULL}};
+	static const struct ctl_outcome odd[] = {{9999, 0, 1, NULL, NULL}, {-1, 0, 1, NULL, NULL},
+		{MESH_OK, 999, 1, "", ""}, {MESH_OK, -5, 1, NULL, NULL}};
 	struct fake_env fake;
 	struct ctl_stats stats;
 
