@@ -8,8 +8,9 @@ void client_call_init(struct client_call *call, const char *method, const char *
 	mesh__env_init(&call->env);
 	call->request = (struct mesh__client_request){.method = method, .target = "/", .body = body, .has_body = body != NULL, .body_len = body != NULL ? strlen(body) : 0,
 		.max_response_bytes = 1 << 20};
-	call->connect_timeout_ms = 5000;
-	call->timeout_ms = 10000;
+	/* Bounds for a machine under load, or under valgrind: nothing waits that long. */
+	call->connect_timeout_ms = 50000;
+	call->timeout_ms = 60000;
 	mesh__client_response_init(&call->response, &call->env, 1 << 20);
 }
 

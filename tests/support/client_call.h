@@ -17,7 +17,7 @@ struct client_call {
 	struct mesh__err err;
 };
 
-/* A GET of "/" with ten seconds; fini frees what the response holds. */
+/* A request of "/" with a minute; fini frees what the response holds. */
 void client_call_init(struct client_call *call, const char *method, const char *body);
 void client_call_fini(struct client_call *call);
 

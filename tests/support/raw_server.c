@@ -48,7 +48,7 @@ static void pause_briefly(void)
 
 bool raw_wait(const _Atomic long *counter, long value)
 {
-	for (int i = 0; i < 10000; i++) {
+	for (int i = 0; i < 60000; i++) {
 		if (atomic_load(counter) == value) {
 			return true;
 		}

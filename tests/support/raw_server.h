@@ -44,7 +44,7 @@ void raw_server_free(struct raw_server *server);
 void raw_server_address(const struct raw_server *server, struct mesh__addr *out);
 struct raw_counts *raw_server_counts(struct raw_server *server);
 
-/* Waits, at most 10 s, until *counter is `value`; false when it never is. */
+/* Waits, at most a minute, until *counter is `value`; false when it never is. */
 bool raw_wait(const _Atomic long *counter, long value);
 
 /* Reads one request (header, and a body of Content-Length); keeps its text in request[cap], cut. False at the end of the connection. */

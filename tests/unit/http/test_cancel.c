@@ -130,21 +130,34 @@ static void clear_stage(struct set *set)
 	mesh__tls_conf_unref(set->conf);
 }
 
+/* A deadline of `timeout_ms`; false when it came before the stage was reached, as on a slow machine, which proves nothing. */
+static bool ends_at_the_deadline(const struct stage *stage, int64_t timeout_ms)
+{
+	struct set set;
+	bool reached;
+
+	set_stage(&set, stage);
+	set.call.timeout_ms = timeout_ms;
+	if (client_call_run(&set.call, set.pool) != MESH_E_TIMEOUT) {
+		fail_msg("%s: %s: %s", stage->name, mesh__code_name(set.call.code), set.call.err.message);
+	}
+	reached = set.call.result.sent == stage->sent;
+	assert_true(set.call.result.total_us >= timeout_ms * 1000);
+	assert_non_null(strstr(set.call.err.message, "payments.default.mesh.local at 127.0.0.1:"));
+	clear_stage(&set);
+	return reached;
+}
+
 static void the_deadline_ends_every_stage(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < MESH__COUNT(stages); i++) {
-		struct set set;
+		int64_t timeout_ms = 200;
 
-		set_stage(&set, &stages[i]);
-		set.call.timeout_ms = 200;
-		if (client_call_run(&set.call, set.pool) != MESH_E_TIMEOUT) {
-			fail_msg("%s: %s: %s", stages[i].name, mesh__code_name(set.call.code), set.call.err.message);
+		while (!ends_at_the_deadline(&stages[i], timeout_ms)) {
+			timeout_ms *= 4;
+			assert_true(timeout_ms < 60000);
 		}
-		assert_int_equal(set.call.result.sent, stages[i].sent);
-		assert_true(set.call.result.total_us >= 200000);
-		assert_non_null(strstr(set.call.err.message, "payments.default.mesh.local at 127.0.0.1:"));
-		clear_stage(&set);
 	}
 }
 

@@ -120,7 +120,7 @@ static int one_transfer(struct raw_server *server, struct mesh__loop *loop, stru
 {
 	static const struct mesh__client_field field = {"accept", "application/json"};
 	struct ended ended = {.loop = loop};
-	struct mesh__transfer_options o = {.verify = MESH__VERIFY_PEER, .connect_timeout_ms = 5000, .timeout_ms = 10000, .done = on_done, .arg = &ended, .trust = trust};
+	struct mesh__transfer_options o = {.verify = MESH__VERIFY_PEER, .connect_timeout_ms = 50000, .timeout_ms = 60000, .done = on_done, .arg = &ended, .trust = trust};
 	struct mesh__multi *multi = NULL;
 	struct mesh__transfer *transfer;
 	struct mesh__addr address;
