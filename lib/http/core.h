@@ -121,7 +121,7 @@ const char *mesh__http_server_date(struct mesh__http_server *s);
 void mesh__http_server_joined(struct mesh__http_server *s, struct mesh__conn *c);
 void mesh__http_server_left(struct mesh__http_server *s, struct mesh__conn *c);
 
-/* Counts and, within reason, logs: `event` "handshake refused" or "request refused". `peer` may be NULL. */
+/* Counts and, within reason, logs: `event` "handshake refused" or "request refused". */
 void mesh__http_server_refused(struct mesh__http_server *s, const char *event, const struct mesh__addr *peer, const char *reason, const char *message);
 
 /* ---- conn.c: life, time and bytes ---- */
