@@ -52,7 +52,6 @@ int32_t mesh_request_parent(mesh_request *r, const mesh_inbound *inbound)
 		return MESH_E_INVALID;
 	}
 	r->parent_deadline_us = inbound->deadline_us;
-	r->parent_try = inbound->try_number;
 	return MESH_OK;
 }
 

@@ -25,7 +25,6 @@ struct mesh_request {
 	bool has_body;
 	int64_t timeout_ms;                 /* 0: not said */
 	int64_t parent_deadline_us;         /* 0: no parent */
-	int32_t parent_try;                 /* which try of its call the parent is; 0: no parent */
 	struct mesh__cancel *cancel;
 
 	/* The call under way (or the last one). */
