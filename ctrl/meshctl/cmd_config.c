@@ -55,8 +55,8 @@ static void tell_warnings(struct ctl *ctl, const struct mesh__json *answer)
 	}
 }
 
-/* "service/payments updated", and ".namespace" where it is not the default. */
-void ctl_config_print_changes(struct ctl *ctl, const struct mesh__json *answer, const char *suffix)
+/* "Service payments updated", with ".namespace" where it is not the default. */
+static void print_changes(struct ctl *ctl, const struct mesh__json *answer, const char *suffix)
 {
 	for (const struct mesh__json *c = mesh__json_first(mesh__json_get(answer, "changed")); c != NULL; c = mesh__json_next(c)) {
 		const char *kind = mesh__json_text(mesh__json_get(c, "kind")), *name = mesh__json_text(mesh__json_get(c, "name"));
@@ -84,7 +84,7 @@ static int apply_run(struct ctl *ctl)
 	if (code == CTL_OK && ctl->json) {
 		ctl_print_json(&ctl->out, answer);
 	} else if (code == CTL_OK) {
-		ctl_config_print_changes(ctl, answer, dry_run ? " (not applied: --dry-run)" : "");
+		print_changes(ctl, answer, dry_run ? " (not applied: --dry-run)" : "");
 	}
 	mesh__json_free(answer);
 	mesh__buf_fini(&text);
@@ -276,7 +276,7 @@ static void put_documents(struct mesh__json_out *json, const struct mesh__docume
 	mesh__json_close(json, ']');
 }
 
-void ctl_validate_text(struct ctl *ctl, const char *file, const struct mesh__buf *text, int *exit_code)
+static int validate_text(struct ctl *ctl, const char *file, const struct mesh__buf *text)
 {
 	struct mesh__buf faults, warnings;
 	struct mesh__document *documents = NULL;
@@ -288,7 +288,6 @@ void ctl_validate_text(struct ctl *ctl, const char *file, const struct mesh__buf
 	mesh__buf_init(&warnings, &ctl->env.mem, NOTES_MAX_BYTES);
 	code = mesh__documents_parse(&ctl->env.mem, file, text->data != NULL ? text->data : "", text->len,
 		ctl_namespace(ctl), &documents, &faults, &warnings, &err);
-	*exit_code = code == MESH_OK ? CTL_OK : code == MESH_E_NO_MEMORY ? CTL_FAILED : CTL_INVALID;
 	if (code != MESH_OK && faults.len == 0) {
 		mesh__buf_printf(&faults, "%s\n", err.message);
 	}
@@ -312,6 +311,7 @@ void ctl_validate_text(struct ctl *ctl, const char *file, const struct mesh__buf
 	mesh__documents_free(documents);
 	mesh__buf_fini(&faults);
 	mesh__buf_fini(&warnings);
+	return code == MESH_OK ? CTL_OK : code == MESH_E_NO_MEMORY ? CTL_FAILED : CTL_INVALID;
 }
 
 static int validate_run(struct ctl *ctl)
@@ -320,7 +320,7 @@ static int validate_run(struct ctl *ctl)
 	int code = ctl_config_read(ctl, &text);
 
 	if (code == CTL_OK) {
-		ctl_validate_text(ctl, shown_name(ctl_text(&ctl->args, "file")), &text, &code);
+		code = validate_text(ctl, shown_name(ctl_text(&ctl->args, "file")), &text);
 	}
 	mesh__buf_fini(&text);
 	return code;

@@ -1,4 +1,4 @@
-/* Configuration documents from the command line to meshd: what apply, diff and validate share. */
+/* Configuration documents from the command line to meshd: what apply, diff and validate have in common. */
 #ifndef MESHCTL_CONFIG_H
 #define MESHCTL_CONFIG_H
 
@@ -10,11 +10,5 @@ int ctl_config_read(struct ctl *ctl, struct mesh__buf *text) MESH__MUST_USE;
 
 /* Sends it to meshd; *answer is to be freed. */
 int ctl_config_post(struct ctl *ctl, const struct mesh__buf *text, bool dry_run, struct mesh__json **answer) MESH__MUST_USE;
-
-/* One line a document of the answer's "changed", `suffix` behind each. */
-void ctl_config_print_changes(struct ctl *ctl, const struct mesh__json *answer, const char *suffix);
-
-/* Checks documents on this machine and writes the result; *exit_code is CTL_OK or CTL_INVALID. */
-void ctl_validate_text(struct ctl *ctl, const char *file, const struct mesh__buf *text, int *exit_code);
 
 #endif
