@@ -365,7 +365,7 @@ install: lib programs                ## DESTDIR= and PREFIX=/usr/local
 	install -m 644 $(STATIC) $(LIBDIR)
 	install -m 644 include/meshlib/mesh.h $(INCLUDEDIR)
 	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' \
-	    -e 's|@LIBS_PRIVATE@|$(MBED_LIBS) $(LLHTTP_LIBS) -lm -pthread|' \
+	    -e 's|@LIBS_PRIVATE@|$(THIRD_LIBS) -pthread|' \
 	    pkgconfig/meshlib.pc.in > $(LIBDIR)/pkgconfig/meshlib.pc
 	$(foreach m,$(MAN),install -D -m 644 $m $(MANDIR)/man$(subst .,,$(suffix $m))/$(notdir $m) && ) true
 
