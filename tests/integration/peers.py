@@ -156,7 +156,7 @@ class TlsServer:
         self.context.load_cert_chain(identity.cert, identity.key)
         self.script = script
         self.mu = threading.Lock()
-        self.connections = self.handshakes = 0
+        self.connections = self.handshakes = self.closed = 0
         self.requests = []
         self.live = set()
         self.listener = socket.create_server((address, 0), backlog=64)
@@ -191,6 +191,8 @@ class TlsServer:
                     self.live.discard(plain)
                     self.live.add(tls)
                 self.script(self, tls)
+        with self.mu:
+            self.closed += 1
 
     def close(self):
         with contextlib.suppress(OSError):

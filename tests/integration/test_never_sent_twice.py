@@ -1,0 +1,168 @@
+"""What may have reached a handler is never sent twice; what surely reached none is, on another endpoint. A server of ours counts every request that comes."""
+
+import json
+import os
+import unittest
+
+import peers
+import support
+
+
+def die_after_request(server, tls):
+    """Reads one whole request, then ends the connection with a reset."""
+    server.saw(peers.read_request(tls))
+    peers.reset(tls)
+
+
+def close_after_request(server, tls):
+    """The same in order: close_notify and FIN, but no answer."""
+    server.saw(peers.read_request(tls))
+
+
+def die_within_response(server, tls):
+    server.saw(peers.read_request(tls))
+    tls.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly a part")
+    peers.reset(tls)
+
+
+def die_within_header(server, tls):
+    server.saw(peers.read_request(tls))
+    tls.sendall(b"HTTP/1.1 200 OK\r\nContent-Le")
+    peers.reset(tls)
+
+
+DEATHS = {"reset": die_after_request, "closed in order": close_after_request, "within the response": die_within_response, "within its header": die_within_header}
+
+
+def answer_once_then(death):
+    def script(server, tls):
+        server.saw(peers.read_request(tls))
+        tls.sendall(peers.OK)
+        death(server, tls)
+    return script
+
+
+class NeverSentTwice(support.MeshTest):
+    def setUp(self):
+        super().setUp()
+        self.pki = peers.Pki.of(self.mesh)
+        self.payments = self.pki.good("payments")
+        self.cart = peers.issued(self.mesh, "cart")
+        self.path = os.path.join(self.mesh.dir, "static.yaml")
+
+    def server(self, script=peers.answer_ok, identity=None):
+        server = peers.TlsServer(identity or self.payments, script)
+        self.addCleanup(server.close)
+        return server
+
+    def calls(self, addresses, *steps):
+        """The calls helper against these endpoints: one result for each step, on one mesh."""
+        peers.endpoints_file(self.path, "payments", *addresses)
+        done = support.subprocess.run([support.helper("calls"), *steps], env={**self.environment(), **peers.static_env(self.cart, self.path)}, capture_output=True, text=True,
+                                      timeout=60 * support.SLOW, check=False)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    @staticmethod
+    def environment():
+        return {k: v for k, v in os.environ.items() if not k.startswith("MESH_") or k.startswith("MESH_SAN")}
+
+    def test_a_post_whose_fresh_connection_dies_was_sent_once(self):
+        for row, death in DEATHS.items():
+            with self.subTest(row):
+                dying, other = self.server(death), self.server(death)
+                (result,) = self.calls([dying.address, other.address], "POST")
+                seen = dying.requests + other.requests
+                self.assertEqual(len(seen), 1, "sent exactly once, to one of them")
+                self.assertTrue(seen[0].startswith(b"POST / HTTP/1.1\r\n") and seen[0].endswith(b"\r\n\r\nthe body"))
+                self.assertEqual((result["code"], result["mayBeProcessed"], result["tries"], result["status"]), ("MESH_E_RESET", 1, 1, 0), result)
+                self.assertEqual(result["origin"], "peer")
+
+    def test_a_post_whose_reused_connection_dies_was_sent_once(self):
+        for row, death in DEATHS.items():
+            with self.subTest(row):
+                dying = self.server(answer_once_then(death))
+                first, second = self.calls([dying.address], "POST", "POST")
+                self.assertEqual((first["code"], first["status"]), ("MESH_OK", 200))
+                self.assertEqual(len(dying.requests), 2, "the second was sent exactly once")
+                self.assertEqual(dying.connections, 1, "on the connection of the first")
+                self.assertEqual((second["code"], second["mayBeProcessed"], second["tries"]), ("MESH_E_RESET", 1, 1), second)
+
+    def test_libcurl_s_own_second_send_does_not_happen_for_a_get_either(self):
+        """This version repeats only what surely reached no handler, whatever the method: the rule that says otherwise comes with `retries`."""
+        dying = self.server(answer_once_then(die_after_request))
+        _, second = self.calls([dying.address], "GET", "GET")
+        self.assertEqual(len(dying.requests), 2)
+        self.assertEqual((second["code"], second["mayBeProcessed"]), ("MESH_E_RESET", 1))
+
+    def test_meshctl_says_that_it_may_have_been_processed(self):
+        dying = self.server(die_after_request)
+        peers.endpoints_file(self.path, "payments", dying.address)
+        done = self.mesh.ctl("call", "payments", "/", "-d", "x", "--as", "cart", env=peers.static_env(self.cart, self.path), check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertEqual(done.stdout, "")
+        self.assertIn("MESH_E_RESET", done.stderr)
+        self.assertIn("may have been processed", done.stderr)
+
+    def test_a_post_that_cannot_connect_goes_to_another_endpoint(self):
+        good = self.server()
+        for _ in range(4):  # whichever is picked first
+            (result,) = self.calls([f"127.0.0.1:{support.free_port()}", good.address], "POST")
+            self.assertEqual((result["code"], result["status"]), ("MESH_OK", 200), result)
+            self.assertIn(result["tries"], (1, 2))
+        self.assertEqual(len(good.requests), 4)
+
+    def test_a_post_to_a_refused_identity_goes_to_another_endpoint(self):
+        good, impostor = self.server(), self.server(identity=self.pki.good("orders"))
+        results = self.calls([impostor.address, good.address], *["POST"] * 12)
+        self.assertEqual({r["code"] for r in results}, {"MESH_OK"}, results)
+        self.assertEqual((len(good.requests), impostor.requests), (12, []))
+        self.assertGreaterEqual(impostor.connections, 1, "it was never tried: nothing is proven")
+        self.assertIn(2, {r["tries"] for r in results})
+
+    def test_tries_name_where_they_went(self):
+        dead = [f"127.0.0.1:{support.free_port()}", f"127.0.0.1:{support.free_port()}"]
+        (result,) = self.calls(dead, "POST")
+        self.assertEqual((result["code"], result["mayBeProcessed"], result["tries"], result["origin"]), ("MESH_E_CONNECT", 0, 2, "connect"), result)
+        self.assertEqual({e.split()[1] for e in result["endpoints"]}, set(dead), "each was tried, none twice")
+
+    def test_a_connection_that_the_server_closed_while_idle_fails_no_call(self):
+        def answer_and_close(server, tls):
+            server.saw(peers.read_request(tls))
+            tls.sendall(peers.OK)
+        server = self.server(answer_and_close)
+        peers.endpoints_file(self.path, "payments", server.address)
+        with support.subprocess.Popen([support.helper("calls"), *["POST", "wait"] * 5], env={**self.environment(), **peers.static_env(self.cart, self.path)},
+                                      stdin=support.subprocess.PIPE, stdout=support.subprocess.PIPE, text=True) as child:
+            for done in range(1, 6):
+                result = json.loads(child.stdout.readline())
+                self.assertEqual((result["code"], result["status"], result["tries"]), ("MESH_OK", 200, 1), result)
+                support.wait_until(lambda n=done: server.closed == n, "the server closed")
+                child.stdin.write("\n")
+                child.stdin.flush()
+        self.assertEqual((child.returncode, len(server.requests), server.connections), (0, 5, 5))
+
+    def test_an_answer_that_says_not_processed_is_repeated_elsewhere(self):
+        def refuse(server, tls):
+            while request := peers.read_request(tls):
+                server.saw(request)
+                tls.sendall(b"HTTP/1.1 503 Service Unavailable\r\nmesh-not-processed: 1\r\nContent-Length: 0\r\n\r\n")
+        busy, good = self.server(refuse), self.server()
+        results = self.calls([busy.address, good.address], *["POST"] * 8)
+        self.assertEqual({(r["code"], r["status"]) for r in results}, {("MESH_OK", 200)}, results)
+        self.assertEqual(len(good.requests), 8)
+        self.assertGreaterEqual(len(busy.requests), 1)
+
+    def test_a_plain_503_is_an_answer_and_not_repeated(self):
+        def refuse(server, tls):
+            while request := peers.read_request(tls):
+                server.saw(request)
+                tls.sendall(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n")
+        first, second = self.server(refuse), self.server(refuse)
+        (result,) = self.calls([first.address, second.address], "POST")
+        self.assertEqual((result["code"], result["status"], result["tries"]), ("MESH_OK", 503, 1))
+        self.assertEqual(len(first.requests) + len(second.requests), 1)
+
+
+if __name__ == "__main__":
+    unittest.main()
