@@ -110,6 +110,8 @@ static void finish_leaving(struct mesh__link *l)
 
 	l->leaving = false;
 	l->left = NULL;
+	mesh__msg_instance_fini(&l->instance); /* nothing registers it again, whatever a heartbeat says */
+	memset(&l->instance, 0, sizeof(l->instance));
 	if (left != NULL) {
 		left(l->left_arg);
 	}

@@ -246,7 +246,7 @@ void mesh__conn_settle(struct mesh__conn *c)
 
 void mesh__conn_end_if_done(struct mesh__conn *c)
 {
-	if (!c->closed && !c->pumping && c->state == MESH__CONN_IDLE && (c->eof || c->server->draining) && c->pending.len == 0) {
+	if (!c->closed && !c->pumping && c->state == MESH__CONN_IDLE && (c->eof || (c->server->draining && !c->server->grace)) && c->pending.len == 0) {
 		mesh__conn_linger(c);
 	}
 }

@@ -37,6 +37,8 @@ struct mesh__http_server {
 	int32_t n_conns, n_handshakes;
 	bool closed;
 	bool draining;
+	bool grace;           /* the first part of the drain: connections may be idle and new ones come */
+	int64_t grace_until_us;
 	int64_t drain_until_us;
 	mesh__loop_fn drained;
 	void *drained_arg;

@@ -176,6 +176,28 @@ static void sweep_one(struct mesh__conn *c, int64_t now_us)
 	mesh__conn_sweep(c, now_us);
 }
 
+static void close_idle(struct mesh__conn *c, int64_t unused)
+{
+	(void)unused;
+	if (c->state == MESH__CONN_IDLE && mesh__tcp_queued(c->tcp) == 0 && c->pending.len == 0) {
+		mesh__conn_close(c, false);
+	} else {
+		mesh__conn_end_if_done(c);
+	}
+}
+
+/* Here the listener goes, and what is idle with it. */
+static void end_grace(struct mesh__http_server *s)
+{
+	s->grace = false;
+	if (s->listener != NULL) {
+		mesh__listener_address(s->listener, &s->options.address);
+		mesh__listener_free(s->listener);
+		s->listener = NULL;
+	}
+	each_conn(s, close_idle, 0);
+}
+
 static void finish_drain(struct mesh__http_server *s)
 {
 	mesh__loop_fn fn = s->drained;
@@ -192,6 +214,9 @@ static void on_sweep(void *arg)
 	int64_t now_us = mesh__mono_us(s->env);
 
 	each_conn(s, sweep_one, now_us);
+	if (s->grace && (now_us >= s->grace_until_us || s->conns == NULL)) {
+		end_grace(s);
+	}
 	if (s->draining && now_us >= s->drain_until_us) {
 		each_conn(s, cut, 0);
 	}
@@ -202,7 +227,7 @@ static void on_sweep(void *arg)
 	if (s->conns == NULL && !s->closed) {
 		mesh__timer_stop(s->sweep);
 		s->sweeping = false;
-		if (s->draining) {
+		if (s->draining && !s->grace) {
 			finish_drain(s);
 		}
 	}
@@ -311,28 +336,20 @@ void mesh__http_server_rotate(struct mesh__http_server *s, struct mesh__tls_conf
 	}
 }
 
-static void close_idle(struct mesh__conn *c, int64_t unused)
-{
-	(void)unused;
-	if (c->state == MESH__CONN_IDLE && mesh__tcp_queued(c->tcp) == 0 && c->pending.len == 0) {
-		mesh__conn_close(c, false);
-	} else {
-		mesh__conn_end_if_done(c);
-	}
-}
-
 void mesh__http_server_drain(struct mesh__http_server *s, int64_t drain_ms, mesh__loop_fn done, void *arg)
 {
-	if (s->listener != NULL) {
-		mesh__listener_address(s->listener, &s->options.address);
-		mesh__listener_free(s->listener);
-		s->listener = NULL;
-	}
+	int64_t now_us = mesh__mono_us(s->env), half_ms = drain_ms / 2;
+	int64_t grace_ms = s->options.limits.drain_grace_ms < half_ms ? s->options.limits.drain_grace_ms : half_ms;
+
 	s->draining = true;
-	s->drain_until_us = mesh__mono_us(s->env) + drain_ms * 1000;
+	s->grace = true;
+	s->grace_until_us = now_us + grace_ms * 1000;
+	s->drain_until_us = now_us + drain_ms * 1000;
 	s->drained = done;
 	s->drained_arg = arg;
-	each_conn(s, close_idle, 0);
+	if (grace_ms == 0 || s->conns == NULL) {
+		end_grace(s);
+	}
 	sweep_soon(s);
 }
 

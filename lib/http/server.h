@@ -39,6 +39,7 @@ struct mesh__http_limits {
 	int64_t reply_ms;            /* 120000 for a handler to reply; 503 */
 	int64_t write_ms;            /* 30000 without a byte taken by the peer: closed */
 	int64_t idle_ms;             /* 90000 between requests */
+	int64_t drain_grace_ms;      /* 0: see mesh__http_server_drain() */
 	int64_t max_stream_bytes;    /* 8 MiB written to a stream and not yet taken by the peer: closed */
 };
 
@@ -68,7 +69,8 @@ void mesh__http_server_address(const struct mesh__http_server *server, struct me
 void mesh__http_server_rotate(struct mesh__http_server *server, struct mesh__tls_conf *tls, struct mesh__trust *trust);
 
 /*
- * Stops listening and accepting; idle connections close; each reply still to come says Connection: close. `done(arg)` runs on the loop when the last connection has gone, at the latest after
+ * Drains. First, for limits.drain_grace_ms (at most half of drain_ms, and no longer than there are connections), all is served as before, but each reply says Connection: close: peers that are still to hear
+ * that this server leaves do not meet a connection that closes just when they send. Then it stops listening and accepting, and idle connections close. `done(arg)` runs on the loop when the last connection has gone, at the latest after
  * `drain_ms`, when what is left is cut. Loop's thread, once.
  */
 void mesh__http_server_drain(struct mesh__http_server *server, int64_t drain_ms, mesh__loop_fn done, void *arg);

@@ -5,7 +5,10 @@
 
 #include "base/wait.h"
 
-enum { MAX_QUEUED = 4096 };
+enum {
+	MAX_QUEUED = 4096,
+	DRAIN_GRACE_MS = 1000 /* for word of our leaving to reach those who call */
+};
 
 /* ---- Rotation ---- */
 
@@ -106,6 +109,7 @@ static int listen_and_start(struct mesh_server *s, const struct mesh__serving_op
 
 	mesh__http_limits_default(&http.limits);
 	http.limits.max_body_bytes = (int64_t)o->max_body_bytes;
+	http.limits.drain_grace_ms = DRAIN_GRACE_MS;
 	if (code == MESH_OK) {
 		code = mesh__http_server_new(s->loop, &http, &s->http, err);
 	}

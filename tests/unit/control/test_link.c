@@ -316,6 +316,7 @@ static void says_goodbye_with_a_reason(void **state)
 {
 	int64_t until_us = mesh__mono_us(&o.env) + 10000000;
 	char body[FAKE_MESHD_TEXT];
+	size_t beats;
 
 	(void)state;
 	mesh__loop_post(o.loop, &o.post, do_register, NULL);
@@ -328,6 +329,10 @@ static void says_goodbye_with_a_reason(void **state)
 		assert_true(mesh__cond_wait_until(&o.changed, &o.mu, &o.env, until_us));
 	}
 	(void)pthread_mutex_unlock(&o.mu);
+	/* While requests drain the session lives on, and meshd says that there is no lease. */
+	fake_meshd_answer(&o.meshd, 200, "{\"registered\":false}");
+	beats = fake_meshd_count(&o.meshd, "heartbeat");
+	fake_meshd_await_post(&o.meshd, "heartbeat", beats + 3, body);
 	assert_int_equal(fake_meshd_count(&o.meshd, "register"), 1);
 }
 

@@ -263,6 +263,38 @@ static void a_drain_is_cut_short_at_its_time(void **state)
 	(void)close(fd);
 }
 
+/* Who has not heard yet that the server leaves may be about to send: it is served, told to come no more, and only then are idle connections closed. */
+static void during_the_grace_of_a_drain_nobody_is_turned_away(void **state)
+{
+	struct mesh__post post;
+	int64_t drain_ms = 5000;
+	int idle, silent, fresh;
+
+	(void)state;
+	stage.limits.drain_grace_ms = 1000;
+	stage_open();
+	idle = stage_dial();
+	stage_say(idle, "GET /echo HTTP/1.1\r\nHost: h\r\n\r\n");
+	(void)stage_hear(idle, "[]");
+	silent = stage_dial();
+	stage_say(silent, "GET /echo HTTP/1.1\r\nHost: h\r\n\r\n");
+	(void)stage_hear(silent, "[]");
+	mesh__loop_post(stage.loop, &post, begin_drain, &drain_ms);
+	stage_wait(is_draining);
+	fresh = stage_dial();
+	stage_say(fresh, "GET /echo HTTP/1.1\r\nHost: h\r\n\r\n");
+	stage_assert_has(stage_hear(fresh, NULL), "Connection: close");
+	stage_say(idle, "GET /echo HTTP/1.1\r\nHost: h\r\n\r\n");
+	stage_assert_has(stage_hear(idle, NULL), "Connection: close");
+	assert_false(stage.drained);
+	fake_env_advance_ms(&stage.fake, 1001);
+	assert_string_equal(stage_hear(silent, NULL), "");
+	(void)close(idle);
+	(void)close(fresh);
+	(void)close(silent);
+	stage_wait(is_drained);
+}
+
 static void a_server_is_made_whole_or_not_at_all(void **state)
 {
 	struct mesh__http_options options = {.name = "test", .limits = stage.limits};
@@ -340,6 +372,7 @@ int main(void)
 		TEST(more_connections_than_allowed_are_closed_at_once),
 		TEST(ten_thousand_pipelined_requests_are_answered_in_bounded_memory),
 		TEST(a_drain_lets_the_request_at_hand_finish),
+		TEST(during_the_grace_of_a_drain_nobody_is_turned_away),
 		TEST(a_drain_is_cut_short_at_its_time),
 		TEST(a_server_is_made_whole_or_not_at_all),
 		TEST(an_exchange_outlives_its_server),
