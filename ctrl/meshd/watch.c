@@ -179,6 +179,13 @@ static void send_config(struct meshd_subscription *sub)
 	}
 }
 
+/* The configuration goes first: with its endpoints a service becomes one that is called, and the first call already goes by its policy (and by its static endpoints, of which the registry knows nothing). */
+static void tell(struct meshd_subscription *sub)
+{
+	send_config(sub);
+	send_endpoints(sub);
+}
+
 static bool send_trust(struct meshd_session *session)
 {
 	struct mesh__err err = MESH__NO_ERR;
@@ -330,8 +337,7 @@ int meshd_watch_subscribe(struct meshd_session *session, const struct mesh__msg_
 			return mesh__fail_memory(err);
 		}
 		sub->keep = true;
-		send_endpoints(sub);
-		send_config(sub);
+		tell(sub);
 	}
 	drop_others(session);
 	return MESH_OK;
@@ -399,8 +405,7 @@ static void flush(void *arg)
 		watch->changed = topic->next_changed;
 		topic->changed = false;
 		for (struct meshd_subscription *sub = topic->first; sub != NULL; sub = sub->next_of_topic) {
-			send_endpoints(sub);
-			send_config(sub);
+			tell(sub);
 		}
 	}
 }

@@ -197,7 +197,7 @@ static void a_subscriber_is_told_what_is_there_and_then_only_changes(void **stat
 	join(f, "a");
 	session = open_session(f, &f->a);
 	subscribe(session, "payments.default", 0, 0, false);
-	assert_saw(&f->a, " endpoints:payments.default:full:1+1-0 config:payments.default:0:0");
+	assert_saw(&f->a, " config:payments.default:0:0 endpoints:payments.default:full:1+1-0");
 	join(f, "b");
 	turn(f);
 	assert_saw(&f->a, " endpoints:payments.default:delta:2+1-0");
@@ -243,7 +243,7 @@ static void a_resumed_session_is_told_only_what_it_missed(void **state)
 	apply(f, payments_3s);
 	session = open_session(f, &f->b);
 	subscribe(session, "payments.default", 2, 1, false);
-	assert_saw(&f->b, " endpoints:payments.default:delta:3+1-0 config:payments.default:2:1");
+	assert_saw(&f->b, " config:payments.default:2:1 endpoints:payments.default:delta:3+1-0");
 }
 
 static void a_replacing_list_ends_the_others(void **state)
