@@ -175,7 +175,10 @@ void meshd_admin_cert_revoke(struct meshd *meshd, struct mesh__exchange *x, cons
 		code = mesh__fail(&err, MESH_E_INVALID, "reason must be one line of at most %d bytes", MESHD_TEXT_MAX - 1);
 	}
 	code = code == MESH_OK ? meshd_trust_revoke(meshd, serial, reason, &err) : code;
-	code = code == MESH_OK ? meshd_audit_allowed(meshd->audit, &err, "certificate-revoked", reason[0] == '\0' ? NULL : reason, "serial", serial, (char *)NULL) : code;
+	if (code == MESH_OK) {
+		code = meshd_audit_allowed(meshd->audit, &err, "certificate-revoked", reason[0] == '\0' ? NULL : reason, "serial", serial, (char *)NULL);
+		code = code == MESH_OK ? code : mesh__wrap(&err, "the revocation is in force, but has no line in the audit log");
+	}
 	mesh__buf_init(&out, &meshd->env->mem, MESHD_ANSWER_MAX_BYTES);
 	json = (struct mesh__json_out){.buf = &out};
 	mesh__json_open(&json, NULL, '{');

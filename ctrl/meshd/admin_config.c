@@ -230,8 +230,12 @@ static int apply(struct meshd *meshd, struct mesh__document *documents, struct m
 	char generation[24];
 	int code = meshd_config_apply(meshd->config, documents, err);
 
+	if (code != MESH_OK) {
+		return code;
+	}
 	(void)snprintf(generation, sizeof(generation), "%llu", (unsigned long long)meshd_config_generation(meshd->config));
-	return code == MESH_OK ? meshd_audit_allowed(meshd->audit, err, "config-changed", NULL, "generation", generation, (char *)NULL) : code;
+	code = meshd_audit_allowed(meshd->audit, err, "config-changed", NULL, "generation", generation, (char *)NULL);
+	return code == MESH_OK ? code : mesh__wrap(err, "generation %s is in force, but has no line in the audit log", generation);
 }
 
 static void reply_applied(struct meshd *meshd, struct mesh__exchange *x, const struct request *request, struct mesh__document *documents, struct mesh__buf *warnings)
@@ -313,8 +317,11 @@ void meshd_admin_config_delete(struct meshd *meshd, struct mesh__exchange *x, co
 		(void)snprintf(name.ns, sizeof(name.ns), "%s", filter.ns[0] == '\0' ? "default" : filter.ns);
 		code = meshd_config_delete(meshd->config, filter.kind, &name, &err);
 	}
-	code = code == MESH_OK ? meshd_audit_allowed(meshd->audit, &err, "config-deleted", NULL, "kind", mesh__kind_name(filter.kind), "namespace", name.ns,
-		"name", name.service, (char *)NULL) : code;
+	if (code == MESH_OK) {
+		code = meshd_audit_allowed(meshd->audit, &err, "config-deleted", NULL, "kind", mesh__kind_name(filter.kind), "namespace", name.ns,
+			"name", name.service, (char *)NULL);
+		code = code == MESH_OK ? code : mesh__wrap(&err, "the removal is in force, but has no line in the audit log");
+	}
 	if (code != MESH_OK) {
 		meshd_admin_refuse(x, &err);
 		return;

@@ -2,7 +2,7 @@
 
 #include "meshd/issue.h"
 
-enum { RETRY_MAX_MS = 30 * 1000, RETRY_MIN_MS = 500 };
+enum { RETRY_MAX_MS = 30 * 1000, RETRY_MIN_MS = 250 };
 
 int64_t meshd_identity_renew_in(int64_t life_ms, uint64_t dice)
 {
@@ -49,6 +49,10 @@ static int64_t retry_in(const struct meshd *meshd)
 {
 	int64_t ms = meshd->options->leaf_ttl_ms / 20;
 
+	/* Without a certificate it is not up at all: somebody waits. */
+	if (meshd->identity.chain_pem == NULL) {
+		return RETRY_MIN_MS;
+	}
 	return ms > RETRY_MAX_MS ? RETRY_MAX_MS : ms < RETRY_MIN_MS ? RETRY_MIN_MS : ms;
 }
 
@@ -73,7 +77,7 @@ static void on_issued(void *user, const struct meshd_signed *leaf, bool surely_n
 	struct mesh__err err = MESH__NO_ERR;
 	struct renewal *renewal = user;
 	struct meshd *meshd = renewal->meshd;
-	int64_t next_ms = retry_in(meshd);
+	int64_t next_ms = 0;
 	bool taken = false;
 
 	(void)surely_not;
@@ -81,10 +85,12 @@ static void on_issued(void *user, const struct meshd_signed *leaf, bool surely_n
 		err = *why;
 	} else if (take(renewal, leaf, &err) == MESH_OK) {
 		taken = true;
+		meshd->identity.retry_ms = 0;
 		next_ms = meshd_identity_renew_in(leaf->not_after_ms - mesh__wall_ms(meshd->env), mesh__dice(meshd->env));
 		mesh__log(meshd->env, MESH__LOG_INFO, "meshd's certificate", "serial", leaf->serial, (char *)NULL);
 	}
 	if (!taken && !meshd->stopping) {
+		next_ms = retry_in(meshd);
 		mesh__log(meshd->env, MESH__LOG_ERROR, "meshd has no new certificate; it tries again", "reason", err.message, (char *)NULL);
 	}
 	if (!meshd->stopping) {

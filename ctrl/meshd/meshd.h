@@ -30,6 +30,7 @@ struct meshd_identity {
 	char *key_pem;
 	char *chain_pem;             /* NULL: none yet */
 	struct mesh__timer *renewal;
+	int64_t retry_ms;            /* how long to wait after the next failure */
 	void (*obtained)(struct meshd *meshd);
 };
 
