@@ -156,23 +156,48 @@ static int probe_request(struct calling *c)
 
 /* ---- One call ---- */
 
-static int tell_error(struct ctl *ctl, const mesh_error *error)
+/* "instance address, instance address": where the tries went. */
+static void list_tried(const mesh_error *error, char *out, size_t cap)
 {
-	char tried[512] = "";
 	const char *endpoint;
 	size_t len = 0;
+
+	out[0] = '\0';
+	for (int32_t i = 0; (endpoint = mesh_error_endpoint(error, i)) != NULL && len < cap; i++) {
+		int n = snprintf(out + len, cap - len, "%s%s", i > 0 ? ", " : "", endpoint);
+		len += n > 0 ? (size_t)n : 0;
+	}
+}
+
+static const char *fate(const mesh_error *error)
+{
+	return mesh_error_may_be_processed(error) != 0 ? "may have been processed" : "reached no handler";
+}
+
+static int tell_error(struct ctl *ctl, const mesh_error *error)
+{
+	char tried[512];
 
 	if (error == NULL) {
 		return ctl_fail(ctl, CTL_FAILED, "the call failed");
 	}
-	for (int32_t i = 0; (endpoint = mesh_error_endpoint(error, i)) != NULL && len < sizeof(tried); i++) {
-		int n = snprintf(tried + len, sizeof(tried) - len, "%s%s", i > 0 ? ", " : ": ", endpoint);
-		len += n > 0 ? (size_t)n : 0;
-	}
+	list_tried(error, tried, sizeof(tried));
 	ctl_say(ctl, "%s (%s): %s", mesh_error_name(error), mesh_error_origin(error), mesh_error_message(error));
-	return ctl_fail(ctl, CTL_FAILED, "%d tr%s%s; the request %s", (int)mesh_error_tries(error),
-		mesh_error_tries(error) == 1 ? "y" : "ies", tried,
-		mesh_error_may_be_processed(error) != 0 ? "may have been processed" : "reached no handler");
+	return ctl_fail(ctl, CTL_FAILED, "%d tr%s%s%s; the request %s", (int)mesh_error_tries(error),
+		mesh_error_tries(error) == 1 ? "y" : "ies", tried[0] == '\0' ? "" : ": ", tried, fate(error));
+}
+
+/* One of many, on one line. */
+static void tell_one_of_many(void *user, const mesh_error *error)
+{
+	const struct calling *c = user;
+	char tried[512];
+
+	if (error != NULL) {
+		list_tried(error, tried, sizeof(tried));
+		ctl_say(c->ctl, "failed: %s (%s): %s; tried: %s; the request %s", mesh_error_name(error), mesh_error_origin(error), mesh_error_message(error),
+			tried[0] == '\0' ? "nobody" : tried, fate(error));
+	}
 }
 
 static void put_one(struct calling *c, const struct ctl_outcome *outcome, int64_t time_us)
@@ -226,7 +251,7 @@ static int call_once(struct calling *c)
 
 static int call_many(struct calling *c, int signals)
 {
-	struct ctl_load load = {&c->ctl->env, make_request, c, c->calls, c->threads, c->rate_thousandths, signals};
+	struct ctl_load load = {&c->ctl->env, make_request, tell_one_of_many, c, c->calls, c->threads, c->rate_thousandths, signals};
 	struct ctl_load_result result;
 	struct mesh__err err = MESH__NO_ERR;
 	int code = CTL_OK;

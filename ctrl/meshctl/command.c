@@ -70,10 +70,12 @@ static void say(struct ctl *ctl, const char *fmt, va_list args) MESH__PRINTF(2, 
 
 static void say(struct ctl *ctl, const char *fmt, va_list args)
 {
+	flockfile(ctl->messages); /* lines of several threads do not mix */
 	(void)fputs("meshctl: ", ctl->messages);
 	(void)vfprintf(ctl->messages, fmt, args);
 	(void)fputc('\n', ctl->messages);
 	(void)fflush(ctl->messages);
+	funlockfile(ctl->messages);
 }
 
 void ctl_say(struct ctl *ctl, const char *fmt, ...)

@@ -20,6 +20,7 @@ struct run {
 	_Atomic int64_t next;       /* the next call's index */
 	_Atomic int64_t left;       /* threads that have not ended */
 	_Atomic bool no_memory;
+	_Atomic int told;           /* failures */
 	int ended;                  /* eventfd: the last thread has ended */
 	pthread_mutex_t stop_mu;    /* guards stop */
 	pthread_cond_t stop_cv;
@@ -77,6 +78,9 @@ static void one_call(struct worker *w, mesh_request *request, int64_t index, int
 	outcome.version = mesh_response_version(request);
 	if (!ctl_stats_add(&w->stats, &outcome)) {
 		w->run->no_memory = true;
+	}
+	if (outcome.code != MESH_OK && w->run->told < CTL_LOAD_TOLD_MAX && atomic_fetch_add(&w->run->told, 1) < CTL_LOAD_TOLD_MAX) {
+		w->run->load->failed(w->run->load->user, mesh_request_error(request));
 	}
 }
 

@@ -11,12 +11,13 @@
 #include "base/error.h"
 #include "meshctl/stats.h"
 
-enum { CTL_LOAD_CALLS_MAX = 10000000, CTL_LOAD_THREADS_MAX = 4096 };
+enum { CTL_LOAD_CALLS_MAX = 10000000, CTL_LOAD_THREADS_MAX = 4096, CTL_LOAD_TOLD_MAX = 20 };
 
 /* The call to be made, borrowed throughout. `make` gives a new request for one thread, or NULL when out of memory. */
 struct ctl_load {
 	const struct mesh__env *env;
 	mesh_request *(*make)(void *user);
+	void (*failed)(void *user, const mesh_error *error); /* of the first CTL_LOAD_TOLD_MAX calls without a response; from any thread */
 	void *user;
 	int64_t calls;
 	int64_t threads;
