@@ -26,7 +26,7 @@ class Refused(AssertionError):
     def __init__(self, status, answer):
         super().__init__(f"{status}: {answer}")
         self.status = status
-        self.code = answer.get("code") if isinstance(answer, dict) else None
+        self.code = (answer.get("code") or answer.get("error")) if isinstance(answer, dict) else None
         self.message = answer.get("message") if isinstance(answer, dict) else str(answer)
 
 

@@ -26,6 +26,7 @@ struct plan {
 	_Atomic int32_t at;    /* the n-th call from now on, from 1; for the FAIL ones that and all later ones */
 	_Atomic int32_t calls; /* how many there were */
 	_Atomic int32_t error; /* errno of the FAIL ones */
+	_Atomic int32_t hits;  /* how many calls failed */
 };
 
 static struct plan *plan;
@@ -74,6 +75,13 @@ static void die(void)
 	pause();
 }
 
+static ssize_t fail(void)
+{
+	plan->hits++;
+	errno = plan->error;
+	return -1;
+}
+
 /* This call's turn: counts it and says what is to become of it. */
 static enum what turn(void)
 {
@@ -97,8 +105,7 @@ static ssize_t judged_write(int fd, const void *bytes, size_t len, off_t at)
 	ssize_t n;
 
 	if (what == FAIL_WRITES) {
-		errno = plan->error;
-		return -1;
+		return fail();
 	}
 	if (what == KILL_BEFORE) {
 		die();
@@ -134,8 +141,7 @@ ssize_t pwrite64(int fd, const void *bytes, size_t len, off64_t at)
 		enum what what = (counts) ? turn() : NOTHING; \
 		int rc;                                      \
 		if (what == (fails_with)) {                  \
-			errno = plan->error;                 \
-			return -1;                           \
+			return (int)fail();                  \
 		}                                            \
 		if (what == KILL_BEFORE) {                   \
 			die();                               \
