@@ -3,11 +3,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/str.h"
 #include "meshd/issue.h"
 #include "meshd/reply.h"
 #include "meshd/trust.h"
-#include "wire/url.h"
 
 enum { LIST_MAX = 10000 };
 
@@ -96,9 +94,7 @@ void meshd_admin_cert_list(struct meshd *meshd, struct mesh__exchange *x, const 
 	struct mesh__json_out json;
 	struct mesh__name name;
 	struct mesh__buf out;
-	char text[8];
-	/* An absent key and one that is too long both come back false: only the first means "all". */
-	bool all = !mesh__query_get(mesh__exchange_query(x), "service", text, sizeof(text)) && strstr(mesh__exchange_query(x), "service=") == NULL;
+	bool all = strstr(mesh__exchange_query(x), "service=") == NULL;
 	int code = all ? MESH_OK : meshd_admin_service_of(x, &name, &err);
 
 	(void)body;
