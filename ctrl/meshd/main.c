@@ -1,4 +1,3 @@
-#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,7 +6,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/str.h"
 #include "meshd/admin.h"
 #include "meshd/control.h"
 #include "meshd/identity.h"
@@ -82,7 +80,7 @@ static int listen_admin(struct meshd *meshd, struct mesh__err *err)
 
 static void serve(struct meshd *meshd)
 {
-	struct run *run = (struct run *)meshd;
+	struct run *run = (struct run *)meshd; /* its first member */
 	struct mesh__err err = MESH__NO_ERR;
 	int code = MESH_OK;
 
@@ -353,7 +351,7 @@ static void raise_descriptor_limit(void)
 
 int main(int argc, char **argv)
 {
-	static struct run run;
+	struct run run = {.err = MESH__NO_ERR};
 	struct meshd_options options;
 	struct mesh__env env;
 	struct mesh__err err = MESH__NO_ERR;
