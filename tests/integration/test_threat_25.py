@@ -2,6 +2,7 @@
 
 # tests/run: timeout 900
 
+import contextlib
 import errno
 import http.client
 import json
@@ -168,6 +169,25 @@ class DiskTest(MeshTest):
         want = [s for s in script.acked if s != "deregister" and not (gone and s in ("register", "move"))]
         self.assertEqual([s for s in want if s not in seen], [], f"acknowledged and lost; under way was {under_way}")
         self.assertEqual(seen - set(want) - {under_way}, set(), f"there, though never begun; under way was {under_way}")
+        self.check_audit(script)
+
+    def check_audit(self, script):
+        """Each acknowledged step has a line of its own, whatever was torn before it."""
+        lines = []
+        with open(os.path.join(self.mesh.data, "audit.log")) as f:
+            for line in f:
+                with contextlib.suppress(ValueError):
+                    lines.append(json.loads(line))
+        about = {(line["event"], line.get("token") or line.get("serial")) for line in lines}
+        if "token" in script.acked:
+            self.assertIn(("token-created", script.made["id"]), about)
+        if "enrol" in script.acked:
+            self.assertIn(("token-used", script.made["id"]), about)
+            self.assertIn(serial_of(script.chain), [line.get("serial") for line in lines if line["event"] == "certificate-issued"])
+        own = {c["serial"] for c in State(self.mesh).certs.values() if c["how"] == "meshd"}
+        self.assertEqual(own - {line.get("serial") for line in lines}, set(), "the first line after a torn one is torn too")
+        if "revoke" in script.acked:
+            self.assertIn(("certificate-revoked", serial_of(script.chain)), about)
 
 
 class Threat25Kill(DiskTest):
