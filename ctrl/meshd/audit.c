@@ -27,6 +27,28 @@ struct meshd_audit {
 	uint64_t suppressed;  /* since the last line about a refusal */
 };
 
+/* A crash may have left half a line. What it was about was never answered: it goes, so that the log holds whole lines. */
+static int cut_torn_line(int fd)
+{
+	char text[LINE_MAX_BYTES];
+	off_t size = lseek(fd, 0, SEEK_END);
+	off_t start = size > (off_t)sizeof(text) ? size - (off_t)sizeof(text) : 0;
+	ssize_t n = size > 0 ? pread(fd, text, (size_t)(size - start), start) : 0;
+	const char *end;
+
+	if (size < 0 || n < 0) {
+		return -1;
+	}
+	if (n == 0 || text[n - 1] == '\n') {
+		return 0;
+	}
+	end = memrchr(text, '\n', (size_t)n);
+	if (end == NULL && start > 0) {
+		return write(fd, "\n", 1) == 1 ? 0 : -1; /* no line of ours is so long: it stays, on its own */
+	}
+	return ftruncate(fd, end == NULL ? 0 : start + (end - text) + 1);
+}
+
 int meshd_audit_open(const struct mesh__env *env, const char *path, struct meshd_audit **out, struct mesh__err *err)
 {
 	struct meshd_audit *audit = mesh__alloc(&env->mem, sizeof(*audit));
@@ -37,9 +59,13 @@ int meshd_audit_open(const struct mesh__env *env, const char *path, struct meshd
 	}
 	audit->env = env;
 	audit->fd = open(path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (audit->fd < 0) {
+	if (audit->fd < 0 || cut_torn_line(audit->fd) != 0) {
+		(void)mesh__fail(err, MESH_E_IO, "the audit log %s cannot be %s: %s", path, audit->fd < 0 ? "opened" : "continued", strerror(errno));
+		if (audit->fd >= 0) {
+			(void)close(audit->fd);
+		}
 		mesh__free(audit);
-		return mesh__fail(err, MESH_E_IO, "the audit log %s cannot be opened: %s", path, strerror(errno));
+		return MESH_E_IO;
 	}
 	*out = audit;
 	return MESH_OK;
@@ -202,7 +228,7 @@ int meshd_audit_tail(struct meshd_audit *audit, int64_t limit, struct mesh__buf 
 	line = text + last_lines(text, (size_t)n, limit);
 	mesh__buf_chr(out, '[');
 	for (bool first = true; (end = strchr(line, '\n')) != NULL; line = end + 1) {
-		if (line[0] == '{') {
+		if (line[0] == '{' && end[-1] == '}') {
 			mesh__buf_str(out, first ? "" : ",\n ");
 			mesh__buf_add(out, line, (size_t)(end - line));
 			first = false;
