@@ -120,6 +120,26 @@ static void a_flood_of_refusals_is_counted_and_not_written(void **state)
 	mesh__json_free(json);
 }
 
+static void a_line_that_a_crash_tore_is_gone_at_the_next_start(void **state)
+{
+	struct fixture *f = *state;
+	struct mesh__json *json;
+	FILE *file;
+
+	assert_int_equal(meshd_audit_allowed(f->audit, NULL, "first", NULL, (char *)NULL), MESH_OK);
+	meshd_audit_close(f->audit);
+	file = fopen(scratch_path(&f->scratch, "audit.log"), "a");
+	assert_non_null(file);
+	assert_true(fputs("{\"time\":\"2026-01-01T00:0", file) >= 0);
+	assert_int_equal(fclose(file), 0);
+	assert_int_equal(meshd_audit_open(&f->fake.env, scratch_path(&f->scratch, "audit.log"), &f->audit, NULL), MESH_OK);
+	assert_int_equal(meshd_audit_allowed(f->audit, NULL, "second", NULL, (char *)NULL), MESH_OK);
+	json = tail(f, 10);
+	assert_int_equal(mesh__json_count(json), 2);
+	assert_string_equal(mesh__json_text(mesh__json_get(mesh__json_next(mesh__json_first(json)), "event")), "second");
+	mesh__json_free(json);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -127,6 +147,7 @@ int main(void)
 		T(each_event_is_one_line_of_json_with_time_event_and_result),
 		T(threat_23_nothing_that_a_stranger_sends_makes_a_line_of_its_own),
 		T(the_tail_is_bounded_by_its_limit_with_the_newest_last),
+		T(a_line_that_a_crash_tore_is_gone_at_the_next_start),
 		T(a_flood_of_refusals_is_counted_and_not_written),
 	};
 
