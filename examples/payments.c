@@ -3,6 +3,7 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 
 static void on_payment(void *user, mesh_inbound *in)
 {
@@ -12,6 +13,10 @@ static void on_payment(void *user, mesh_inbound *in)
 	int n;
 
 	(void)user;
+	if (strcmp(mesh_inbound_path(in), "/make-payment") != 0 || strcmp(mesh_inbound_method(in), "POST") != 0) {
+		mesh_reply(in, 404, "only POST /make-payment\n", 24);
+		return;
+	}
 	n = snprintf(answer, sizeof(answer), "paid %.*s for %s\n", (int)(len < 64 ? len : 64), amount, mesh_inbound_peer_service(in));
 	mesh_reply_header(in, "Content-Type", "text/plain");
 	mesh_reply(in, 200, answer, (size_t)n);
