@@ -129,6 +129,7 @@ static void pass_back(const mesh_request *request, struct mesh__exchange *x)
 	struct mesh__field_text fields[FIELDS_MAX];
 	const char *connection = mesh_response_header(request, "connection"), *name, *value;
 	struct mesh__reply reply = {.status = mesh_response_status(request), .fields = fields};
+	size_t body_len;
 
 	for (size_t i = 0; reply.n_fields < FIELDS_MAX && mesh_response_field(request, i, &name, &value) == 1; i++) {
 		if (!ctl_field_stays(name, connection) && strcasecmp(name, "date") != 0) {
@@ -137,7 +138,8 @@ static void pass_back(const mesh_request *request, struct mesh__exchange *x)
 			reply.n_fields++;
 		}
 	}
-	reply.body = mesh_response_body(request, &reply.body_len);
+	reply.body = mesh_response_body(request, &body_len);
+	reply.body_len = ctl_gateway_length(mesh__exchange_method(x), mesh_response_header(request, "content-length"), body_len);
 	mesh__exchange_reply(x, &reply);
 }
 

@@ -61,6 +61,13 @@ bool ctl_field_stays(const char *name, const char *connection)
 		strcasecmp(name, "x-forwarded-client-cert") == 0;
 }
 
+size_t ctl_gateway_length(const char *method, const char *content_length, size_t body_len)
+{
+	uint64_t n;
+
+	return strcmp(method, "HEAD") == 0 && content_length != NULL && mesh__str_u64(content_length, strlen(content_length), INT64_MAX, &n) ? (size_t)n : body_len;
+}
+
 void ctl_gateway_body(int32_t status, const char *message, struct mesh__buf *out)
 {
 	struct mesh__json_out json = {out, false};
@@ -110,7 +117,8 @@ static void pass_back(struct ctl_upstream *up, mesh_inbound *inbound, const stru
 			mesh__log(up->env, MESH__LOG_WARN, "field of the upstream's response left out", "name", name, (char *)NULL);
 		}
 	}
-	(void)mesh_reply(inbound, response->status, response->body.data, response->body.len);
+	(void)mesh_reply(inbound, response->status, response->body.data,
+		ctl_gateway_length(mesh_inbound_method(inbound), mesh__client_response_header(response, "content-length"), response->body.len));
 }
 
 static int64_t answer_ms(const mesh_inbound *inbound)

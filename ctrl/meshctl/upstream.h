@@ -40,6 +40,9 @@ int32_t ctl_gateway_status(int32_t code);
  */
 bool ctl_field_stays(const char *name, const char *connection);
 
+/* Of an answer to `method` with this Content-Length (NULL: none): the length to pass on where there is no body to count, which is to HEAD; else `body_len`. */
+size_t ctl_gateway_length(const char *method, const char *content_length, size_t body_len);
+
 /* {"error": …, "message": …} for a gateway's failure, into `out`. */
 void ctl_gateway_body(int32_t status, const char *message, struct mesh__buf *out);
 

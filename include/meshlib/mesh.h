@@ -282,8 +282,8 @@ MESH_API int64_t mesh_inbound_remaining_ms(const mesh_inbound *inbound);
 MESH_API int32_t mesh_reply_header(mesh_inbound *inbound, const char *name, const char *value);
 
 /*
- * Replies, from any thread, and ends `inbound`: it must not be used again, whatever is returned. `status` is 200 to 599; the body is `len` bytes, copied. A reply after the caller
- * has gone is dropped. Errors (the caller was answered 500 instead): MESH_E_INVALID, MESH_E_NO_MEMORY.
+ * Replies, from any thread, and ends `inbound`: it must not be used again, whatever is returned. `status` is 200 to 599; the body is `len` bytes, copied. To HEAD no body is
+ * sent, and `body` may be NULL where `len`, what GET would have had, is known. A reply after the caller has gone is dropped. Errors (the caller was answered 500 instead): MESH_E_INVALID, MESH_E_NO_MEMORY.
  */
 MESH_API int32_t mesh_reply(mesh_inbound *inbound, int32_t status, const void *body, size_t len);
 

@@ -109,6 +109,7 @@ struct mesh__exchange {
 	int kept_status;
 	bool kept_close;
 	struct mesh__buf kept_lines, kept_body;
+	size_t kept_body_len;          /* told to HEAD, of a body that is not kept */
 	/* A stream's. */
 	mesh__loop_fn gone;
 	void *gone_arg;

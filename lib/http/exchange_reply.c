@@ -28,7 +28,7 @@ static void on_kept(void *arg)
 	struct mesh__conn *c = x->conn;
 
 	if (c != NULL && x->kept_lines.error == MESH_OK && x->kept_body.error == MESH_OK) {
-		mesh__conn_reply(c, &(struct mesh__wire_reply){x->kept_status, x->kept_lines.data, x->kept_lines.len, x->kept_body.data, x->kept_body.len, x->kept_close});
+		mesh__conn_reply(c, &(struct mesh__wire_reply){x->kept_status, x->kept_lines.data, x->kept_lines.len, x->kept_body.data, x->kept_body_len, x->kept_close});
 	} else if (c != NULL) {
 		mesh__conn_refuse(c, MESH__REFUSAL_NO_MEMORY);
 	}
@@ -60,7 +60,10 @@ void mesh__exchange_reply(struct mesh__exchange *x, const struct mesh__reply *re
 	x->kept_status = reply->status;
 	x->kept_close = reply->close;
 	mesh__reply_fields(&x->kept_lines, reply->fields, reply->n_fields);
-	mesh__buf_add(&x->kept_body, reply->body, reply->body_len);
+	x->kept_body_len = reply->body_len;
+	if (!x->is_head) {
+		mesh__buf_add(&x->kept_body, reply->body, reply->body_len);
+	}
 	if (!mesh__exchange_on_loop(x, on_kept)) {
 		mesh__exchange_unref(x);
 	}

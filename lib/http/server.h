@@ -102,7 +102,7 @@ struct mesh__reply {
 	bool close;                      /* close the connection after it */
 };
 
-/* Replies whole, from any thread; copies; takes the caller's reference. A HEAD's, 204's or 304's body is not sent. Dropped when the peer has gone. Fields must be valid; Content-Length, Connection and Date are ours. */
+/* Replies whole, from any thread; copies; takes the caller's reference. A HEAD's, 204's or 304's body is not sent; to HEAD `body` may be NULL where body_len is known. Dropped when the peer has gone. Fields must be valid; Content-Length, Connection and Date are ours. */
 void mesh__exchange_reply(struct mesh__exchange *x, const struct mesh__reply *reply);
 
 /* A JSON reply: {"error": code, "message": text}, from any thread; takes the reference. */

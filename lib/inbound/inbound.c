@@ -98,7 +98,8 @@ static void free_inbound(struct mesh_inbound *in)
 int mesh__inbound_reply(struct mesh_inbound *in, int32_t status, const void *body, size_t len)
 {
 	struct mesh__reply reply = {.status = status, .fields = in->fields, .n_fields = in->n_fields, .body = body, .body_len = len};
-	int code = in->failed ? MESH_E_NO_MEMORY : status < 200 || status > 599 || (body == NULL && len > 0) ? MESH_E_INVALID : MESH_OK;
+	bool no_body = body == NULL && len > 0 && strcmp(mesh__exchange_method(in->x), "HEAD") != 0;
+	int code = in->failed ? MESH_E_NO_MEMORY : status < 200 || status > 599 || no_body ? MESH_E_INVALID : MESH_OK;
 
 	if (code == MESH_OK) {
 		mesh__exchange_reply(in->x, &reply);
