@@ -199,7 +199,7 @@ class Mesh:
         return json.loads(done.stdout) if done.returncode == 0 else []
 
     def wait_endpoints(self, service, count, seconds=15):
-        return wait_until(lambda: (lambda e: e if len(e) == count else None)(self.endpoints(service)), f"{count} endpoints of {service}", seconds)
+        return wait_until(lambda: (lambda e: (e,) if len(e) == count else None)(self.endpoints(service)), f"{count} endpoints of {service}", seconds)[0]
 
     def admin(self, method, path, body=None, headers=None):
         """A raw call of the admin API: status and parsed (or plain) answer."""

@@ -1,0 +1,69 @@
+"""The examples: short, and they do what they say."""
+
+import os
+import re
+import shutil
+import subprocess
+import unittest
+
+import support
+
+EXAMPLES = os.path.join(support.SRC, "examples")
+
+
+class Examples(support.MeshTest):
+    def setUp(self):
+        super().setUp()
+        self.payments = self.mesh.spawn([support.program("example-payments")], "payments", env=self.env("payments"))
+        self.mesh.wait_endpoints("payments", 1, 30)
+
+    def env(self, service):
+        return {"MESH_CONTROL": self.mesh.info["control"], "MESH_TOKEN": self.mesh.token(service), "MESH_LISTEN": "127.0.0.1:0"}
+
+    def run_cart(self, *argv, env=None):
+        clean = {k: v for k, v in os.environ.items() if not k.startswith("MESH_") or k.startswith("MESH_SAN")}
+        return subprocess.run(argv, env={**clean, **self.env("cart"), **(env or {})}, capture_output=True, text=True, timeout=60 * support.SLOW, check=False)
+
+    def test_cart_takes_a_payment(self):
+        done = self.run_cart(support.program("example-cart"), "99 EUR")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(done.stdout, "200 paid 99 EUR for cart\n", "payments knows who paid")
+
+    def test_cart_in_python_does_the_same_by_ctypes_alone(self):
+        env = {"MESHLIB": os.path.join(support.BUILD, "lib", "libmeshlib.so.0")}
+        if support.SANITIZED:
+            # Python itself was built without the sanitizer and leaks of its own are no concern here.
+            env.update(LD_PRELOAD=os.environ["MESH_SAN_PRELOAD"], ASAN_OPTIONS=os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0")
+        done = self.run_cart(shutil.which("python3"), os.path.join(EXAMPLES, "cart.py"), "99 EUR", env=env)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(done.stdout, "200 paid 99 EUR for cart\n")
+
+    def test_payments_ends_in_order(self):
+        self.assertEqual(self.payments.stop(), 0, self.payments.err())
+        self.mesh.wait_endpoints("payments", 0)
+
+    def test_cart_says_what_is_wrong(self):
+        self.payments.stop()
+        self.mesh.wait_endpoints("payments", 0)
+        done = self.run_cart(support.program("example-cart"))
+        self.assertEqual((done.returncode, done.stdout), (1, ""))
+        self.assertRegex(done.stderr, r"^cart: MESH_E_NO_ENDPOINT: .*payments")
+        done = self.run_cart(support.program("example-cart"), env={"MESH_TOKEN": "not a token"})
+        self.assertEqual((done.returncode, done.stdout), (1, ""))
+        self.assertIn("token", done.stderr)
+
+
+class Short(unittest.TestCase):
+    def test_each_is_under_sixty_lines_and_uses_the_public_header_alone(self):
+        for name in ("cart.c", "payments.c", "cart.py"):
+            with self.subTest(name), open(os.path.join(EXAMPLES, name), encoding="utf-8") as f:
+                text = f.read()
+                self.assertLess(len(text.splitlines()), 60)
+                self.assertLess(max(map(len, text.splitlines())), 160)
+                includes = re.findall(r'#include\s+[<"]([^>"]+)', text)
+                self.assertEqual([i for i in includes if "/" in i and i != "meshlib/mesh.h"], [])
+                self.assertEqual(set(re.findall(r"^(?:import|from) (\w+)", text, re.M)) - {"ctypes", "os", "sys"}, set())
+
+
+if __name__ == "__main__":
+    unittest.main()
