@@ -248,7 +248,7 @@ int mesh__pki_split(const struct mesh__mem *mem, const char *pem, char *out[MESH
 	mbedtls_x509_crt_init(&list);
 	code = mesh__mbed_certs_parse(&list, pem, MESH__CHAIN_MAX, err);
 	for (const mbedtls_x509_crt *cert = &list; code == MESH_OK && cert != NULL; cert = cert->next) {
-		code = mesh__mbed_pem(mem, cert->raw.p, cert->raw.len, &out[*n], err);
+		code = mesh__mbed_pem(mem, "CERTIFICATE", cert->raw.p, cert->raw.len, &out[*n], err);
 		*n += code == MESH_OK;
 	}
 	while (code != MESH_OK && *n > 0) {

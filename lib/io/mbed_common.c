@@ -136,20 +136,24 @@ int64_t mesh__mbed_time_ms(const mbedtls_x509_time *time)
 
 /* ---- PEM ---- */
 
-int mesh__mbed_pem(const struct mesh__mem *mem, const unsigned char *der, size_t len, char **pem, struct mesh__err *err)
+int mesh__mbed_pem(const struct mesh__mem *mem, const char *what, const unsigned char *der, size_t len, char **pem, struct mesh__err *err)
 {
-	/* Four characters for three bytes, a newline every 64, the two lines around. */
-	size_t cap = len / 3 * 4 + len / 48 + sizeof(cert_begin) + sizeof(cert_end) + 16;
-	char *text = mesh__alloc(mem, cap);
+	char begin[64], end[64], *text;
+	size_t cap;
 	int rc;
 
+	(void)snprintf(begin, sizeof(begin), "-----BEGIN %s-----\n", what);
+	(void)snprintf(end, sizeof(end), "-----END %s-----\n", what);
+	/* Four characters for three bytes, a newline every 64, the two lines around. */
+	cap = len / 3 * 4 + len / 48 + sizeof(begin) + sizeof(end) + 16;
+	text = mesh__alloc(mem, cap);
 	if (text == NULL) {
 		return mesh__fail_memory(err);
 	}
-	rc = mbedtls_pem_write_buffer("-----BEGIN CERTIFICATE-----\n", "-----END CERTIFICATE-----\n", der, len, (unsigned char *)text, cap, &len);
+	rc = mbedtls_pem_write_buffer(begin, end, der, len, (unsigned char *)text, cap, &len);
 	if (rc != 0) {
 		mesh__free(text);
-		return mesh__mbed_fail(err, MESH_E_INTERNAL, rc, "the certificate cannot be written as PEM");
+		return mesh__mbed_fail(err, MESH_E_INTERNAL, rc, "the %s cannot be written as PEM", what);
 	}
 	*pem = text;
 	return MESH_OK;

@@ -53,8 +53,8 @@ bool mesh__mbed_serial(const unsigned char *bytes, size_t len, char *out);
 /* Milliseconds since 1970. */
 int64_t mesh__mbed_time_ms(const mbedtls_x509_time *time);
 
-/* DER to heap PEM of `env`'s memory. */
-int mesh__mbed_pem(const struct mesh__mem *mem, const unsigned char *der, size_t len, char **pem, struct mesh__err *err) MESH__MUST_USE;
+/* DER to heap PEM of `mem`; `what` stands in its first line, "CERTIFICATE" or "CERTIFICATE REQUEST". */
+int mesh__mbed_pem(const struct mesh__mem *mem, const char *what, const unsigned char *der, size_t len, char **pem, struct mesh__err *err) MESH__MUST_USE;
 
 /*
  * What a handshake's and a chain's verification make of one certificate, inside mbedTLS's verify callback: the validity judged by the environment's clock in place of the system's.

@@ -2,67 +2,58 @@
 
 #include <string.h>
 
-#include <mbedtls/asn1.h>
 #include <mbedtls/md.h>
-#include <mbedtls/oid.h>
 
 #include "base/mem.h"
+#include "io/mbed_der.h"
 #include "io/mbed_san.h"
 
-enum { CSR_PEM_BYTES = 4096 };
+enum { CSR_DER_BYTES = 2048 };
 
 /* ---- writing ---- */
 
-static int set_san(mbedtls_x509write_csr *request, const char *spiffe)
+/* Attributes ::= SET OF Attribute, here none or one: the extensions that are asked for, which are the URI name. */
+static void write_attributes(struct mesh__der *d, const char *spiffe)
 {
-	unsigned char san[MESH__SAN_VALUE_MAX];
-	int len = mesh__san_write(san, spiffe, NULL);
-	const unsigned char *value;
+	const unsigned char *mark = d->p;
 
-	if (len < 0) {
-		return len;
+	if (spiffe != NULL) {
+		mesh__san_write(d, spiffe, NULL);
+		mesh__der_extension(d, mark, MESH__OID(SUBJECT_ALT_NAME), false);
+		mesh__der_wrap(d, mark, MESH__DER_SEQUENCE);
+		mesh__der_wrap(d, mark, MESH__DER_SET);
+		mesh__der_put(d, MBEDTLS_ASN1_OID, MESH__OID(PKCS9_CSR_EXT_REQ));
+		mesh__der_wrap(d, mark, MESH__DER_SEQUENCE);
 	}
-	value = san + sizeof(san) - (size_t)len;
-#if MBEDTLS_VERSION_NUMBER >= 0x03000000
-	return mbedtls_x509write_csr_set_extension(request, MBEDTLS_OID_SUBJECT_ALT_NAME, MBEDTLS_OID_SIZE(MBEDTLS_OID_SUBJECT_ALT_NAME), 0, value, (size_t)len);
-#else
-	return mbedtls_x509write_csr_set_extension(request, MBEDTLS_OID_SUBJECT_ALT_NAME, MBEDTLS_OID_SIZE(MBEDTLS_OID_SUBJECT_ALT_NAME), value, (size_t)len);
-#endif
+	mesh__der_wrap(d, mark, MESH__DER_CONTEXT);
 }
 
 int mesh__pki_csr_new(const struct mesh__env *env, const char *key_pem, const char *spiffe, char **csr_pem, struct mesh__err *err)
 {
-	unsigned char text[CSR_PEM_BYTES];
-	mbedtls_x509write_csr request;
+	static const unsigned char v1 = 0;
+	unsigned char body_bytes[CSR_DER_BYTES], bytes[CSR_DER_BYTES];
+	struct mesh__der body = mesh__der(body_bytes, sizeof(body_bytes)), request = mesh__der(bytes, sizeof(bytes));
 	mbedtls_pk_context key;
-	int code, rc;
+	int code;
 
-	mbedtls_x509write_csr_init(&request);
 	mbedtls_pk_init(&key);
 	code = mesh__mbed_key_parse(env, &key, key_pem, err);
 	if (code != MESH_OK) {
 		goto out;
 	}
-	mbedtls_x509write_csr_set_key(&request, &key);
-	mbedtls_x509write_csr_set_md_alg(&request, MBEDTLS_MD_SHA256);
+	write_attributes(&body, spiffe);
+	mesh__der_key(&body, &key);
 	/* 2.28 cannot read a request whose subject is empty. No CA of a mesh looks at it: names come from the token's record. */
-	rc = mbedtls_x509write_csr_set_subject_name(&request, "CN=meshlib");
-	if (rc == 0 && spiffe != NULL) {
-		rc = set_san(&request, spiffe);
-	}
-	if (rc == 0) {
-		rc = mbedtls_x509write_csr_pem(&request, text, sizeof(text), mesh__mbed_random, (void *)(uintptr_t)env);
-	}
-	if (rc != 0) {
-		code = mesh__mbed_fail(err, MESH_E_INTERNAL, rc, "the certificate request cannot be written");
+	mesh__der_name(&body, "meshlib");
+	mesh__der_put(&body, MBEDTLS_ASN1_INTEGER, &v1, 1);
+	mesh__der_wrap(&body, body.end, MESH__DER_SEQUENCE);
+	mesh__der_signed(&request, &body, env, &key);
+	if (request.rc != 0) {
+		code = mesh__mbed_fail(err, MESH_E_INTERNAL, request.rc, "the certificate request cannot be written");
 		goto out;
 	}
-	*csr_pem = mesh__strdup(&env->mem, (const char *)text);
-	if (*csr_pem == NULL) {
-		code = mesh__fail_memory(err);
-	}
+	code = mesh__mbed_pem(&env->mem, "CERTIFICATE REQUEST", request.p, (size_t)(request.end - request.p), csr_pem, err);
 out:
-	mbedtls_x509write_csr_free(&request);
 	mbedtls_pk_free(&key);
 	return code;
 }

@@ -4,14 +4,13 @@
 #include <string.h>
 #include <time.h>
 
-#include <mbedtls/asn1write.h>
-#include <mbedtls/oid.h>
+#include <mbedtls/md.h>
 
-#include "base/mem.h"
 #include "io/mbed_csr.h"
+#include "io/mbed_der.h"
 #include "io/mbed_san.h"
 
-enum { CERT_DER_BYTES = 4096, SERIAL_BYTES = 16, STAMP_BYTES = 16 };
+enum { CERT_DER_BYTES = 4096, SERIAL_BYTES = 16, STAMP_BYTES = 16, POINT_BYTES = 128, KEY_ID_BYTES = 20 };
 
 /* Who signs: certificate and key. A root signs itself and has no certificate yet. */
 struct issuer {
@@ -66,53 +65,26 @@ static int load_subject(const struct mesh__env *env, mbedtls_x509_csr *csr, cons
 	return code;
 }
 
-/* ---- the parts of a certificate ---- */
+/* ---- the parts of a certificate, each written backwards ---- */
 
-/* The issuer's name as it stands in its certificate, string types included: some verifiers compare names byte by byte. */
-static int set_issuer(mbedtls_x509write_cert *cert, const mbedtls_x509_name *subject, struct mesh__err *err)
-{
-	size_t n_from = 0, n_to = 0;
-
-	for (; subject != NULL && subject->oid.p != NULL; subject = subject->next) {
-		mbedtls_asn1_named_data *entry =
-			mbedtls_asn1_store_named_data(&cert->issuer, (const char *)subject->oid.p, subject->oid.len, subject->val.p, subject->val.len);
-		if (entry == NULL) {
-			return mesh__fail_memory(err);
-		}
-		entry->val.tag = subject->val.tag;
-		n_from++;
-	}
-	for (const mbedtls_asn1_named_data *entry = cert->issuer; entry != NULL; entry = entry->next) {
-		n_to++;
-	}
-	if (n_from == 0 || n_from != n_to) {
-		return mesh__fail(err, MESH_E_INVALID, "the issuer's certificate must have a subject in which no attribute comes twice");
-	}
-	return MESH_OK;
-}
+/* What tells a root, an intermediate and a leaf apart. */
+struct plan {
+	const char *subject; /* its common name; NULL: empty */
+	const char *uri, *dns;
+	bool ca;
+	int pathlen;         /* of a CA; -1: unlimited */
+	int64_t not_before_ms, not_after_ms;
+};
 
 /* Random, 128 bits, the first byte between 0x40 and 0x7f: positive, and its DER, its hexadecimal text and openssl's are of one length. */
-static int set_serial(const struct mesh__env *env, mbedtls_x509write_cert *cert, char *text)
+static void write_serial(struct mesh__der *d, const struct mesh__env *env, char *text)
 {
 	unsigned char serial[SERIAL_BYTES];
-	int rc;
 
 	mesh__random(env, serial, sizeof(serial));
 	serial[0] = (unsigned char)((serial[0] & 0x3f) | 0x40);
 	(void)mesh__mbed_serial(serial, sizeof(serial), text);
-#if MBEDTLS_VERSION_NUMBER >= 0x03040000
-	rc = mbedtls_x509write_crt_set_serial_raw(cert, serial, sizeof(serial));
-#else
-	mbedtls_mpi number;
-
-	mbedtls_mpi_init(&number);
-	rc = mbedtls_mpi_read_binary(&number, serial, sizeof(serial));
-	if (rc == 0) {
-		rc = mbedtls_x509write_crt_set_serial(cert, &number);
-	}
-	mbedtls_mpi_free(&number);
-#endif
-	return rc;
+	mesh__der_put(d, MBEDTLS_ASN1_INTEGER, serial, sizeof(serial));
 }
 
 static bool stamp(int64_t ms, char out[STAMP_BYTES])
@@ -120,121 +92,182 @@ static bool stamp(int64_t ms, char out[STAMP_BYTES])
 	time_t seconds = (time_t)(ms / 1000);
 	struct tm tm;
 
-	return ms >= 0 && gmtime_r(&seconds, &tm) != NULL && tm.tm_year + 1900 <= 9999 && strftime(out, STAMP_BYTES, "%Y%m%d%H%M%S", &tm) == STAMP_BYTES - 2;
+	return ms >= 0 && gmtime_r(&seconds, &tm) != NULL && tm.tm_year + 1900 <= 9999 && strftime(out, STAMP_BYTES, "%Y%m%d%H%M%SZ", &tm) == STAMP_BYTES - 1;
 }
 
-static int set_validity(mbedtls_x509write_cert *cert, int64_t not_before_ms, int64_t not_after_ms, struct mesh__err *err)
+/* RFC 5280 section 4.1.2.5: two digits of the year until 2049, four from then on. */
+static void write_time(struct mesh__der *d, const char *text)
 {
-	char from[STAMP_BYTES], to[STAMP_BYTES];
-	int rc;
-
-	if (not_before_ms / 1000 >= not_after_ms / 1000) {
-		return mesh__fail(err, MESH_E_INVALID, "the certificate would end (%lld) before it begins (%lld, seconds since 1970); has the issuer's expired?",
-			(long long)(not_after_ms / 1000), (long long)(not_before_ms / 1000));
+	if (strncmp(text, "2050", 4) < 0) {
+		mesh__der_put(d, MBEDTLS_ASN1_UTC_TIME, text + 2, strlen(text + 2));
+	} else {
+		mesh__der_put(d, MBEDTLS_ASN1_GENERALIZED_TIME, text, strlen(text));
 	}
-	if (!stamp(not_before_ms, from) || !stamp(not_after_ms, to)) {
+}
+
+static int write_validity(struct mesh__der *d, const struct plan *plan, struct mesh__err *err)
+{
+	const unsigned char *mark = d->p;
+	char from[STAMP_BYTES], to[STAMP_BYTES];
+
+	if (plan->not_before_ms / 1000 >= plan->not_after_ms / 1000) {
+		return mesh__fail(err, MESH_E_INVALID, "the certificate would end (%lld) before it begins (%lld, seconds since 1970); has the issuer's expired?",
+			(long long)(plan->not_after_ms / 1000), (long long)(plan->not_before_ms / 1000));
+	}
+	if (!stamp(plan->not_before_ms, from) || !stamp(plan->not_after_ms, to)) {
 		return mesh__fail(err, MESH_E_INVALID, "the certificate's times are outside of the years 1970 to 9999");
 	}
-	rc = mbedtls_x509write_crt_set_validity(cert, from, to);
-	return rc == 0 ? MESH_OK : mesh__mbed_fail(err, MESH_E_INTERNAL, rc, "the certificate's times cannot be set");
+	write_time(d, to);
+	write_time(d, from);
+	mesh__der_wrap(d, mark, MESH__DER_SEQUENCE);
+	return MESH_OK;
 }
 
-static int set_san(mbedtls_x509write_cert *cert, const char *uri, const char *dns, bool critical)
+/* The issuer's name as it stands in its certificate, string types included: some verifiers compare names byte by byte. */
+static int write_issuer(struct mesh__der *d, const struct plan *plan, const struct issuer *issuer, struct mesh__err *err)
 {
-	unsigned char san[MESH__SAN_VALUE_MAX];
-	int len = mesh__san_write(san, uri, dns);
+	static const unsigned char empty[] = {MESH__DER_SEQUENCE, 0};
+	const mbedtls_x509_buf *name = &issuer->cert.subject_raw;
 
-	return len < 0 ? len
-		: mbedtls_x509write_crt_set_extension(cert, MBEDTLS_OID_SUBJECT_ALT_NAME, MBEDTLS_OID_SIZE(MBEDTLS_OID_SUBJECT_ALT_NAME), critical,
-			san + sizeof(san) - (size_t)len, (size_t)len);
+	if (issuer->cert.raw.p == NULL) {
+		mesh__der_name(d, plan->subject);
+		return MESH_OK;
+	}
+	if (name->len == sizeof(empty) && memcmp(name->p, empty, sizeof(empty)) == 0) {
+		return mesh__fail(err, MESH_E_INVALID, "the issuer's certificate has an empty subject, and nobody could be named as issuer");
+	}
+	mesh__der_raw(d, name->p, name->len);
+	return MESH_OK;
 }
 
-/* serverAuth, clientAuth. 2.28 has no writer for it. */
-static int set_purposes(mbedtls_x509write_cert *cert)
-{
-	unsigned char value[64];
-	unsigned char *p = value + sizeof(value);
-	size_t len = 0;
-	int ret;
+/* ---- extensions ---- */
 
-	MBEDTLS_ASN1_CHK_ADD(len, mbedtls_asn1_write_oid(&p, value, MBEDTLS_OID_CLIENT_AUTH, MBEDTLS_OID_SIZE(MBEDTLS_OID_CLIENT_AUTH)));
-	MBEDTLS_ASN1_CHK_ADD(len, mbedtls_asn1_write_oid(&p, value, MBEDTLS_OID_SERVER_AUTH, MBEDTLS_OID_SIZE(MBEDTLS_OID_SERVER_AUTH)));
-	MBEDTLS_ASN1_CHK_ADD(len, mbedtls_asn1_write_len(&p, value, len));
-	MBEDTLS_ASN1_CHK_ADD(len, mbedtls_asn1_write_tag(&p, value, MBEDTLS_ASN1_CONSTRUCTED | MBEDTLS_ASN1_SEQUENCE));
-	return mbedtls_x509write_crt_set_extension(cert, MBEDTLS_OID_EXTENDED_KEY_USAGE, MBEDTLS_OID_SIZE(MBEDTLS_OID_EXTENDED_KEY_USAGE), 0, p, len);
+static void write_constraints(struct mesh__der *d, const struct plan *plan)
+{
+	static const unsigned char yes = 0xff;
+	const unsigned char *mark = d->p;
+
+	/* What is not said has its default: no CA, any length (X.690 section 11.5). */
+	if (plan->ca) {
+		unsigned char pathlen = (unsigned char)plan->pathlen;
+		if (plan->pathlen >= 0) {
+			mesh__der_put(d, MBEDTLS_ASN1_INTEGER, &pathlen, 1);
+		}
+		mesh__der_put(d, MBEDTLS_ASN1_BOOLEAN, &yes, 1);
+	}
+	mesh__der_wrap(d, mark, MESH__DER_SEQUENCE);
+	mesh__der_extension(d, mark, MESH__OID(BASIC_CONSTRAINTS), true);
+}
+
+static void write_usage(struct mesh__der *d, bool ca)
+{
+	/* Each with the number of unused bits before it. */
+	static const unsigned char signs_certs[] = {1, MBEDTLS_X509_KU_KEY_CERT_SIGN | MBEDTLS_X509_KU_CRL_SIGN}, signs[] = {7, MBEDTLS_X509_KU_DIGITAL_SIGNATURE};
+	const unsigned char *mark = d->p;
+
+	mesh__der_put(d, MBEDTLS_ASN1_BIT_STRING, ca ? signs_certs : signs, sizeof(signs));
+	mesh__der_extension(d, mark, MESH__OID(KEY_USAGE), true);
+}
+
+static void write_purposes(struct mesh__der *d)
+{
+	const unsigned char *mark = d->p;
+
+	mesh__der_put(d, MBEDTLS_ASN1_OID, MESH__OID(CLIENT_AUTH));
+	mesh__der_put(d, MBEDTLS_ASN1_OID, MESH__OID(SERVER_AUTH));
+	mesh__der_wrap(d, mark, MESH__DER_SEQUENCE);
+	mesh__der_extension(d, mark, MESH__OID(EXTENDED_KEY_USAGE), false);
+}
+
+/* The SHA-1 of the point: RFC 5280 section 4.2.1.2, method 1. It finds certificates and proves nothing. */
+static void put_key_id(struct mesh__der *d, int tag, const mbedtls_pk_context *key)
+{
+	unsigned char point[POINT_BYTES], id[KEY_ID_BYTES];
+	unsigned char *p = point + sizeof(point);
+	int len = mbedtls_pk_write_pubkey(&p, point, key);
+
+	if (len < 0) {
+		mesh__der_fail(d, len);
+		return;
+	}
+	mesh__der_fail(d, mbedtls_md(mbedtls_md_info_from_type(MBEDTLS_MD_SHA1), p, (size_t)len, id));
+	mesh__der_put(d, tag, id, sizeof(id));
+}
+
+static void write_key_ids(struct mesh__der *d, const mbedtls_pk_context *issuer_key, const mbedtls_pk_context *subject_key)
+{
+	const unsigned char *mark = d->p;
+
+	put_key_id(d, MBEDTLS_ASN1_CONTEXT_SPECIFIC, issuer_key);
+	mesh__der_wrap(d, mark, MESH__DER_SEQUENCE);
+	mesh__der_extension(d, mark, MESH__OID(AUTHORITY_KEY_IDENTIFIER), false);
+	mark = d->p;
+	put_key_id(d, MBEDTLS_ASN1_OCTET_STRING, subject_key);
+	mesh__der_extension(d, mark, MESH__OID(SUBJECT_KEY_IDENTIFIER), false);
+}
+
+static void write_extensions(struct mesh__der *d, const struct plan *plan, const mbedtls_pk_context *issuer_key, const mbedtls_pk_context *subject_key)
+{
+	const unsigned char *mark = d->p;
+
+	mesh__san_write(d, plan->uri, plan->dns);
+	/* RFC 5280 section 4.2.1.6: critical where the subject is empty. */
+	mesh__der_extension(d, mark, MESH__OID(SUBJECT_ALT_NAME), plan->subject == NULL);
+	write_key_ids(d, issuer_key, subject_key);
+	if (!plan->ca) {
+		write_purposes(d);
+	}
+	write_usage(d, plan->ca);
+	write_constraints(d, plan);
+	mesh__der_wrap(d, mark, MESH__DER_SEQUENCE);
+	mesh__der_wrap(d, mark, MESH__DER_CONTEXT + 3);
 }
 
 /* ---- putting one together ---- */
 
-/* What tells a root, an intermediate and a leaf apart. */
-struct plan {
-	const char *subject; /* NULL: empty */
-	const char *uri, *dns;
-	bool ca;
-	int pathlen;         /* of a CA; -1: unlimited */
-	int64_t not_before_ms, not_after_ms;
-};
-
-/* The library's own writer marks it critical for CAs alone. An empty SEQUENCE says CA:FALSE, its default (X.690 section 11.5). */
-static int set_no_ca(mbedtls_x509write_cert *cert)
+/* TBSCertificate (RFC 5280 section 4.1). */
+static int write_body(struct mesh__der *d, const struct mesh__env *env, const struct plan *plan, const struct issuer *issuer, const mbedtls_pk_context *subject_key, char *serial, struct mesh__err *err)
 {
-	static const unsigned char value[] = {MBEDTLS_ASN1_CONSTRUCTED | MBEDTLS_ASN1_SEQUENCE, 0};
+	static const unsigned char v3 = MBEDTLS_X509_CRT_VERSION_3;
+	const unsigned char *mark;
+	int code;
 
-	return mbedtls_x509write_crt_set_extension(cert, MBEDTLS_OID_BASIC_CONSTRAINTS, MBEDTLS_OID_SIZE(MBEDTLS_OID_BASIC_CONSTRAINTS), 1, value, sizeof(value));
-}
-
-static int set_extensions(mbedtls_x509write_cert *cert, const struct plan *plan)
-{
-	unsigned usage = plan->ca ? MBEDTLS_X509_KU_KEY_CERT_SIGN | MBEDTLS_X509_KU_CRL_SIGN : MBEDTLS_X509_KU_DIGITAL_SIGNATURE;
-	int rc = plan->ca ? mbedtls_x509write_crt_set_basic_constraints(cert, 1, plan->pathlen) : set_no_ca(cert);
-
-	rc = rc != 0 ? rc : mbedtls_x509write_crt_set_key_usage(cert, usage);
-	rc = rc != 0 || plan->ca ? rc : set_purposes(cert);
-	rc = rc != 0 ? rc : mbedtls_x509write_crt_set_subject_key_identifier(cert);
-	rc = rc != 0 ? rc : mbedtls_x509write_crt_set_authority_key_identifier(cert);
-	/* RFC 5280 section 4.2.1.6: critical where the subject is empty. */
-	return rc != 0 ? rc : set_san(cert, plan->uri, plan->dns, plan->subject == NULL);
-}
-
-static int issue(const struct mesh__env *env, const struct plan *plan, struct issuer *issuer, mbedtls_pk_context *subject_key, char **cert_pem, char *serial, struct mesh__err *err)
-{
-	unsigned char der[CERT_DER_BYTES];
-	mbedtls_x509write_cert cert;
-	int code = MESH_OK;
-	int rc;
-
-	mbedtls_x509write_crt_init(&cert);
-	mbedtls_x509write_crt_set_version(&cert, MBEDTLS_X509_CRT_VERSION_3);
-	mbedtls_x509write_crt_set_md_alg(&cert, MBEDTLS_MD_SHA256);
-	mbedtls_x509write_crt_set_subject_key(&cert, subject_key);
-	mbedtls_x509write_crt_set_issuer_key(&cert, &issuer->key);
-	rc = plan->subject == NULL ? 0 : mbedtls_x509write_crt_set_subject_name(&cert, plan->subject);
-	if (rc == 0 && issuer->cert.raw.p == NULL) {
-		rc = mbedtls_x509write_crt_set_issuer_name(&cert, plan->subject);
-	} else if (rc == 0) {
-		code = set_issuer(&cert, &issuer->cert.subject, err);
+	write_extensions(d, plan, &issuer->key, subject_key);
+	mesh__der_key(d, subject_key);
+	mesh__der_name(d, plan->subject);
+	code = write_validity(d, plan, err);
+	if (code == MESH_OK) {
+		code = write_issuer(d, plan, issuer, err);
 	}
-	code = code != MESH_OK ? code : set_validity(&cert, plan->not_before_ms, plan->not_after_ms, err);
-	if (code != MESH_OK) {
-		goto out;
-	}
-	rc = rc != 0 ? rc : set_serial(env, &cert, serial);
-	rc = rc != 0 ? rc : set_extensions(&cert, plan);
-	rc = rc != 0 ? rc : mbedtls_x509write_crt_der(&cert, der, sizeof(der), mesh__mbed_random, (void *)(uintptr_t)env);
-	if (rc < 0) {
-		code = mesh__mbed_fail(err, MESH_E_INTERNAL, rc, "the certificate cannot be written");
-		goto out;
-	}
-	code = mesh__mbed_pem(&env->mem, der + sizeof(der) - (size_t)rc, (size_t)rc, cert_pem, err);
-out:
-	mbedtls_x509write_crt_free(&cert);
+	mesh__der_algorithm(d);
+	write_serial(d, env, serial);
+	mark = d->p;
+	mesh__der_put(d, MBEDTLS_ASN1_INTEGER, &v3, 1);
+	mesh__der_wrap(d, mark, MESH__DER_CONTEXT + 0);
+	mesh__der_wrap(d, d->end, MESH__DER_SEQUENCE);
 	return code;
+}
+
+static int issue(const struct mesh__env *env, const struct plan *plan, struct issuer *issuer, const mbedtls_pk_context *subject_key, char **cert_pem, char *serial, struct mesh__err *err)
+{
+	unsigned char body_bytes[CERT_DER_BYTES], bytes[CERT_DER_BYTES];
+	struct mesh__der body = mesh__der(body_bytes, sizeof(body_bytes)), cert = mesh__der(bytes, sizeof(bytes));
+	int code = write_body(&body, env, plan, issuer, subject_key, serial, err);
+
+	if (code != MESH_OK) {
+		return code;
+	}
+	mesh__der_signed(&cert, &body, env, &issuer->key);
+	if (cert.rc != 0) {
+		return mesh__mbed_fail(err, MESH_E_INTERNAL, cert.rc, "the certificate cannot be written");
+	}
+	return mesh__mbed_pem(&env->mem, "CERTIFICATE", cert.p, (size_t)(cert.end - cert.p), cert_pem, err);
 }
 
 /* ---- the three kinds ---- */
 
 struct ca_texts {
-	char subject[MESH__TRUST_DOMAIN_MAX + 32];
+	char subject[MESH__TRUST_DOMAIN_MAX + 16];
 	char uri[MESH__SPIFFE_MAX];
 };
 
@@ -244,7 +277,7 @@ static int name_ca(struct ca_texts *texts, const char *trust_domain, const char 
 	if (trust_domain == NULL || !mesh__trust_domain_valid(trust_domain, strlen(trust_domain))) {
 		return mesh__fail(err, MESH_E_INVALID, "trust domain \"%.120s\" is no valid name", trust_domain == NULL ? "" : trust_domain);
 	}
-	(void)snprintf(texts->subject, sizeof(texts->subject), "CN=%s %s", trust_domain, role);
+	(void)snprintf(texts->subject, sizeof(texts->subject), "%s %s", trust_domain, role);
 	(void)snprintf(texts->uri, sizeof(texts->uri), "spiffe://%s", trust_domain);
 	return MESH_OK;
 }

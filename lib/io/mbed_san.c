@@ -2,36 +2,17 @@
 
 #include <string.h>
 
-#include <mbedtls/asn1write.h>
-
-static int write_name(unsigned char **p, unsigned char *start, int type, const char *text)
+void mesh__san_write(struct mesh__der *d, const char *uri, const char *dns)
 {
-	size_t n = strlen(text);
-	size_t len = 0;
-	int ret;
+	const unsigned char *mark = d->p;
 
-	MBEDTLS_ASN1_CHK_ADD(len, mbedtls_asn1_write_raw_buffer(p, start, (const unsigned char *)text, n));
-	MBEDTLS_ASN1_CHK_ADD(len, mbedtls_asn1_write_len(p, start, n));
-	MBEDTLS_ASN1_CHK_ADD(len, mbedtls_asn1_write_tag(p, start, (unsigned char)(MBEDTLS_ASN1_CONTEXT_SPECIFIC | type)));
-	return (int)len;
-}
-
-int mesh__san_write(unsigned char *buf, const char *uri, const char *dns)
-{
-	unsigned char *p = buf + MESH__SAN_VALUE_MAX;
-	size_t len = 0;
-	int ret;
-
-	/* Backwards, as DER is written here: the URI comes first in the result. */
 	if (dns != NULL) {
-		MBEDTLS_ASN1_CHK_ADD(len, write_name(&p, buf, MESH__SAN_DNS, dns));
+		mesh__der_put(d, MBEDTLS_ASN1_CONTEXT_SPECIFIC | MESH__SAN_DNS, dns, strlen(dns));
 	}
 	if (uri != NULL) {
-		MBEDTLS_ASN1_CHK_ADD(len, write_name(&p, buf, MESH__SAN_URI, uri));
+		mesh__der_put(d, MBEDTLS_ASN1_CONTEXT_SPECIFIC | MESH__SAN_URI, uri, strlen(uri));
 	}
-	MBEDTLS_ASN1_CHK_ADD(len, mbedtls_asn1_write_len(&p, buf, len));
-	MBEDTLS_ASN1_CHK_ADD(len, mbedtls_asn1_write_tag(&p, buf, MBEDTLS_ASN1_CONSTRUCTED | MBEDTLS_ASN1_SEQUENCE));
-	return (int)len;
+	mesh__der_wrap(d, mark, MESH__DER_SEQUENCE);
 }
 
 size_t mesh__san_find(const mbedtls_x509_crt *cert, int type, const mbedtls_x509_buf **first)

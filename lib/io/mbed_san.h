@@ -2,16 +2,12 @@
 #ifndef MESH__IO_MBED_SAN_H
 #define MESH__IO_MBED_SAN_H
 
-#include "io/mbed_common.h"
+#include "io/mbed_der.h"
 
 enum mesh__san_type { MESH__SAN_DNS = 2, MESH__SAN_URI = 6 };
 
-enum { MESH__SAN_VALUE_MAX = 1024 };
-
-/*
- * Writes the extension's value, `uri` and `dns` (either may be NULL), into the end of buf[MESH__SAN_VALUE_MAX], as mbedTLS's writers do. Its length, or mbedTLS's error number.
- */
-int mesh__san_write(unsigned char *buf, const char *uri, const char *dns);
+/* Writes the extension's value: `uri`, then `dns` (either may be NULL). */
+void mesh__san_write(struct mesh__der *d, const char *uri, const char *dns);
 
 /* How many names of the type (of any, when it is 0) a certificate has; the first of them in *first (unless NULL), which is NULL when there is none. */
 size_t mesh__san_find(const mbedtls_x509_crt *cert, int type, const mbedtls_x509_buf **first);

@@ -11,6 +11,7 @@
 #include <mbedtls/version.h>
 
 #include <mbedtls/asn1write.h>
+#include <mbedtls/base64.h>
 #include <mbedtls/ecp.h>
 #include <mbedtls/oid.h>
 #include <mbedtls/pem.h>
@@ -334,4 +335,36 @@ bool bad_csr_mint(const struct bad_cert *plan, bool broken, char **csr_pem)
 	mbedtls_pk_free(&key);
 	free(buf);
 	return *csr_pem != NULL;
+}
+
+/* ---- looking ---- */
+
+/* The DER of a PEM text, whatever it is of, into buf[BUF_BYTES]. Its length, 0 for none. */
+static size_t to_der(const char *pem, unsigned char *buf)
+{
+	const char *text = strchr(pem, '\n'), *end = text == NULL ? NULL : strstr(text, "-----END");
+	size_t len = 0;
+
+	return end == NULL || mbedtls_base64_decode(buf, BUF_BYTES, &len, (const unsigned char *)text + 1, (size_t)(end - text - 1)) != 0 ? 0 : len;
+}
+
+size_t bare_algorithms(const char *pem)
+{
+	static const unsigned char bare[] = {0x30, 10, 0x06, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02};
+	unsigned char *der = malloc(BUF_BYTES);
+	size_t len = der == NULL ? 0 : to_der(pem, der);
+	size_t n = 0;
+
+	for (size_t i = 2; i + sizeof(bare) - 2 <= len; i++) {
+		if (memcmp(der + i, bare + 2, sizeof(bare) - 2) != 0) {
+			continue;
+		}
+		if (memcmp(der + i - 2, bare, 2) != 0) {
+			n = 0;
+			break;
+		}
+		n++;
+	}
+	free(der);
+	return n;
 }

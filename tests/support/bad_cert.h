@@ -35,4 +35,7 @@ bool bad_cert_mint(const struct bad_cert *plan, char **cert_pem, char **key_pem)
 /* A request signed by its key (or, with `broken`, not quite) that asks for the plan's names, with CA:TRUE and keyCertSign if the plan has them. Heap PEM. */
 bool bad_csr_mint(const struct bad_cert *plan, bool broken, char **csr_pem);
 
+/* How often the DER of a PEM text names ecdsa-with-SHA256 as RFC 5758 section 3.2 wants it, without parameters; 0 when once with any. */
+size_t bare_algorithms(const char *pem);
+
 #endif

@@ -199,6 +199,24 @@ static void a_leaf_is_what_the_design_says(void **state)
 	mesh__free_secret(key);
 }
 
+/* RFC 5758 section 3.2: absent, not NULL; strict verifiers refuse what is signed otherwise. */
+static void signature_algorithms_have_no_parameters(void **state)
+{
+	struct mesh__validity validity = two_days();
+	char serial[MESH__SERIAL_MAX];
+	char *key = new_key(), *csr = new_csr(key), *cert;
+
+	(void)state;
+	assert_int_equal(mesh__pki_leaf(&fake.env, &payments, csr, ca.inter, ca.inter_key, &validity, &cert, serial, NULL), MESH_OK);
+	assert_int_equal(bare_algorithms(cert), 2);
+	assert_int_equal(bare_algorithms(ca.inter), 2);
+	assert_int_equal(bare_algorithms(ca.root), 2);
+	assert_int_equal(bare_algorithms(csr), 1);
+	mesh__free(cert);
+	mesh__free(csr);
+	mesh__free_secret(key);
+}
+
 static void a_leaf_does_not_outlive_its_issuer(void **state)
 {
 	struct mesh__validity validity = two_days();
@@ -220,6 +238,24 @@ static void a_leaf_does_not_outlive_its_issuer(void **state)
 	assert_non_null(strstr(err.message, "expired"));
 	mesh__free(csr);
 	mesh__free_secret(key);
+}
+
+/* RFC 5280 section 4.1.2.5: the form of a time changes with the year 2050. */
+static void a_certificate_may_end_on_either_side_of_2050(void **state)
+{
+	static const int64_t ends_ms[] = {INT64_C(2524607999000), INT64_C(2524608000000), INT64_C(253402300799000)};
+
+	(void)state;
+	for (size_t i = 0; i < MESH__COUNT(ends_ms); i++) {
+		struct mesh__validity validity = {0, ends_ms[i]};
+		struct mesh__cert facts;
+		char *root;
+		assert_int_equal(mesh__pki_root(&fake.env, "mesh.local", ca.root_key, &validity, &root, NULL), MESH_OK);
+		assert_int_equal(mesh__pki_cert_read(root, &facts, NULL), MESH_OK);
+		assert_int_equal(facts.not_before_ms, 0);
+		assert_true(facts.not_after_ms == ends_ms[i]);
+		mesh__free(root);
+	}
 }
 
 static void no_two_serials_are_alike_and_each_is_positive(void **state)
@@ -461,7 +497,9 @@ int main(void)
 		cmocka_unit_test(a_root_is_what_the_design_says),
 		cmocka_unit_test(an_intermediate_may_sign_leaves_alone),
 		cmocka_unit_test(a_leaf_is_what_the_design_says),
+		cmocka_unit_test(signature_algorithms_have_no_parameters),
 		cmocka_unit_test(a_leaf_does_not_outlive_its_issuer),
+		cmocka_unit_test(a_certificate_may_end_on_either_side_of_2050),
 		cmocka_unit_test(no_two_serials_are_alike_and_each_is_positive),
 		cmocka_unit_test(refuses_to_sign_what_makes_no_sense),
 		cmocka_unit_test(signs_under_a_root_that_others_made),
