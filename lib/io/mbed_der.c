@@ -103,3 +103,11 @@ void mesh__der_signed(struct mesh__der *d, const struct mesh__der *body, const s
 	mesh__der_raw(d, body->p, body_len);
 	mesh__der_wrap(d, mark, MESH__DER_SEQUENCE);
 }
+
+int mesh__der_enter(unsigned char **p, const unsigned char *end, int tag)
+{
+	size_t len;
+	int rc = mbedtls_asn1_get_tag(p, end, &len, tag);
+
+	return rc == 0 && *p + len != end ? MBEDTLS_ERR_ASN1_LENGTH_MISMATCH : rc;
+}

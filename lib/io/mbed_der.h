@@ -54,4 +54,7 @@ void mesh__der_algorithm(struct mesh__der *d);
 /* The body, the algorithm and the signature over the body: a certificate or a request. A failure of `body` becomes one of `d`. */
 void mesh__der_signed(struct mesh__der *d, const struct mesh__der *body, const struct mesh__env *env, mbedtls_pk_context *key);
 
+/* For reading: enters an element that must fill [*p, end). mbedTLS's error number, or 0. */
+int mesh__der_enter(unsigned char **p, const unsigned char *end, int tag);
+
 #endif

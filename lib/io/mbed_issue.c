@@ -50,7 +50,7 @@ static int issuer_load(const struct mesh__env *env, struct issuer *issuer, const
 }
 
 /* A key that signs and is signed for at once would let its holder pass for the CA. */
-static int load_subject(const struct mesh__env *env, mbedtls_x509_csr *csr, const char *csr_pem, const struct issuer *issuer, struct mesh__err *err)
+static int load_subject(mbedtls_pk_context *key, const char *csr_pem, const struct issuer *issuer, struct mesh__err *err)
 {
 	struct mesh__csr asked;
 	int code;
@@ -58,8 +58,8 @@ static int load_subject(const struct mesh__env *env, mbedtls_x509_csr *csr, cons
 	if (csr_pem == NULL) {
 		return mesh__fail(err, MESH_E_INVALID, "the certificate request is missing");
 	}
-	code = mesh__mbed_csr_read(env, csr, csr_pem, strnlen(csr_pem, MESH__CSR_MAX_BYTES + 1), &asked, err);
-	if (code == MESH_OK && mesh__mbed_same_key(&csr->pk, &issuer->key)) {
+	code = mesh__mbed_csr_read(key, csr_pem, strnlen(csr_pem, MESH__CSR_MAX_BYTES + 1), &asked, err);
+	if (code == MESH_OK && mesh__mbed_same_key(key, &issuer->key)) {
 		code = mesh__fail(err, MESH_E_INVALID, "the certificate request is refused: its key is the CA's own");
 	}
 	return code;
@@ -312,23 +312,23 @@ int mesh__pki_intermediate(const struct mesh__env *env, const char *trust_domain
 	char serial[MESH__SERIAL_MAX];
 	struct ca_texts texts;
 	struct issuer root;
-	mbedtls_x509_csr csr;
+	mbedtls_pk_context key;
 	int code;
 
 	issuer_init(&root);
-	mbedtls_x509_csr_init(&csr);
+	mbedtls_pk_init(&key);
 	code = name_ca(&texts, trust_domain, "intermediate", err);
 	if (code == MESH_OK) {
 		code = issuer_load(env, &root, root_pem, root_key_pem, err);
 	}
 	if (code == MESH_OK) {
-		code = load_subject(env, &csr, csr_pem, &root, err);
+		code = load_subject(&key, csr_pem, &root, err);
 	}
 	if (code == MESH_OK) {
 		struct plan plan = {texts.subject, texts.uri, NULL, true, 0, validity->not_before_ms, earlier(validity->not_after_ms, mesh__mbed_time_ms(&root.cert.valid_to))};
-		code = issue(env, &plan, &root, &csr.pk, cert_pem, serial, err);
+		code = issue(env, &plan, &root, &key, cert_pem, serial, err);
 	}
-	mbedtls_x509_csr_free(&csr);
+	mbedtls_pk_free(&key);
 	issuer_fini(&root);
 	return code;
 }
@@ -338,11 +338,11 @@ int mesh__pki_leaf(const struct mesh__env *env, const struct mesh__name *name, c
 	char uri[MESH__SPIFFE_MAX], dns[MESH__DNS_MAX];
 	struct mesh__name checked;
 	struct issuer issuer;
-	mbedtls_x509_csr csr;
+	mbedtls_pk_context key;
 	int code;
 
 	issuer_init(&issuer);
-	mbedtls_x509_csr_init(&csr);
+	mbedtls_pk_init(&key);
 	mesh__spiffe_format(name, uri);
 	mesh__dns_format(name, dns);
 	if (!mesh__spiffe_parse(uri, strlen(uri), &checked)) {
@@ -351,14 +351,14 @@ int mesh__pki_leaf(const struct mesh__env *env, const struct mesh__name *name, c
 	}
 	code = issuer_load(env, &issuer, issuer_pem, issuer_key_pem, err);
 	if (code == MESH_OK) {
-		code = load_subject(env, &csr, csr_pem, &issuer, err);
+		code = load_subject(&key, csr_pem, &issuer, err);
 	}
 	if (code == MESH_OK) {
 		struct plan plan = {NULL, uri, dns, false, -1, validity->not_before_ms, earlier(validity->not_after_ms, mesh__mbed_time_ms(&issuer.cert.valid_to))};
-		code = issue(env, &plan, &issuer, &csr.pk, cert_pem, serial, err);
+		code = issue(env, &plan, &issuer, &key, cert_pem, serial, err);
 	}
 out:
-	mbedtls_x509_csr_free(&csr);
+	mbedtls_pk_free(&key);
 	issuer_fini(&issuer);
 	return code;
 }
