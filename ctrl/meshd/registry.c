@@ -6,6 +6,9 @@
 #include "base/str.h"
 #include "wire/addr.h"
 
+/* What clocks are set by in the course of things is less; certificates are backdated by as much. */
+enum { CLOCK_STEP_MS = 60 * 1000 };
+
 struct meshd_registry {
 	const struct mesh__env *env;
 	struct meshd_store *store;
@@ -14,6 +17,8 @@ struct meshd_registry {
 	int64_t started_ms;
 	int64_t looked_ms;      /* when leases were last looked at */
 	int64_t quiet_until_ms; /* none ends before */
+	int64_t wall_lead_ms;   /* how far the wall clock was ahead of the monotonic one at that look */
+	bool unheard;           /* the wall clock was set, and nobody has renewed since: none ends */
 	size_t n_live;
 };
 
@@ -136,6 +141,7 @@ int meshd_registry_new(const struct mesh__env *env, struct meshd_store *store, c
 	registry->options.tombstones_max = options->tombstones_max == 0 ? MESHD_TOMBSTONES_MAX : options->tombstones_max;
 	registry->started_ms = mesh__mono_ms(env);
 	registry->looked_ms = registry->started_ms;
+	registry->wall_lead_ms = mesh__wall_ms(env) - registry->started_ms;
 	mesh__map_init(&registry->services, env);
 	code = meshd_store_services(store, load_service, registry, err);
 	code = code == MESH_OK ? meshd_store_instances(store, load_instance, registry, err) : code;
@@ -282,6 +288,18 @@ static void displace(struct meshd_registry *registry, struct meshd_service *serv
 	}
 }
 
+/* Renews a lease. The first one after the wall clock was set shows that clients get in again: from then on the others have a start's grace to come back. */
+static void hear(struct meshd_registry *registry, struct meshd_instance *instance)
+{
+	const struct meshd_lease_rules *rules = &registry->options.rules;
+
+	instance->renewed_ms = mesh__mono_ms(registry->env);
+	if (registry->unheard) {
+		registry->unheard = false;
+		registry->quiet_until_ms = instance->renewed_ms + (rules->grace_ms > rules->lease_ms ? rules->grace_ms : rules->lease_ms);
+	}
+}
+
 int meshd_registry_register(struct meshd_registry *registry, const struct mesh__name *name, const struct mesh__msg_instance *msg, const char *session, bool *taken, struct mesh__err *err)
 {
 	struct mesh__msg_instance copy = {.instance = NULL};
@@ -308,7 +326,7 @@ int meshd_registry_register(struct meshd_registry *registry, const struct mesh__
 		displace(registry, service, instance, msg->instance);
 		return code;
 	}
-	instance->renewed_ms = mesh__mono_ms(registry->env);
+	hear(registry, instance);
 	(void)snprintf(instance->session, sizeof(instance->session), "%s", session);
 	return MESH_OK;
 }
@@ -330,7 +348,7 @@ bool meshd_registry_renew(struct meshd_registry *registry, const char *key, cons
 	if (found == NULL || strcmp(found->session, session) != 0) {
 		return false;
 	}
-	found->renewed_ms = mesh__mono_ms(registry->env);
+	hear(registry, found);
 	return true;
 }
 
@@ -376,6 +394,21 @@ static void expire_service(struct meshd_registry *registry, struct meshd_service
 	}
 }
 
+/* Certificates are judged by the wall clock: one that was set can shut every client out, and their silence then says nothing about them. */
+static void watch_the_clock(struct meshd_registry *registry, int64_t now_ms)
+{
+	int64_t lead_ms = mesh__wall_ms(registry->env) - now_ms;
+	int64_t step_ms = lead_ms - registry->wall_lead_ms;
+	char text[24];
+
+	registry->wall_lead_ms = lead_ms;
+	if (step_ms > CLOCK_STEP_MS || step_ms < -CLOCK_STEP_MS) {
+		(void)snprintf(text, sizeof(text), "%lld", (long long)step_ms);
+		mesh__log(registry->env, MESH__LOG_WARN, "the wall clock was set; no lease ends until clients are heard again", "stepMs", text, (char *)NULL);
+		registry->unheard = true;
+	}
+}
+
 void meshd_registry_expire(struct meshd_registry *registry, meshd_ended_fn ended, void *user)
 {
 	int64_t now_ms = mesh__mono_ms(registry->env);
@@ -386,7 +419,8 @@ void meshd_registry_expire(struct meshd_registry *registry, meshd_ended_fn ended
 		registry->quiet_until_ms = now_ms + rules->lease_ms;
 	}
 	registry->looked_ms = now_ms;
-	if (now_ms < registry->quiet_until_ms) {
+	watch_the_clock(registry, now_ms);
+	if (registry->unheard || now_ms < registry->quiet_until_ms) {
 		return;
 	}
 	for (struct mesh__map_entry *e = mesh__map_next(&registry->services, NULL); e != NULL; e = mesh__map_next(&registry->services, e)) {
