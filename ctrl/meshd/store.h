@@ -86,7 +86,7 @@ int meshd_store_certs(struct meshd_store *store, const struct mesh__name *name, 
 /* The serial and all its descendants. */
 int meshd_store_cert_family(struct meshd_store *store, const char *serial, meshd_cert_fn fn, void *user, struct mesh__err *err) MESH__MUST_USE;
 
-/* Those that are revoked and would still be valid at `now_ms`. */
+/* Those that are revoked and would still be valid at `now_ms`, or were when the last certificate was issued: a clock that is ahead for a while must not make one forgotten. */
 int meshd_store_certs_revoked(struct meshd_store *store, int64_t now_ms, meshd_cert_fn fn, void *user, struct mesh__err *err) MESH__MUST_USE;
 
 int meshd_store_trust_version(struct meshd_store *store, uint64_t *version, struct mesh__err *err) MESH__MUST_USE;

@@ -61,7 +61,7 @@ static const char *const migrations[] = {
 	X(CERT_FAMILY, FAMILY CERT_COLUMNS "WHERE serial IN (SELECT serial FROM family) ORDER BY issued, serial")      \
 	X(CERTS, CERT_COLUMNS "ORDER BY issued DESC, serial LIMIT ?1")                                                 \
 	X(CERTS_OF, CERT_COLUMNS "WHERE ns = ?2 AND service = ?3 ORDER BY issued DESC, serial LIMIT ?1")               \
-	X(CERTS_REVOKED, CERT_COLUMNS "WHERE revoked > 0 AND not_after > ?1 ORDER BY serial")                          \
+	X(CERTS_REVOKED, CERT_COLUMNS "WHERE revoked > 0 AND not_after > min(?1, (SELECT issued FROM cert ORDER BY rowid DESC LIMIT 1)) ORDER BY serial") \
 	X(SERVICE_PUT, "INSERT INTO service VALUES (?1, ?2, ?3, ?4) ON CONFLICT (ns, service) DO UPDATE SET version = excluded.version, floor = excluded.floor") \
 	X(SERVICES, "SELECT ns, service, version, floor FROM service")                                                 \
 	X(INSTANCE_PUT, "INSERT OR REPLACE INTO instance VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")                     \

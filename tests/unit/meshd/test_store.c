@@ -116,13 +116,18 @@ static void an_expired_deleted_or_unknown_token_gives_no_use(void **state)
 
 /* ---- Certificates (THREATS 20). ---- */
 
-static void add_cert(struct fixture *f, const char *serial, const char *parent)
+static void add_cert_at(struct fixture *f, const char *serial, const char *parent, int64_t issued_ms)
 {
-	struct meshd_cert cert = {.name = {.ns = "default", .service = "payments"}, .issued_ms = 1, .not_after_ms = 1000};
+	struct meshd_cert cert = {.name = {.ns = "default", .service = "payments"}, .issued_ms = issued_ms, .not_after_ms = 1000};
 
 	(void)snprintf(cert.serial, sizeof(cert.serial), "%s", serial);
 	(void)snprintf(cert.parent, sizeof(cert.parent), "%s", parent);
 	assert_int_equal(meshd_store_cert_add(f->store, &cert, NULL), MESH_OK);
+}
+
+static void add_cert(struct fixture *f, const char *serial, const char *parent)
+{
+	add_cert_at(f, serial, parent, 1);
 }
 
 static bool refused(struct fixture *f, const char *serial)
@@ -166,6 +171,10 @@ static void threat_20_a_revocation_reaches_every_descendant_and_nobody_else(void
 	n = 0;
 	assert_int_equal(meshd_store_certs_revoked(f->store, 999, count_cert, &n, NULL), MESH_OK);
 	assert_int_equal(n, 2);
+	n = 0;
+	assert_int_equal(meshd_store_certs_revoked(f->store, 1000, count_cert, &n, NULL), MESH_OK);
+	assert_int_equal(n, 2); /* a clock that nothing was issued by yet proves nothing */
+	add_cert_at(f, "d1", "", 1000);
 	n = 0;
 	assert_int_equal(meshd_store_certs_revoked(f->store, 1000, count_cert, &n, NULL), MESH_OK);
 	assert_int_equal(n, 0);
