@@ -11,6 +11,38 @@
 
 enum { BODY_MAX_BYTES = 8 * 1024 * 1024, TARGET_MAX = 4096, NOTES_MAX_BYTES = 4 * 1024 * 1024, KINDS_MAX = 16 };
 
+/* The name that faults are told under. */
+static const char *shown_name(const char *path)
+{
+	return strcmp(path, "-") == 0 ? "stdin" : path;
+}
+
+/* True when there is a line that is not empty, a comment, or the border of a document. */
+static bool says_something(const struct mesh__buf *text)
+{
+	const char *at = text->data, *end = at + text->len;
+
+	while (at < end) {
+		const char *nl = memchr(at, '\n', (size_t)(end - at));
+		size_t len = nl == NULL ? (size_t)(end - at) : (size_t)(nl - at), blank = strspn(at, " \t\r");
+
+		if (blank < len && at[blank] != '#' && strncmp(at, "---", 3) != 0 && strncmp(at, "...", 3) != 0) {
+			return true;
+		}
+		at += len + 1;
+	}
+	return false;
+}
+
+/* What is sent ends at a NUL, and half a file must not pass for the whole; an empty one is mostly the output of a command that failed. */
+static int check_text(struct ctl *ctl, const char *path, const struct mesh__buf *text)
+{
+	if (text->len > 0 && memchr(text->data, '\0', text->len) != NULL) {
+		return ctl_fail(ctl, CTL_INVALID, "%s: it has a NUL byte; documents are UTF-8 text", shown_name(path));
+	}
+	return text->len > 0 && says_something(text) ? CTL_OK : ctl_fail(ctl, CTL_INVALID, "%s: there is no document in it", shown_name(path));
+}
+
 int ctl_config_read(struct ctl *ctl, struct mesh__buf *text)
 {
 	const char *path = ctl_text(&ctl->args, "file");
@@ -20,14 +52,8 @@ int ctl_config_read(struct ctl *ctl, struct mesh__buf *text)
 	if (path == NULL) {
 		return ctl_fail(ctl, CTL_USAGE, "which file? meshctl %s -f FILE (- reads the standard input)", ctl->command->name);
 	}
-	return ctl_file_read(path, text, &err) == MESH_OK ? CTL_OK
+	return ctl_file_read(path, text, &err) == MESH_OK ? check_text(ctl, path, text)
 		: ctl_fail_err(ctl, err.code == MESH_E_TOO_LARGE ? CTL_INVALID : CTL_USAGE, &err);
-}
-
-/* The name that faults are told under. */
-static const char *shown_name(const char *path)
-{
-	return strcmp(path, "-") == 0 ? "stdin" : path;
 }
 
 int ctl_config_post(struct ctl *ctl, const struct mesh__buf *text, bool dry_run, struct mesh__json **answer)
