@@ -133,6 +133,9 @@ int mesh__service_parse(const char *text, const char *own_ns, struct mesh__name 
 	dot = strchr(text, '.');
 	ns = dot == NULL ? own_ns : dot + 1;
 	service_len = dot == NULL ? strlen(text) : (size_t)(dot - text);
+	if (dot == NULL && mesh__label_valid(text, service_len) && mesh__label_check("namespace", ns, err) != MESH_OK) {
+		return MESH_E_INVALID; /* the name given is right: what it was to be completed with is not */
+	}
 	if (!mesh__label_valid(text, service_len) || !mesh__label_valid(ns, strlen(ns))) {
 		return mesh__fail(err, MESH_E_INVALID,
 			"service \"%.140s\" is no valid name; write service or service.namespace, each of lower-case letters, digits and inner hyphens, at most %d",

@@ -219,6 +219,11 @@ static void refuses_a_service_that_is_no_name(void **state)
 		assert_string_not_equal(err.message, "");
 	}
 	assert_int_equal(mesh__service_parse(NULL, "n", &name, NULL), MESH_E_INVALID);
+	{
+		struct mesh__err err = MESH__NO_ERR;
+		assert_int_equal(mesh__service_parse("cart", "Shop", &name, &err), MESH_E_INVALID);
+		assert_non_null(strstr(err.message, "namespace \"Shop\""));
+	}
 	assert_string_equal(name.service, "untouched");
 }
 
