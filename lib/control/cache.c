@@ -53,7 +53,7 @@ bool mesh__cache_load(struct mesh__state_dir *state, const struct mesh__env *env
 	int code = mesh__state_dir_load_snapshot(state, &text, &len, &err);
 
 	if (code != MESH_OK) {
-		if (err.code != MESH_OK) {
+		if (code != MESH_E_NOT_FOUND) {
 			mesh__log(env, MESH__LOG_WARN, "cached snapshot not used", "reason", err.message, (char *)NULL);
 		}
 		return false;

@@ -197,7 +197,7 @@ int mesh__state_dir_load_snapshot(struct mesh__state_dir *state, char **out, siz
 	path_of(state, "snapshot", path);
 	code = mesh__file_read(&state->env->mem, path, SNAPSHOT_MAX_BYTES, &text, &n, err);
 	if (code != MESH_OK) {
-		return MESH_E_NOT_FOUND;
+		return code;
 	}
 	if (n > DIGEST_LINE) {
 		mesh__sha256(text + DIGEST_LINE, n - DIGEST_LINE, digest);
@@ -205,7 +205,7 @@ int mesh__state_dir_load_snapshot(struct mesh__state_dir *state, char **out, siz
 	}
 	if (n <= DIGEST_LINE || memcmp(text, hex, DIGEST_LINE - 1) != 0) {
 		mesh__free(text);
-		return mesh__fail(err, MESH_E_NOT_FOUND, "%s is torn; it is not used", path);
+		return mesh__fail(err, MESH_E_INVALID, "%s is torn; it is not used", path);
 	}
 	*len = n - DIGEST_LINE;
 	memmove(text, text + DIGEST_LINE, *len + 1);

@@ -21,7 +21,7 @@ int mesh__state_dir_save_svid(struct mesh__state_dir *state, const struct mesh__
 /* The instance id kept here, as a heap string; made and kept on first use. */
 int mesh__state_dir_instance(struct mesh__state_dir *state, char **out, struct mesh__err *err) MESH__MUST_USE;
 
-/* The cached snapshot's text. A torn or missing one is MESH_E_NOT_FOUND. */
+/* The cached snapshot's text. MESH_E_NOT_FOUND without one; MESH_E_INVALID for a torn one; MESH_E_IO, MESH_E_TOO_LARGE, MESH_E_NO_MEMORY. */
 int mesh__state_dir_load_snapshot(struct mesh__state_dir *state, char **out, size_t *len, struct mesh__err *err) MESH__MUST_USE;
 int mesh__state_dir_save_snapshot(struct mesh__state_dir *state, const char *text, size_t len, struct mesh__err *err) MESH__MUST_USE;
 
