@@ -53,7 +53,8 @@ def refused(pki, root):
         "of another CA": ("chain", stranger.mint("stranger", **NAMES)),
         "of another CA, with our intermediate behind it": ("chain", spliced(stranger, pki)),
         "self-signed": ("chain", self_signed(pki)),
-        "an RSA key": ("key", pki.mint("rsa", "--key-type", "rsa2048", **NAMES)),
+        # A client may find that the server asks for ECDSA alone, and show nothing (OpenSSL 3.5 does).
+        "an RSA key": ("key or no-certificate", pki.mint("rsa", "--key-type", "rsa2048", **NAMES)),
         "a P-384 key": ("key", pki.mint("p384", "--key-type", "p384", **NAMES)),
     }
 
@@ -84,7 +85,7 @@ class Threat15(support.MeshTest):
         self.assertIsNone(judge.refusal_of(self.pki.good("cart")), "the honest one must get in, else the table proves nothing")
         for row, (reason, identity) in self.table.items():
             with self.subTest(row):
-                self.assertEqual(judge.refusal_of(identity), reason)
+                self.assertIn(judge.refusal_of(identity), reason.split(" or "))
         self.assertIsNone(judge.refusal_of(self.pki.good("cart", name="again")))
 
     def test_our_client_refuses_each_before_the_first_request_byte(self):
