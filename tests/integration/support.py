@@ -180,8 +180,9 @@ class Mesh:
     def serve(self, service, *args, name=None, env=None, wait=True):
         """meshctl serve; .info has what it printed once it serves."""
         name = name or f"{service}-{sum(c.name.startswith(service) for c in self.children)}"
+        listen = [] if "--listen" in args else ["--listen", "127.0.0.1:0"]
         mode = [] if "--upstream" in args or "--echo" in args else ["--echo"]
-        child = self.spawn([program("meshctl"), "serve", "--service", service, "--listen", "127.0.0.1:0", *mode, *args, "-o", "json", "--data", self.data], name, env=env)
+        child = self.spawn([program("meshctl"), "serve", "--service", service, *listen, *mode, *args, "-o", "json", "--data", self.data], name, env=env)
         if wait:
             child.info = json.loads(child.wait_for_output(r"^\{.*\}$", 30).group(0))
         return child
