@@ -95,6 +95,7 @@ static const char show_text[] =
 
 static const char serve_text[] =
 	"usage: meshca serve --dir DIR --fd N [--trust-domain D] [--max-ttl 48h] [--rate 200] [--user NAME|UID]\n"
+	"                    [--log-level info]\n"
 	"\n"
 	"The child of meshd: signs what it is asked for over the stream socket N, within limits that it holds\n"
 	"to by itself. It ends when the other side closes the socket, or on SIGTERM.\n"
@@ -109,6 +110,7 @@ static const char serve_text[] =
 	"  --rate N            certificates a second, 1 to 1000000. Default: 200\n"
 	"  --user NAME|UID     started as root, become this user; DIR and its files are given to it.\n"
 	"                      Default: the user meshca, else uid 63741. `--user 0` stays root, and says so\n"
+	"  --log-level LEVEL   debug, info, warn, error or off. Default: info\n"
 	"\n"
 	"The log goes to standard error, one JSON object a line.\n";
 

@@ -3,6 +3,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "base/env.h"
 #include "base/str.h"
 #include "wire/name.h"
 
@@ -31,6 +32,7 @@ static const struct option options[] = {
 	{"--namespace", TEXT, FIELD(ns), 0, 0, IN(SIGN), 0},
 	{"--trust-domain", TEXT, FIELD(trust_domain), 0, 0, IN(INIT) | IN(SERVE), 0},
 	{"--user", TEXT, FIELD(user), 0, 0, IN(SERVE), 0},
+	{"--log-level", TEXT, FIELD(log_level), 0, 0, IN(SERVE), 0},
 	{"--days", NUMBER, FIELD(days), 1, 36500, IN(INIT) | IN(INTERMEDIATE), 0},
 	{"--rate", NUMBER, FIELD(rate), 1, 1000000, IN(SERVE), 0},
 	{"--fd", NUMBER, FIELD(fd), 0, 1 << 20, IN(SERVE), IN(SERVE)},
@@ -178,6 +180,8 @@ static int take(enum meshca_command command, int argc, char *const *argv, int *i
 
 static int check_required(enum meshca_command command, const struct meshca_options *out, struct mesh__err *err)
 {
+	enum mesh__log_level level;
+
 	for (size_t i = 0; i < MESH__COUNT(options); i++) {
 		const void *field = (const char *)out + options[i].offset;
 		bool given = options[i].kind == TEXT ? *(const char *const *)field != NULL : options[i].kind != NUMBER || *(const int64_t *)field >= 0;
@@ -190,6 +194,9 @@ static int check_required(enum meshca_command command, const struct meshca_optio
 	}
 	if (out->trust_domain != NULL && !mesh__trust_domain_valid(out->trust_domain, strlen(out->trust_domain))) {
 		return mesh__fail(err, MESH_E_INVALID, "--trust-domain %s: use lower-case letters, digits and hyphens in labels joined by dots, at most %d bytes", out->trust_domain, (int)MESH__TRUST_DOMAIN_MAX);
+	}
+	if (out->log_level != NULL && !mesh__log_level_parse(out->log_level, &level)) {
+		return mesh__fail(err, MESH_E_INVALID, "--log-level %s: it must be debug, info, warn, error or off", out->log_level);
 	}
 	if (command == MESHCA_COMMAND_SERVE && out->fd == 2) {
 		return mesh__fail(err, MESH_E_INVALID, "--fd 2: standard error is for the log");

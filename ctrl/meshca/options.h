@@ -21,7 +21,7 @@ enum meshca_command { MESHCA_COMMANDS(X) MESHCA_N_COMMANDS };
 #undef X
 
 struct meshca_options {
-	const char *dir, *out, *csr, *service, *ns, *trust_domain, *user; /* NULL: not given */
+	const char *dir, *out, *csr, *service, *ns, *trust_domain, *user, *log_level; /* NULL: not given */
 	const char *file;                                                 /* what stands without an option: of show */
 	bool json;
 	bool help;

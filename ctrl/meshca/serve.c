@@ -229,6 +229,9 @@ int meshca_serve(struct mesh__env *env, const struct meshca_options *options)
 	int result = 1;
 
 	env->log = mesh__log_stderr;
+	if (options->log_level != NULL) {
+		(void)mesh__log_level_parse(options->log_level, &env->log_level); /* checked with the options */
+	}
 	if (start(&s, options, &err) != MESH_OK) {
 		mesh__log(env, MESH__LOG_ERROR, "ca cannot start", "reason", err.message, (char *)NULL);
 	} else {

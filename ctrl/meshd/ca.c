@@ -34,7 +34,7 @@ struct meshd_ca {
 	struct mesh__timer *silence;
 	struct mesh__watch *watch;
 	struct meshd_child child;
-	char *program, *dir, *trust_domain;
+	char *program, *dir, *trust_domain, *run_as, *log_level;
 	int64_t max_ttl_ms;
 	meshd_ca_up_fn up_fn;
 	void *user;
@@ -367,7 +367,8 @@ static void on_ready(void *arg, int fd, int events)
 static int spawn_child(struct meshd_ca *ca, struct mesh__err *err)
 {
 	char fd_text[12], ttl[24];
-	char *argv[] = {"meshca", "serve", "--dir", ca->dir, "--fd", fd_text, "--trust-domain", ca->trust_domain, "--max-ttl", ttl, NULL};
+	char *argv[] = {"meshca", "serve", "--dir", ca->dir, "--fd", fd_text, "--trust-domain", ca->trust_domain, "--max-ttl", ttl, "--log-level", ca->log_level,
+		ca->run_as[0] == '\0' ? NULL : "--user", ca->run_as, NULL};
 	struct mesh__json_out json;
 	struct mesh__buf body;
 	uint64_t id = ca->next_id++;
@@ -424,9 +425,12 @@ int meshd_ca_new(struct mesh__loop *loop, const struct meshd_ca_options *options
 	ca->program = mesh__strdup(&env->mem, options->program);
 	ca->dir = mesh__strdup(&env->mem, options->dir);
 	ca->trust_domain = mesh__strdup(&env->mem, options->trust_domain);
+	ca->run_as = mesh__strdup(&env->mem, options->user);
+	ca->log_level = mesh__strdup(&env->mem, options->log_level);
 	mesh__buf_init(&ca->in, &env->mem, 4 * FRAME_MAX);
 	mesh__buf_init(&ca->out, &env->mem, (size_t)OPEN_MAX_REQUESTS * FRAME_MAX);
-	if (ca->program == NULL || ca->dir == NULL || ca->trust_domain == NULL || mesh__timer_new(loop, start_child, ca, &ca->restart) != MESH_OK
+	if (ca->program == NULL || ca->dir == NULL || ca->trust_domain == NULL || ca->run_as == NULL || ca->log_level == NULL
+		|| mesh__timer_new(loop, start_child, ca, &ca->restart) != MESH_OK
 		|| mesh__timer_new(loop, was_silent, ca, &ca->silence) != MESH_OK) {
 		code = mesh__fail_memory(err);
 	} else {
@@ -457,6 +461,8 @@ void meshd_ca_free(struct meshd_ca *ca)
 	mesh__free(ca->program);
 	mesh__free(ca->dir);
 	mesh__free(ca->trust_domain);
+	mesh__free(ca->run_as);
+	mesh__free(ca->log_level);
 	mesh__free(ca);
 }
 

@@ -21,6 +21,8 @@ struct meshd_ca_options {
 	const char *dir;          /* its directory */
 	const char *trust_domain;
 	int64_t max_ttl_ms;
+	const char *user;         /* whom it runs as when started as root; "": the CA chooses */
+	const char *log_level;
 };
 
 /* What the CA says of itself. */

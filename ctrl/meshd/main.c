@@ -276,7 +276,8 @@ static void find_meshca(struct run *run)
 static int start_ca(struct run *run, struct mesh__err *err)
 {
 	struct meshd *meshd = &run->meshd;
-	struct meshd_ca_options options = {.program = run->meshca, .dir = run->ca_dir, .trust_domain = meshd->options->trust_domain, .max_ttl_ms = meshd->options->leaf_ttl_ms};
+	struct meshd_ca_options options = {.program = run->meshca, .dir = run->ca_dir, .trust_domain = meshd->options->trust_domain, .max_ttl_ms = meshd->options->leaf_ttl_ms,
+		.user = meshd->options->ca_user, .log_level = mesh__log_level_name(meshd->options->log_level)};
 
 	find_meshca(run);
 	meshd_datadir_file(&meshd->dir, "ca", run->ca_dir);

@@ -20,6 +20,7 @@ const char meshd_options_help[] =
 	"  --trust-domain NAME                 the mesh's name in every identity (mesh.local); fixed at the first start\n"
 	"  --leaf-ttl DURATION                 life of a service's certificate (48h)\n"
 	"  --meshca PATH                       the CA's program (beside meshd, else in PATH)\n"
+	"  --ca-user NAME|UID                  whom the CA runs as when meshd is started as root (meshca, else uid 63741)\n"
 	"  --log-level LEVEL                   debug, info, warn, error or off (info)\n"
 	"  --help, --version\n"
 	"\n"
@@ -39,6 +40,17 @@ static int set_path(void *field, const char *name, const char *text, struct mesh
 
 	if (len == 0 || len >= sizeof(((struct meshd_options *)NULL)->data)) {
 		return mesh__fail(err, MESH_E_INVALID, "%s: the path is empty or too long", name);
+	}
+	memcpy(field, text, len + 1);
+	return MESH_OK;
+}
+
+static int set_user(void *field, const char *name, const char *text, struct mesh__err *err)
+{
+	size_t len = strlen(text);
+
+	if (len == 0 || len >= sizeof(((struct meshd_options *)NULL)->ca_user)) {
+		return mesh__fail(err, MESH_E_INVALID, "%s: the user's name is empty or too long", name);
 	}
 	memcpy(field, text, len + 1);
 	return MESH_OK;
@@ -123,6 +135,7 @@ static const struct setting settings[] = {
 	{"trust-domain", "MESHD_TRUST_DOMAIN", AT(trust_domain), set_domain},
 	{"leaf-ttl", "MESHD_LEAF_TTL", AT(leaf_ttl_ms), set_ttl},
 	{"meshca", "MESHD_MESHCA", AT(meshca), set_path},
+	{"ca-user", "MESHD_CA_USER", AT(ca_user), set_user},
 	{"log-level", "MESHD_LOG_LEVEL", AT(log_level), set_level},
 	/* For tests, which cannot wait: not in the help. */
 	{"heartbeat", "MESHD_HEARTBEAT", AT(lease.heartbeat_ms), set_interval},

@@ -18,6 +18,7 @@ struct meshd_options {
 	char trust_domain[MESH__TRUST_DOMAIN_MAX + 1]; /* mesh.local */
 	int64_t leaf_ttl_ms;      /* 48 h, at least 10 s */
 	char meshca[4000];        /* "": beside meshd's own executable, else in PATH */
+	char ca_user[64];         /* "": the CA chooses */
 	enum mesh__log_level log_level;
 	struct meshd_lease_rules lease;
 	bool help, version;       /* what was asked for instead of serving */

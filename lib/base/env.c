@@ -146,7 +146,7 @@ void mesh__log(const struct mesh__env *env, enum mesh__log_level level, const ch
 	env->log(env->user, level, what, fields, n);
 }
 
-static const char *level_name(enum mesh__log_level level)
+const char *mesh__log_level_name(enum mesh__log_level level)
 {
 	static const char *const names[] = {
 #define X(name, text) text,
@@ -182,7 +182,7 @@ void mesh__log_stderr(void *user, enum mesh__log_level level, const char *what, 
 	(void)gmtime_r(&ts.tv_sec, &tm);
 	(void)strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%S", &tm);
 	mesh__buf_init(&line, mesh__mem_libc(), (2 * MAX_FIELDS + 2) * 6 * LOGGED_BYTES);
-	mesh__buf_printf(&line, "{\"time\":\"%s.%03dZ\",\"level\":\"%s\",\"event\":", stamp, (int)(ts.tv_nsec / 1000000), level_name(level));
+	mesh__buf_printf(&line, "{\"time\":\"%s.%03dZ\",\"level\":\"%s\",\"event\":", stamp, (int)(ts.tv_nsec / 1000000), mesh__log_level_name(level));
 	put_value(&line, what);
 	for (size_t i = 0; i < n_fields && i < MAX_FIELDS; i++) {
 		mesh__buf_chr(&line, ',');
@@ -201,7 +201,7 @@ void mesh__log_stderr(void *user, enum mesh__log_level level, const char *what, 
 bool mesh__log_level_parse(const char *text, enum mesh__log_level *level)
 {
 	for (int i = MESH__LOG_DEBUG; i <= MESH__LOG_OFF; i++) {
-		if (strcmp(text, level_name((enum mesh__log_level)i)) == 0) {
+		if (strcmp(text, mesh__log_level_name((enum mesh__log_level)i)) == 0) {
 			*level = (enum mesh__log_level)i;
 			return true;
 		}

@@ -66,6 +66,9 @@ void mesh__log(const struct mesh__env *env, enum mesh__log_level level, const ch
 /* A sink that writes one JSON object a line to descriptor 2: {"time", "level", "event", fields…}. For programs; `user` is ignored. */
 void mesh__log_stderr(void *user, enum mesh__log_level level, const char *what, const struct mesh__field *fields, size_t n_fields);
 
+/* The text of a level ("info"); static. */
+const char *mesh__log_level_name(enum mesh__log_level level);
+
 /* "info" into a level; false when the text names none. */
 bool mesh__log_level_parse(const char *text, enum mesh__log_level *level);
 

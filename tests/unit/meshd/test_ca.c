@@ -121,7 +121,7 @@ static bool is_answered(const struct fixture *f)
 static int setup(void **state)
 {
 	static struct fixture f;
-	struct meshd_ca_options options = {.dir = "/nowhere", .trust_domain = "mesh.local", .max_ttl_ms = 60000};
+	struct meshd_ca_options options = {.dir = "/nowhere", .trust_domain = "mesh.local", .max_ttl_ms = 60000, .user = "", .log_level = "info"};
 	char program[400];
 	int fd;
 
