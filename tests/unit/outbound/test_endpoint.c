@@ -1,0 +1,227 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/attr.h"
+#include "outbound/endpoint.h"
+#include "support/alloc_fail.h"
+#include "support/fake_env.h"
+#include "support/test_peer.h"
+
+static struct fake_env fake;
+static struct mesh__endpoint_list list;
+static struct mesh__endpoint_source source;
+
+static int set_up(void **state)
+{
+	(void)state;
+	fake_env_init(&fake);
+	mesh__endpoint_list_init(&list, &fake.env);
+	source = mesh__endpoint_source(&list);
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	assert_null(list.first);
+	mesh__endpoint_list_fini(&list);
+	return 0;
+}
+
+static struct mesh__endpoint *make_at(const char *instance, uint16_t port)
+{
+	static const struct mesh__name name = {.trust_domain = "mesh.local", .ns = "default", .service = "payments"};
+	struct mesh__endpoint_spec spec = {.service = &name, .instance = instance, .version = "v1"};
+	char text[32];
+
+	(void)snprintf(text, sizeof(text), "127.0.0.1:%u", port);
+	assert_int_equal(mesh__addr_parse("address", text, false, &spec.address, NULL), MESH_OK);
+	return source.make(source.ctx, &spec);
+}
+
+static double cost(const struct mesh__endpoint *e)
+{
+	return mesh__endpoint_cost(e, mesh__mono_us(&fake.env));
+}
+
+static void sample(struct mesh__endpoint *e, int64_t rtt_us, bool failed)
+{
+	mesh__endpoint_sample(e, rtt_us, failed, mesh__mono_us(&fake.env));
+}
+
+static void knows_its_name_its_address_and_whom_to_expect_there(void **state)
+{
+	struct mesh__endpoint *e = make_at("abc", 4711);
+
+	(void)state;
+	assert_string_equal(e->instance, "abc");
+	assert_string_equal(e->version, "v1");
+	assert_null(e->zone);
+	assert_string_equal(e->address, "127.0.0.1:4711");
+	assert_string_equal(e->target.host, "payments.default.mesh.local");
+	assert_string_equal(e->target.spiffe, "spiffe://mesh.local/ns/default/svc/payments");
+	assert_false(e->target.insecure_plaintext);
+	mesh__endpoint_unref(e);
+}
+
+/* One word of 64 bits holds what the pure function keeps in two: to a float's precision, and to the millisecond. */
+static void the_packed_latency_follows_the_pure_one(void **state)
+{
+	static const struct {
+		int64_t wait_ms, rtt_us;
+		bool failed;
+	} rows[] = {{0, 1000, false}, {1, 900, false}, {50, 250000, false}, {1000, 1000, false}, {10000, 1000, false}, {3, 100, true}, {100, 20000000, true}, {60000, 1, false}, {3600000, 77, false}, {0, 0, false}};
+	struct mesh__endpoint *e = make_at("a", 1);
+	struct mesh__ewma pure = {0};
+
+	(void)state;
+	assert_true(cost(e) == 0.0);
+	for (size_t i = 0; i < MESH__COUNT(rows); i++) {
+		fake_env_advance_ms(&fake, rows[i].wait_ms);
+		pure = mesh__ewma_sample(pure, rows[i].rtt_us, rows[i].failed, mesh__mono_us(&fake.env));
+		sample(e, rows[i].rtt_us, rows[i].failed);
+		assert_true(fabs(cost(e) - mesh__ewma_cost(pure, 0, 1, mesh__mono_us(&fake.env))) <= 1e-4 * pure.value_us);
+	}
+	mesh__endpoint_unref(e);
+}
+
+static void calls_under_way_cost(void **state)
+{
+	struct mesh__endpoint *e = make_at("a", 1);
+
+	(void)state;
+	atomic_store(&e->inflight, 1);
+	assert_true(cost(e) == 60000.0); /* no sample yet: 30 ms a call */
+	sample(e, 1000, false);
+	assert_true(cost(e) == 2000.0);
+	atomic_store(&e->inflight, 0);
+	assert_true(cost(e) == 1000.0);
+	mesh__endpoint_unref(e);
+}
+
+static void decays_in_use_and_long_after_the_stamp_has_wrapped(void **state)
+{
+	static const int64_t days = INT64_C(86400000);
+	struct mesh__endpoint *e = make_at("a", 1);
+
+	(void)state;
+	fake_env_advance_ms(&fake, 48 * days);
+	sample(e, 1000000, false);
+	fake_env_advance_ms(&fake, 10000);
+	assert_true(fabs(cost(e) - 1000000 * exp(-1.0)) < 1000);
+	fake_env_advance_ms(&fake, 3 * days); /* past 2^32 ms of the endpoint's life */
+	assert_true(cost(e) < 1.0);
+	sample(e, 5000, false);
+	assert_true(cost(e) == 5000.0);
+	fake_env_advance_ms(&fake, 10000);
+	assert_true(fabs(cost(e) - 5000 * exp(-1.0)) < 5);
+	mesh__endpoint_unref(e);
+}
+
+/* A thread that read its clock a moment before another one's sample sees a stamp of the future: that is no reason to forget what was learned. */
+static void a_clock_read_a_moment_early_forgets_nothing(void **state)
+{
+	struct mesh__endpoint *e = make_at("a", 1);
+	int64_t early_us = mesh__mono_us(&fake.env);
+
+	(void)state;
+	fake_env_advance_ms(&fake, 5);
+	sample(e, 800000, false);
+	assert_true(fabs(mesh__endpoint_cost(e, early_us) - 800000) < 1);
+	mesh__endpoint_sample(e, 100, false, early_us);
+	assert_true(cost(e) > 799000);
+	mesh__endpoint_unref(e);
+}
+
+static void a_newer_generation_replaces_the_pool_and_an_older_one_does_not(void **state)
+{
+	struct mesh__endpoint *e = make_at("a", 1);
+	struct mesh__pool *first, *same, *newer, *late;
+	struct mesh__creds *one, *two;
+	struct mesh__err err = MESH__NO_ERR;
+	struct test_peer cart;
+	struct test_ca ca;
+
+	(void)state;
+	test_ca_init(&ca, &fake.env, "mesh.local");
+	test_peer_init(&cart, &ca, "cart");
+	one = test_creds(&cart, &ca, 1);
+	two = test_creds(&cart, &ca, 2);
+	assert_int_equal(mesh__endpoint_pool(e, one, &first, &err), MESH_OK);
+	assert_int_equal(mesh__endpoint_pool(e, one, &same, &err), MESH_OK);
+	assert_ptr_equal(first, same);
+	assert_int_equal(mesh__endpoint_pool(e, two, &newer, &err), MESH_OK);
+	assert_ptr_not_equal(first, newer);
+	assert_int_equal(mesh__endpoint_pool(e, one, &late, &err), MESH_OK); /* a call on an older snapshot makes do with the newer */
+	assert_ptr_equal(newer, late);
+	mesh__pool_unref(first);
+	mesh__pool_unref(same);
+	mesh__pool_unref(newer);
+	mesh__pool_unref(late);
+	mesh__endpoint_list_sweep(&list);
+	source.leave(e);
+	mesh__endpoint_unref(e);
+	mesh__creds_unref(one);
+	mesh__creds_unref(two);
+	test_peer_fini(&cart);
+	test_ca_fini(&ca);
+}
+
+static void endpoints_leave_the_list_in_any_order(void **state)
+{
+	static const int orders[][3] = {{0, 1, 2}, {2, 1, 0}, {1, 0, 2}, {1, 2, 0}};
+
+	(void)state;
+	for (size_t i = 0; i < MESH__COUNT(orders); i++) {
+		struct mesh__endpoint *e[3] = {make_at("a", 1), make_at("b", 2), make_at("c", 3)};
+		for (size_t k = 0; k < 3; k++) {
+			mesh__endpoint_ref(e[orders[i][k]]);
+			mesh__endpoint_unref(e[orders[i][k]]);
+			mesh__endpoint_list_sweep(&list);
+			mesh__endpoint_unref(e[orders[i][k]]);
+		}
+		assert_null(list.first);
+	}
+	mesh__endpoint_unref(NULL);
+}
+
+static void making_one_with_each_allocation_failing_leaves_nothing(void **state)
+{
+	struct fail_mem f;
+
+	(void)state;
+	for (long n = 1, done = 0; !done; n++) {
+		struct mesh__endpoint *e;
+		fail_mem_init(&f);
+		f.fail_at = n;
+		fake.env.mem = f.mem;
+		e = make_at("a", 1);
+		done = f.count < n;
+		assert_int_equal(e != NULL, done);
+		mesh__endpoint_unref(e);
+		assert_int_equal(f.live, 0);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(knows_its_name_its_address_and_whom_to_expect_there, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(the_packed_latency_follows_the_pure_one, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(calls_under_way_cost, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(decays_in_use_and_long_after_the_stamp_has_wrapped, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_clock_read_a_moment_early_forgets_nothing, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_newer_generation_replaces_the_pool_and_an_older_one_does_not, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(endpoints_leave_the_list_in_any_order, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(making_one_with_each_allocation_failing_leaves_nothing, set_up, tear_down),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
