@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { EARLY_MAX_MS = 60000 };
+
 /*
  * The latency is one 64-bit word, so that callers read and change it without a lock: the value in microseconds as a float above, the moment of the last sample in milliseconds since the endpoint was made
  * below. Those wrap after 49 days, which decay has forgotten long before.
@@ -11,9 +13,15 @@ static struct mesh__ewma unpack(const struct mesh__endpoint *e, uint64_t word, i
 {
 	uint32_t high = (uint32_t)(word >> 32), stamp_ms = (uint32_t)word;
 	uint32_t now_ms = (uint32_t)((now_us - e->made_us) / 1000);
-	struct mesh__ewma ewma = {.stamp_us = now_us - (int64_t)(uint32_t)(now_ms - stamp_ms) * 1000};
+	uint32_t age_ms = now_ms - stamp_ms;
+	struct mesh__ewma ewma;
 	float value;
 
+	/* Another thread's sample, made after this one read its clock, is not one of 49 days ago. */
+	if (age_ms > UINT32_MAX - EARLY_MAX_MS) {
+		age_ms = 0;
+	}
+	ewma.stamp_us = now_us - (int64_t)age_ms * 1000;
 	memcpy(&value, &high, sizeof(value));
 	ewma.value_us = (double)value;
 	return ewma;
