@@ -118,6 +118,16 @@ static void path_of(const struct mesh__state_dir *state, const char *name, char 
 /* identity.pem holds key, chain and roots, each behind a line of its own that no PEM text has. */
 static const char chain_mark[] = "# chain\n", roots_mark[] = "# roots\n";
 
+/* Whatever is wrong with it, the remedy is one: to join anew. */
+static int not_serving(const char *path, struct mesh__err *err)
+{
+	(void)mesh__wrap(err, "%s", path);
+	if (err != NULL) {
+		err->code = MESH_E_IDENTITY;
+	}
+	return MESH_E_IDENTITY;
+}
+
 int mesh__state_dir_load_svid(struct mesh__state_dir *state, struct mesh__svid **out, struct mesh__err *err)
 {
 	char path[PATH_MAX], *text = NULL, *chain, *roots;
@@ -136,8 +146,8 @@ int mesh__state_dir_load_svid(struct mesh__state_dir *state, struct mesh__svid *
 	} else {
 		*chain = *roots = '\0';
 		code = mesh__svid_new(state->env, text, chain + sizeof(chain_mark) - 1, roots + sizeof(roots_mark) - 1, out, err);
-		if (code != MESH_OK) {
-			code = mesh__wrap(err, "%s", path);
+		if (code != MESH_OK && code != MESH_E_NO_MEMORY) {
+			code = not_serving(path, err);
 		}
 		mesh__wipe(text, strlen(text));
 	}
