@@ -6,9 +6,9 @@
 #include <stdbool.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/wait.h"
 #include "meshctl/signals.h"
 
 enum { STACK_BYTES = 512 * 1024 };
@@ -51,12 +51,10 @@ static bool stopped(struct run *run)
 /* Waits until the monotonic clock shows `at_us`; false when the run was stopped. */
 static bool wait_until(struct run *run, int64_t at_us)
 {
-	struct timespec at = {(time_t)(at_us / 1000000), (long)(at_us % 1000000) * 1000};
 	bool stop;
 
 	(void)pthread_mutex_lock(&run->stop_mu);
-	while (!run->stop && mesh__mono_us(run->load->env) < at_us) {
-		(void)pthread_cond_timedwait(&run->stop_cv, &run->stop_mu, &at);
+	while (!run->stop && mesh__cond_wait_until(&run->stop_cv, &run->stop_mu, run->load->env, at_us)) {
 	}
 	stop = run->stop;
 	(void)pthread_mutex_unlock(&run->stop_mu);
@@ -119,15 +117,10 @@ static void stop_all(struct run *run)
 
 static int run_init(struct run *run, const struct ctl_load *load, struct mesh__err *err)
 {
-	pthread_condattr_t attr;
-
 	memset(run, 0, sizeof(*run));
 	run->load = load;
-	(void)pthread_condattr_init(&attr);
-	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	(void)pthread_mutex_init(&run->stop_mu, NULL);
-	(void)pthread_cond_init(&run->stop_cv, &attr);
-	(void)pthread_condattr_destroy(&attr);
+	mesh__cond_init(&run->stop_cv);
 	run->times_us = mesh__alloc_array(&load->env->mem, (size_t)load->calls, sizeof(*run->times_us));
 	run->ended = eventfd(0, EFD_CLOEXEC);
 	if (run->times_us == NULL) {

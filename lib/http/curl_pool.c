@@ -1,7 +1,6 @@
 #include "http/curl_pool.h"
 
-#include <time.h>
-
+#include "base/wait.h"
 #include "http/cancel.h"
 #include "http/curl_slot.h"
 
@@ -151,34 +150,6 @@ static void wake_waiter(void *arg)
 	(void)pthread_mutex_unlock(&w->pool->mu);
 }
 
-static bool init_cond(pthread_cond_t *cond)
-{
-	pthread_condattr_t attr;
-	bool ok;
-
-	if (pthread_condattr_init(&attr) != 0) {
-		return false;
-	}
-	ok = pthread_condattr_setclock(&attr, CLOCK_MONOTONIC) == 0 && pthread_cond_init(cond, &attr) == 0;
-	(void)pthread_condattr_destroy(&attr);
-	return ok;
-}
-
-/* The environment's clock says how long, the system's clock measures it. */
-static void wait_locked(struct mesh__waiter *w, int64_t left_us)
-{
-	struct timespec until;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += left_us / 1000000;
-	until.tv_nsec += left_us % 1000000 * 1000;
-	if (until.tv_nsec >= 1000000000) {
-		until.tv_nsec -= 1000000000;
-		until.tv_sec++;
-	}
-	(void)pthread_cond_timedwait(&w->granted_cond, &w->pool->mu, &until);
-}
-
 /* Until there is a grant, or no more time or wish for one. */
 static void wait_for_grant(struct mesh__waiter *w, int64_t deadline_us, struct mesh__cancel *cancel)
 {
@@ -186,12 +157,7 @@ static void wait_for_grant(struct mesh__waiter *w, int64_t deadline_us, struct m
 
 	mesh__cancel_watch(cancel, wake_waiter, w);
 	(void)pthread_mutex_lock(&pool->mu);
-	while (!w->granted && !w->hopeless && !mesh__cancel_fired(cancel)) {
-		int64_t left_us = deadline_us - mesh__mono_us(pool->env);
-		if (left_us <= 0) {
-			break;
-		}
-		wait_locked(w, left_us);
+	while (!w->granted && !w->hopeless && !mesh__cancel_fired(cancel) && mesh__cond_wait_until(&w->granted_cond, &pool->mu, pool->env, deadline_us)) {
 	}
 	if (!w->granted && !w->hopeless) {
 		dequeue_locked(pool, w);
@@ -229,7 +195,8 @@ static int stand_in_queue(struct mesh__pool *pool, bool front, int64_t deadline_
 
 	(void)pthread_mutex_lock(&pool->mu);
 	granted = (front || pool->first == NULL) && grant_locked(pool, slot);
-	if (!granted && (front || pool->n_waiting < pool->options.max_pending) && init_cond(&w.granted_cond)) {
+	if (!granted && (front || pool->n_waiting < pool->options.max_pending)) {
+		mesh__cond_init(&w.granted_cond);
 		enqueue_locked(pool, &w, front);
 		queued = true;
 	}
