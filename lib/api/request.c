@@ -22,6 +22,9 @@ void mesh_request_free(mesh_request *r)
 {
 	if (r != NULL) {
 		struct mesh *m = r->owner;
+		if (mesh__handle_check(m) != MESH_OK && atomic_load(&r->running)) {
+			return; /* its call is under way on a thread of the parent, and stays so here for good */
+		}
 		mesh__request_free(r);
 		mesh__handle_unref(m);
 	}
@@ -55,24 +58,10 @@ int32_t mesh_request_parent(mesh_request *r, const mesh_inbound *inbound)
 	return MESH_OK;
 }
 
-/* An error that the call itself could not note, for a call that must not be made. */
-static int32_t refuse(mesh_request *r, int code, const char *message)
-{
-	mesh__request_clear(r);
-	(void)mesh__fail(&r->error.err, code, "%s", message);
-	r->has_error = true;
-	return code;
-}
-
 int32_t mesh_call(mesh_request *r)
 {
-	struct mesh *m = r->owner;
-
-	if (mesh__handle_check(m) != MESH_OK) {
+	if (mesh__handle_check(r->owner) != MESH_OK) {
 		return MESH_E_FORKED; /* touch nothing: its locks belong to threads that are not here */
-	}
-	if (mesh__handle_is_current(m, false)) {
-		return atomic_load(&r->running) ? MESH_E_STATE : refuse(r, MESH_E_WOULD_BLOCK, "mesh_call() waits, and this is the mesh's own loop thread; call from another, or serve with \"pool\"");
 	}
 	return mesh__call(r);
 }
@@ -122,12 +111,12 @@ const char *mesh_response_body(const mesh_request *r, size_t *len)
 
 const char *mesh_response_instance(const mesh_request *r)
 {
-	return r->instance;
+	return r->instance[0] == '\0' ? NULL : r->instance;
 }
 
 const char *mesh_response_version(const mesh_request *r)
 {
-	return r->version;
+	return r->version[0] == '\0' ? NULL : r->version;
 }
 
 int32_t mesh_request_tries(const mesh_request *r)

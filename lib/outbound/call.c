@@ -1,5 +1,7 @@
 #include "outbound/call.h"
 
+#include <stdio.h>
+
 #include "outbound/steps.h"
 
 /* X(NAME): the states of a call, in the order of a call that goes well. */
@@ -38,19 +40,33 @@ static enum state advance(struct mesh_request *r, enum state state)
 	return STATE_DONE;
 }
 
-/* An answer that says "not processed" is still an answer: when no other try can be made the caller gets it as it is. */
+/* An answer that says "not processed" is still an answer: when no other try can be made the caller gets it as it is, unless the caller has cancelled meanwhile. */
 static bool answered(const struct mesh_request *r)
 {
-	return r->response.status != 0 && (r->end == MESH__TRY_ANSWERED || r->end == MESH__TRY_NOT_PROCESSED) && r->tries > 0;
+	return r->response.status != 0 && r->tries > 0 &&
+		(r->end == MESH__TRY_ANSWERED || (r->end == MESH__TRY_NOT_PROCESSED && r->err.code != MESH_E_CANCELLED && r->err.code != MESH_E_CLOSED));
+}
+
+/* A call there would wait for itself. Asked while the call is among those that run: until it has left, neither loop goes. */
+static bool on_own_loop(const struct mesh__outbound *o)
+{
+	return mesh__loop_is_current(o->loop) || atomic_load_explicit(&o->inbound_thread, memory_order_relaxed) == (uintptr_t)pthread_self();
+}
+
+static enum state begin(struct mesh_request *r)
+{
+	if (on_own_loop(r->outbound)) {
+		(void)mesh__fail(&r->err, MESH_E_WOULD_BLOCK, "mesh_call() waits, and this is the mesh's own loop thread; call from another, or serve with \"pool\"");
+		return STATE_DONE;
+	}
+	return STATE_RESOLVE;
 }
 
 static int conclude(struct mesh_request *r)
 {
-	const struct mesh__mem *mem = &r->outbound->env->mem;
-
 	if (answered(r)) {
-		r->instance = mesh__strdup(mem, r->endpoint->instance);
-		r->version = mesh__strdup(mem, r->endpoint->version);
+		(void)snprintf(r->instance, sizeof(r->instance), "%s", r->endpoint->instance);
+		(void)snprintf(r->version, sizeof(r->version), "%s", r->endpoint->version == NULL ? "" : r->endpoint->version);
 		r->err = (struct mesh__err)MESH__NO_ERR;
 		mesh__count(r->outbound->calls_ok, 1);
 		return MESH_OK;
@@ -69,7 +85,6 @@ static int conclude(struct mesh_request *r)
 
 int mesh__call(struct mesh_request *r)
 {
-	enum state state = STATE_RESOLVE;
 	bool idle = false;
 	int code;
 
@@ -78,8 +93,7 @@ int mesh__call(struct mesh_request *r)
 	}
 	mesh__request_clear(r);
 	if (mesh__running_enter(&r->outbound->running, r)) {
-		while (state != STATE_DONE) {
-			state = advance(r, state);
+		for (enum state state = begin(r); state != STATE_DONE; state = advance(r, state)) {
 		}
 		code = conclude(r);
 		mesh__request_let_go(r);

@@ -68,11 +68,14 @@ void mesh__endpoint_list_sweep(struct mesh__endpoint_list *list)
 {
 	(void)pthread_mutex_lock(&list->mu);
 	for (struct mesh__endpoint *e = list->first; e != NULL; e = e->next) {
+		struct mesh__pool *pool;
 		(void)pthread_mutex_lock(&e->mu);
-		if (e->pool != NULL) {
-			mesh__pool_sweep(e->pool, false);
-		}
+		pool = e->pool == NULL ? NULL : mesh__pool_ref(e->pool);
 		(void)pthread_mutex_unlock(&e->mu);
+		if (pool != NULL) {
+			mesh__pool_sweep(pool, false); /* closes connections: no call waits for that */
+			mesh__pool_unref(pool);
+		}
 	}
 	(void)pthread_mutex_unlock(&list->mu);
 }
@@ -176,7 +179,8 @@ struct mesh__endpoint_source mesh__endpoint_source(struct mesh__endpoint_list *l
 	return (struct mesh__endpoint_source){.make = make, .ref = mesh__endpoint_ref, .unref = mesh__endpoint_unref, .leave = leave, .ctx = list};
 }
 
-static int renew_pool_locked(struct mesh__endpoint *e, struct mesh__creds *creds, uint64_t generation, struct mesh__err *err)
+/* *old is the pool that was replaced, to be retired once the lock is free: that closes connections. */
+static int renew_pool_locked(struct mesh__endpoint *e, struct mesh__creds *creds, uint64_t generation, struct mesh__pool **old, struct mesh__err *err)
 {
 	struct mesh__pool_options options;
 	struct mesh__pool *pool;
@@ -189,13 +193,10 @@ static int renew_pool_locked(struct mesh__endpoint *e, struct mesh__creds *creds
 	if (code != MESH_OK) {
 		return code;
 	}
-	if (e->pool != NULL) {
-		mesh__pool_retire(e->pool);
-		mesh__pool_unref(e->pool);
-	}
 	if (e->left) {
 		mesh__pool_retire(pool);
 	}
+	*old = e->pool;
 	e->pool = pool;
 	e->generation = generation;
 	return MESH_OK;
@@ -204,17 +205,22 @@ static int renew_pool_locked(struct mesh__endpoint *e, struct mesh__creds *creds
 int mesh__endpoint_pool(struct mesh__endpoint *e, struct mesh__creds *creds, struct mesh__pool **out, struct mesh__err *err)
 {
 	uint64_t generation = mesh__creds_generation(creds);
+	struct mesh__pool *old = NULL;
 	int code = MESH_OK;
 
 	*out = NULL;
 	(void)pthread_mutex_lock(&e->mu);
 	/* A call on an older snapshot makes do with the newer pool: what matters is that no pool spans two generations. */
 	if (e->pool == NULL || generation > e->generation) {
-		code = renew_pool_locked(e, creds, generation, err);
+		code = renew_pool_locked(e, creds, generation, &old, err);
 	}
 	if (code == MESH_OK) {
 		*out = mesh__pool_ref(e->pool);
 	}
 	(void)pthread_mutex_unlock(&e->mu);
+	if (old != NULL) {
+		mesh__pool_retire(old);
+		mesh__pool_unref(old);
+	}
 	return code;
 }

@@ -3,6 +3,7 @@
 #define MESH__OUTBOUND_OUTBOUND_H
 
 #include <stdatomic.h>
+#include <stdint.h>
 
 #include "control/control.h"
 #include "outbound/endpoint.h"
@@ -11,7 +12,8 @@
 
 struct mesh__outbound {
 	const struct mesh__env *env;
-	struct mesh__loop *loop;           /* calls on its thread would wait for themselves */
+	struct mesh__loop *loop;           /* calls on its thread would wait for themselves; */
+	_Atomic uintptr_t inbound_thread;  /* and on this one (pthread_self() as a number): the serving loop's, on which handlers may run; 0: none */
 	struct mesh__control *control;
 	char ns[MESH__LABEL_MAX + 1];
 	size_t max_body_bytes;

@@ -42,9 +42,7 @@ void mesh__request_clear(struct mesh_request *r)
 {
 	mesh__request_let_go(r);
 	mesh__client_response_clear(&r->response);
-	mesh__free(r->instance);
-	mesh__free(r->version);
-	r->instance = r->version = NULL;
+	r->instance[0] = r->version[0] = '\0';
 	r->has_error = false;
 	r->tries = 0;
 	r->wait_ms = 0;
@@ -69,8 +67,6 @@ void mesh__request_free(struct mesh_request *r)
 	mesh__free(r->method);
 	mesh__free(r->path);
 	mesh__free(r->body);
-	mesh__free(r->instance);
-	mesh__free(r->version);
 	mesh__free(r);
 }
 

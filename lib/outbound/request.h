@@ -10,7 +10,7 @@
 #include "policy/retry.h"
 #include "wire/name.h"
 
-enum { MESH__REQUEST_FIELDS_MAX = 128, MESH__REQUEST_FIELDS_BYTES = 64 * 1024, MESH__REQUEST_OWN_FIELDS = 2 };
+enum { MESH__VERSION_TEXT = 129, MESH__REQUEST_FIELDS_MAX = 128, MESH__REQUEST_FIELDS_BYTES = 64 * 1024, MESH__REQUEST_OWN_FIELDS = 2 };
 
 struct mesh_request {
 	struct mesh__outbound *outbound;
@@ -46,7 +46,7 @@ struct mesh_request {
 
 	/* What came of it. */
 	struct mesh__client_response response;
-	char *instance, *version;           /* of the endpoint that answered */
+	char instance[MESH__LABEL_MAX + 1], version[MESH__VERSION_TEXT]; /* of the endpoint that answered; "": none. In here, so that a warm call allocates nothing. */
 	struct mesh_error error;
 	bool has_error;
 };

@@ -1,0 +1,115 @@
+#include "two_meshes.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/file.h"
+
+static void must(bool ok, const char *what)
+{
+	if (!ok) {
+		(void)fprintf(stderr, "two_meshes: %s\n", what);
+		abort();
+	}
+}
+
+static void path_of(const struct two_meshes *t, const char *service, const char *what, char path[160])
+{
+	(void)snprintf(path, 160, "%s/%s%s", t->dir, service, what);
+}
+
+static void write_file(struct two_meshes *t, const char *service, const char *what, const char *text)
+{
+	char path[160];
+
+	path_of(t, service, what, path);
+	must(mesh__file_write(path, text, strlen(text), 0600, false, NULL) == MESH_OK, path);
+}
+
+static void remove_files(struct two_meshes *t, const char *service)
+{
+	static const char *const whats[] = {".pem", ".key", ".roots", ".endpoints"};
+	char path[160];
+
+	for (size_t i = 0; i < sizeof(whats) / sizeof(whats[0]); i++) {
+		path_of(t, service, whats[i], path);
+		(void)unlink(path);
+	}
+}
+
+static void set(mesh_options *o, const char *key, const char *value)
+{
+	must(mesh_options_set(o, key, value) == MESH_OK, mesh_options_message(o));
+}
+
+static mesh_options *identity_options(struct two_meshes *t, const char *service)
+{
+	mesh_options *o = mesh_options_new();
+	char *chain, *key, path[160];
+
+	must(o != NULL, "out of memory");
+	test_ca_leaf(&t->ca, service, &chain, &key);
+	write_file(t, service, ".pem", chain);
+	write_file(t, service, ".key", key);
+	write_file(t, service, ".roots", t->ca.root);
+	mesh__free(chain);
+	mesh__free(key);
+	set(o, "service", service);
+	path_of(t, service, ".pem", path);
+	set(o, "certificate", path);
+	path_of(t, service, ".key", path);
+	set(o, "key", path);
+	path_of(t, service, ".roots", path);
+	set(o, "bundle", path);
+	return o;
+}
+
+mesh_options *two_meshes_options(struct two_meshes *t, const char *service)
+{
+	mesh_options *o = identity_options(t, service);
+	char *address = mesh_server_address(t->server), text[256], path[160];
+
+	(void)snprintf(text, sizeof(text), "apiVersion: mesh/v1\nkind: Endpoints\nname: payments\nendpoints: [{address: \"%s\", labels: {version: v1}}]\n", address);
+	mesh_string_free(address);
+	write_file(t, service, ".endpoints", text);
+	path_of(t, service, ".endpoints", path);
+	set(o, "endpoints", path);
+	return o;
+}
+
+mesh_options *two_meshes_cart(struct two_meshes *t)
+{
+	mesh_options *o = two_meshes_options(t, "cart");
+
+	mesh_options_allocator(o, t->mem.mem.alloc, t->mem.mem.resize, t->mem.mem.release, t->mem.mem.user);
+	return o;
+}
+
+void two_meshes_init(struct two_meshes *t, const char *mode, mesh_handler_fn handler, void *user)
+{
+	mesh_options *o;
+
+	memset(t, 0, sizeof(*t));
+	mesh__env_init(&t->env);
+	fail_mem_init(&t->mem);
+	test_ca_init(&t->ca, &t->env, "mesh.local");
+	(void)snprintf(t->dir, sizeof(t->dir), "/tmp/two_meshes-XXXXXX");
+	must(mkdtemp(t->dir) != NULL, "no directory");
+	o = identity_options(t, "payments");
+	set(o, "listen", "127.0.0.1:0");
+	must(mesh_open(o, &t->payments, NULL) == MESH_OK, "payments does not open");
+	must(mesh_wait_ready(t->payments, 10000, NULL) == MESH_OK, "payments is not ready");
+	must(mesh_serve(t->payments, mode, handler, user, &t->server, NULL) == MESH_OK, "payments does not serve");
+	mesh_options_free(o);
+}
+
+void two_meshes_fini(struct two_meshes *t)
+{
+	(void)mesh_close(t->payments, 2000);
+	remove_files(t, "payments");
+	remove_files(t, "cart");
+	(void)rmdir(t->dir);
+	test_ca_fini(&t->ca);
+}

@@ -1,0 +1,34 @@
+/*
+ * Two meshes without a control plane, in one process: "payments", which serves on loopback, and what "cart" needs to call it: identities in PEM files and a file of static endpoints. The calling side's allocator is under the
+ * test's hand. Aborts where a test could not go on.
+ */
+#ifndef TESTS_SUPPORT_TWO_MESHES_H
+#define TESTS_SUPPORT_TWO_MESHES_H
+
+#include <meshlib/mesh.h>
+
+#include "alloc_fail.h"
+#include "test_ca.h"
+
+struct two_meshes {
+	struct mesh__env env;
+	struct test_ca ca;
+	char dir[64];         /* of the files */
+	struct fail_mem mem;  /* of the calling side */
+	mesh *payments;
+	mesh_server *server;
+};
+
+/* `mode` as in mesh_serve(). */
+void two_meshes_init(struct two_meshes *t, const char *mode, mesh_handler_fn handler, void *user);
+
+/* Closes payments, where the test has not (and then set it to NULL). */
+void two_meshes_fini(struct two_meshes *t);
+
+/* Options for `service` with an identity of its own and the static endpoints of payments; the allocator is libc's. */
+mesh_options *two_meshes_options(struct two_meshes *t, const char *service);
+
+/* The same for cart, with the allocator under the test's hand. */
+mesh_options *two_meshes_cart(struct two_meshes *t);
+
+#endif
