@@ -7,6 +7,13 @@
 
 enum { METRICS_MAX_BYTES = 4 * 1024 * 1024, LEAVE_MS = 2000 };
 
+static const int64_t longest_ms = INT64_C(100) * 365 * 86400 * 1000; /* "for ever", such that no sum overflows */
+
+static int64_t sensible_ms(int64_t ms)
+{
+	return ms < 0 ? 0 : ms < longest_ms ? ms : longest_ms;
+}
+
 void mesh__handle_ref(struct mesh *m)
 {
 	atomic_fetch_add_explicit(&m->refs, 1, memory_order_relaxed);
@@ -87,7 +94,7 @@ int32_t mesh_wait_ready(mesh *m, int64_t timeout_ms, mesh_error **error)
 	if (mesh__handle_is_current(m, false)) {
 		(void)mesh__fail(&err, MESH_E_WOULD_BLOCK, "mesh_wait_ready() waits, and this is the mesh's own loop thread");
 	} else {
-		(void)!mesh__control_await_ready(m->control, mesh__mono_us(&m->env) + (timeout_ms < 0 ? 0 : timeout_ms) * 1000, &err);
+		(void)!mesh__control_await_ready(m->control, mesh__mono_us(&m->env) + sensible_ms(timeout_ms) * 1000, &err);
 	}
 	return mesh__error_give(mesh__mem_libc(), &err, error);
 }
@@ -99,7 +106,7 @@ char *mesh_identity(mesh *m)
 
 char *mesh_instance(mesh *m)
 {
-	return mesh__strdup(&m->env.mem, m->instance);
+	return mesh__strdup(mesh__mem_libc(), m->instance); /* as all strings that are given away: they may outlive the mesh, and its allocator */
 }
 
 char *mesh_metrics(mesh *m)
@@ -109,7 +116,7 @@ char *mesh_metrics(mesh *m)
 	if (mesh__handle_check(m) != MESH_OK) {
 		return NULL;
 	}
-	mesh__buf_init(&text, &m->env.mem, METRICS_MAX_BYTES);
+	mesh__buf_init(&text, mesh__mem_libc(), METRICS_MAX_BYTES);
 	mesh__metrics_text(m->metrics, &text);
 	return mesh__buf_take(&text);
 }
@@ -138,6 +145,18 @@ static void deregister(struct mesh *m)
 	(void)pthread_mutex_unlock(&m->mu);
 }
 
+/* From here on a renewal of credentials finds no server to give them to. */
+static struct mesh_server *take_server(struct mesh *m)
+{
+	struct mesh_server *server;
+
+	(void)pthread_mutex_lock(&m->mu);
+	server = m->server;
+	m->server = NULL;
+	(void)pthread_mutex_unlock(&m->mu);
+	return server;
+}
+
 static void abandon(struct mesh *m)
 {
 	mesh__endpoint_list_abandon(&m->endpoints);
@@ -145,6 +164,7 @@ static void abandon(struct mesh *m)
 	mesh__control_abandon(m->control);
 	mesh__serving_abandon(m->server);
 	mesh__loop_abandon(m->loop);
+	mesh__state_dir_close(m->state); /* the lock is the parent's for as long as it has its own descriptor */
 }
 
 int32_t mesh_close(mesh *m, int64_t drain_ms)
@@ -162,7 +182,7 @@ int32_t mesh_close(mesh *m, int64_t drain_ms)
 	if (mesh__handle_is_current(m, true)) {
 		return MESH_E_WOULD_BLOCK;
 	}
-	drain_ms = drain_ms < 0 ? 0 : drain_ms;
+	drain_ms = sensible_ms(drain_ms);
 	deadline_us = mesh__mono_us(&m->env) + drain_ms * 1000;
 	deregister(m);
 	if (m->server != NULL) {
@@ -172,10 +192,7 @@ int32_t mesh_close(mesh *m, int64_t drain_ms)
 	atomic_store(&m->outbound.closed, true);
 	mesh__running_close(&m->outbound.running);
 	(void)mesh__running_wait(&m->outbound.running, &m->env, INT64_MAX);
-	if (m->server != NULL) {
-		mesh__serving_free(m->server);
-		m->server = NULL;
-	}
+	mesh__serving_free(take_server(m));
 	mesh__loop_stop(m->loop);
 	mesh__loop_join(m->loop);
 	free_rooms(m);

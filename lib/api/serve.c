@@ -56,6 +56,11 @@ static bool is_any(const struct mesh__addr *addr)
 	return strcmp(addr->ip, "0.0.0.0") == 0 || strcmp(addr->ip, "::") == 0;
 }
 
+static void on_server_gone(void *arg)
+{
+	mesh__handle_unref(arg);
+}
+
 static int fill_options(struct mesh *m, const char *mode, struct mesh__serving_options *o, struct mesh__err *err)
 {
 	char *const *v = m->settings.values;
@@ -82,6 +87,9 @@ static int fill_options(struct mesh *m, const char *mode, struct mesh__serving_o
 	o->zone = v[MESH__SETTING_ZONE];
 	o->max_body_bytes = m->settings.max_body_bytes;
 	o->workers = m->settings.workers;
+	o->inbound_thread = &m->outbound.inbound_thread;
+	o->gone = on_server_gone;
+	o->gone_arg = m;
 	o->inline_handler = mode != NULL && strcmp(mode, "inline") == 0;
 	return code;
 }
@@ -97,6 +105,9 @@ static int start_serving(struct mesh *m, struct mesh__serving_options *o, struct
 		code = mesh__fail(err, MESH_E_STATE, "this mesh serves already");
 	} else {
 		code = mesh__serving_new(o, &m->server, err);
+		if (code == MESH_OK) {
+			mesh__handle_ref(m); /* requests that a handler has kept need it until they are replied to */
+		}
 	}
 	(void)pthread_mutex_unlock(&m->mu);
 	return code;
@@ -136,5 +147,5 @@ char *mesh_server_address(mesh_server *server)
 	char text[MESH__ADDR_TEXT];
 
 	mesh__addr_format(&server->address, text);
-	return mesh__strdup(&server->env->mem, text);
+	return mesh__strdup(mesh__mem_libc(), text);
 }

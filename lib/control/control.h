@@ -33,6 +33,8 @@ int mesh__control_new(const struct mesh__control_options *options, struct mesh__
 
 /* After the loop has ended, or on it. Accepts NULL. */
 void mesh__control_free(struct mesh__control *control);
+
+/* In a forked child. Accepts NULL. Memory stays: the thread that was changing it is not here. */
 void mesh__control_abandon(struct mesh__control *control);
 
 /* A new SVID (loop's thread; takes no reference of the caller's). */
@@ -46,7 +48,7 @@ struct mesh__snapshot *mesh__control_snapshot(struct mesh__control *control) MES
 
 /*
  * Asks for service `key` where it is not subscribed to, and waits until it is in the snapshot and there is an identity; *out is that snapshot. Any thread but the loop's. MESH_E_TIMEOUT and MESH_E_NOT_READY (with the
- * last reason), MESH_E_CANCELLED, MESH_E_CLOSED, MESH_E_DENIED (no identity, for good), MESH_E_NO_SERVICE (no control plane, and not among the static ones).
+ * last reason), MESH_E_CANCELLED, MESH_E_DENIED (no identity, for good), MESH_E_NO_SERVICE (no control plane, and not among the static ones).
  */
 int mesh__control_await(struct mesh__control *control, const char *key, int64_t deadline_us, struct mesh__cancel *cancel, struct mesh__snapshot **out, struct mesh__err *err) MESH__MUST_USE;
 
@@ -57,7 +59,7 @@ bool mesh__control_is_ready(struct mesh__control *control);
 /* This process serves: it is registered as soon as can be (instance copied). Any thread. */
 int mesh__control_serve(struct mesh__control *control, const struct mesh__msg_instance *instance, struct mesh__err *err) MESH__MUST_USE;
 
-/* Deregisters and wakes who waits with MESH_E_CLOSED; `done` on the loop, in the end. Any thread, once. */
+/* Deregisters, and ends mesh__control_await_ready() with MESH_E_CLOSED; `done` on the loop, in the end. Any thread, once. */
 void mesh__control_leave(struct mesh__control *control, mesh__loop_fn done, void *arg);
 
 /* The SPIFFE ID, as a heap string, or NULL. Any thread. */

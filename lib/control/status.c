@@ -59,12 +59,9 @@ bool mesh__status_is_ready(struct mesh__status *s)
 	return ready;
 }
 
-/* Why a wait must end now, or MESH_OK to wait on. */
+/* Why a wait must end now, or MESH_OK to wait on. That the mesh is closing is no reason for a call: it has the time of the drain, and is cancelled after it. */
 static int stop_locked(const struct mesh__status *s, const struct mesh__cancel *cancel, struct mesh__err *err)
 {
-	if (s->facts[MESH__FACT_CLOSED]) {
-		return mesh__fail(err, MESH_E_CLOSED, "the mesh is closing");
-	}
 	if (mesh__cancel_fired(cancel)) {
 		return mesh__fail(err, MESH_E_CANCELLED, "cancelled while waiting for the control plane");
 	}
@@ -100,7 +97,7 @@ int mesh__status_await_ready(struct mesh__status *s, int64_t deadline_us, struct
 
 	(void)pthread_mutex_lock(&s->mu);
 	while (code == MESH_OK && !ready_locked(s)) {
-		code = stop_locked(s, NULL, err);
+		code = s->facts[MESH__FACT_CLOSED] ? mesh__fail(err, MESH_E_CLOSED, "the mesh is closing") : stop_locked(s, NULL, err);
 		if (code == MESH_OK && !mesh__cond_wait_until(&s->changed, &s->mu, s->env, deadline_us)) {
 			code = not_ready_locked(s, err);
 		}

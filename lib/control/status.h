@@ -48,7 +48,7 @@ int mesh__status_await_ready(struct mesh__status *status, int64_t deadline_us, s
 
 /*
  * Waits until there(arg) is true; `what` names it in messages. `there` is called with the status' lock held: it takes no lock around which this one is taken. MESH_E_TIMEOUT, MESH_E_NOT_READY (no identity within the deadline),
- * MESH_E_CANCELLED, MESH_E_CLOSED, MESH_E_DENIED, or the code that `there` gives by *err.
+ * MESH_E_CANCELLED, MESH_E_DENIED, or the code that `there` gives by *err.
  */
 int mesh__status_await(struct mesh__status *status, const char *what, bool (*there)(void *arg, struct mesh__err *err), void *arg, int64_t deadline_us, struct mesh__cancel *cancel, struct mesh__err *err) MESH__MUST_USE;
 

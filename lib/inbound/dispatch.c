@@ -18,7 +18,9 @@ void mesh__dispatch_job(void *arg, struct mesh__job *job)
 	struct mesh_server *server = arg;
 	struct mesh_inbound *in = (struct mesh_inbound *)(void *)((char *)job - offsetof(struct mesh_inbound, job));
 
-	if (!is_late(server, in)) {
+	if (atomic_load(&server->stopping)) {
+		mesh__inbound_refuse(in, 503, "closing", "the service is stopping"); /* nobody is there to hear it; a handler would only keep the closing waiting */
+	} else if (!is_late(server, in)) {
 		server->handler(server->user, in);
 	}
 }

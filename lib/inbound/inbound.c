@@ -33,7 +33,7 @@ struct mesh_inbound *mesh__inbound_new(struct mesh_server *server, struct mesh__
 		in->x = x;
 		in->peer = mesh__exchange_peer(x);
 		read_mesh_fields(in);
-		atomic_fetch_add(&server->handling, 1);
+		mesh__serving_ref(server);
 	}
 	return in;
 }
@@ -69,10 +69,11 @@ int mesh__inbound_reply_field(struct mesh_inbound *in, const char *name, const c
 	if (!mesh__field_name_valid(name, name_len) || !mesh__field_value_valid(value, value_len) || mesh__field_is_hop(name, name_len) || mesh__field_is_mesh(name, name_len)) {
 		return MESH_E_INVALID;
 	}
-	if (in->n_fields == MESH__REPLY_FIELDS_MAX) {
+	if (in->n_fields == MESH__REPLY_FIELDS_MAX || name_len + value_len > MESH__REPLY_FIELDS_BYTES - in->fields_bytes) {
 		return MESH_E_TOO_LARGE;
 	}
 	code = keep_field(in, name, value);
+	in->fields_bytes += name_len + value_len;
 	in->failed = in->failed || code != MESH_OK;
 	return code;
 }
@@ -87,12 +88,7 @@ static void free_inbound(struct mesh_inbound *in)
 	}
 	mesh__free(in->fields);
 	mesh__free(in);
-	/* Under the lock: whoever sees the last one gone may free the server as soon as the lock is free. */
-	(void)pthread_mutex_lock(&server->mu);
-	if (atomic_fetch_sub(&server->handling, 1) == 1) {
-		(void)pthread_cond_broadcast(&server->changed);
-	}
-	(void)pthread_mutex_unlock(&server->mu);
+	mesh__serving_unref(server);
 }
 
 int mesh__inbound_reply(struct mesh_inbound *in, int32_t status, const void *body, size_t len)

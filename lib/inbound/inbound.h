@@ -7,19 +7,19 @@
 #include "http/server.h"
 #include "inbound/workers.h"
 
-enum { MESH__REPLY_FIELDS_MAX = 128 };
+enum { MESH__REPLY_FIELDS_MAX = 128, MESH__REPLY_FIELDS_BYTES = 64 * 1024 };
 
 struct mesh_server;
 
 struct mesh_inbound {
-	struct mesh_server *server;       /* one count of its `handling`, until the reply */
+	struct mesh_server *server;       /* one reference, until the reply */
 	struct mesh__exchange *x;         /* one reference, until the reply */
 	const struct mesh__leaf *peer;    /* the exchange's */
 	int32_t try_number;               /* from 1 */
 	int64_t deadline_us;              /* 0: the caller did not say */
 	struct mesh__job job;             /* its place in the workers' queue */
 	struct mesh__field_text *fields;  /* of the reply: heap strings */
-	size_t n_fields, cap_fields;
+	size_t n_fields, cap_fields, fields_bytes;
 	bool failed;                      /* a reply field could not be kept */
 };
 

@@ -83,7 +83,7 @@ bool mesh__serving_drain(struct mesh_server *s, int64_t drain_ms)
 		(void)pthread_cond_wait(&s->changed, &s->mu);
 	}
 	(void)pthread_mutex_unlock(&s->mu);
-	return mesh__mono_ms(s->env) - begun_ms < drain_ms || atomic_load(&s->handling) == 0;
+	return mesh__mono_ms(s->env) - begun_ms < drain_ms || atomic_load(&s->refs) == 1;
 }
 
 /* ---- Life ---- */
@@ -102,6 +102,13 @@ static int register_instance(struct mesh_server *s, const struct mesh__serving_o
 	return mesh__control_serve(s->control, &info, err);
 }
 
+static void tell_thread(void *arg)
+{
+	struct mesh_server *s = arg;
+
+	atomic_store_explicit(s->inbound_thread, (uintptr_t)pthread_self(), memory_order_relaxed);
+}
+
 static int listen_and_start(struct mesh_server *s, const struct mesh__serving_options *o, struct mesh__err *err)
 {
 	struct mesh__http_options http = {.address = o->listen, .name = "inbound", .tls = o->tls, .tls_required = true, .handler = mesh__dispatch, .user = s, .metrics = o->metrics};
@@ -118,6 +125,7 @@ static int listen_and_start(struct mesh_server *s, const struct mesh__serving_op
 		if (o->tls != NULL) {
 			mesh__http_server_rotate(s->http, o->tls, o->trust);
 		}
+		mesh__loop_post(s->loop, &s->thread_post, tell_thread, s); /* the first that runs there */
 		code = mesh__loop_start(s->loop, "mesh-in", err);
 	}
 	return code;
@@ -132,11 +140,13 @@ int mesh__serving_new(const struct mesh__serving_options *o, struct mesh_server 
 	if (s == NULL) {
 		return mesh__fail_memory(err);
 	}
+	atomic_init(&s->refs, 1);
 	s->env = o->env;
 	s->control = o->control;
 	s->handler = o->handler;
 	s->user = o->user;
 	s->inline_handler = o->inline_handler;
+	s->inbound_thread = o->inbound_thread;
 	s->requests = mesh__metrics_counter(o->metrics, "mesh_inbound_requests_total", "Requests that reached dispatch.", NULL, NULL);
 	s->late = mesh__metrics_counter(o->metrics, "mesh_inbound_late_total", "Requests whose deadline had passed before the handler.", NULL, NULL);
 	s->overloaded = mesh__metrics_counter(o->metrics, "mesh_inbound_overloaded_total", "Requests refused because the handlers' queue was full.", NULL, NULL);
@@ -151,8 +161,33 @@ int mesh__serving_new(const struct mesh__serving_options *o, struct mesh_server 
 		mesh__serving_free(s);
 		return code;
 	}
+	s->gone = o->gone;
+	s->gone_arg = o->gone_arg;
 	*out = s;
 	return MESH_OK;
+}
+
+void mesh__serving_ref(struct mesh_server *s)
+{
+	(void)atomic_fetch_add_explicit(&s->refs, 1, memory_order_relaxed);
+}
+
+void mesh__serving_unref(struct mesh_server *s)
+{
+	mesh__loop_fn gone;
+	void *arg;
+
+	if (atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) != 1) {
+		return;
+	}
+	gone = s->gone;
+	arg = s->gone_arg;
+	(void)pthread_cond_destroy(&s->changed);
+	(void)pthread_mutex_destroy(&s->mu);
+	mesh__free(s);
+	if (gone != NULL) {
+		gone(arg);
+	}
 }
 
 void mesh__serving_free(struct mesh_server *s)
@@ -160,31 +195,24 @@ void mesh__serving_free(struct mesh_server *s)
 	if (s == NULL) {
 		return;
 	}
-	/* A handler may hold a request and reply later: the loop lives until the last one has. */
-	(void)pthread_mutex_lock(&s->mu);
-	while (atomic_load(&s->handling) > 0) {
-		(void)pthread_cond_wait(&s->changed, &s->mu);
-	}
-	(void)pthread_mutex_unlock(&s->mu);
-	mesh__workers_fini(&s->workers);
+	atomic_store(&s->stopping, true);
 	if (s->loop != NULL) {
 		mesh__loop_stop(s->loop);
 		mesh__loop_join(s->loop);
 		mesh__http_server_free(s->http);
-		mesh__loop_free(s->loop);
+		atomic_store_explicit(s->inbound_thread, 0, memory_order_relaxed);
 	}
+	mesh__workers_fini(&s->workers); /* after the loop, which gives them work */
+	mesh__loop_free(s->loop);
 	mesh__tls_conf_unref(s->next_tls);
 	mesh__trust_unref(s->next_trust);
-	(void)pthread_cond_destroy(&s->changed);
-	(void)pthread_mutex_destroy(&s->mu);
-	mesh__free(s);
+	mesh__serving_unref(s);
 }
 
 void mesh__serving_abandon(struct mesh_server *s)
 {
 	if (s != NULL) {
 		mesh__loop_abandon(s->loop);
-		mesh__free(s);
 	}
 }
 

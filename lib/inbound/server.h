@@ -26,12 +26,17 @@ struct mesh__serving_options {
 	bool inline_handler;
 	mesh_handler_fn handler;
 	void *user;
+	_Atomic uintptr_t *inbound_thread; /* told the loop's thread before a handler can run on it (outbound/outbound.h), 0 again when that has ended */
+	mesh__loop_fn gone;                /* when the last of the server's memory goes, which may be on any thread */
+	void *gone_arg;
 	/* What there is already; NULL before there is an identity. */
 	struct mesh__tls_conf *tls;
 	struct mesh__trust *trust;
 };
 
+/* Counted: by its owner, and by each request that a handler has and has not replied to. */
 struct mesh_server {
+	_Atomic int refs;
 	const struct mesh__env *env;
 	struct mesh__loop *loop;           /* of its own */
 	struct mesh__control *control;
@@ -42,7 +47,11 @@ struct mesh_server {
 	void *user;
 	struct mesh__addr address;
 	struct mesh__counter *requests, *late, *overloaded;
-	_Atomic int64_t handling;          /* requests with the handler */
+	_Atomic uintptr_t *inbound_thread;
+	struct mesh__post thread_post;
+	mesh__loop_fn gone;
+	void *gone_arg;
+	atomic_bool stopping;              /* what is queued for the handlers is refused */
 	/* Rotation and drain cross to the loop one at a time. */
 	pthread_mutex_t mu;                /* guards next_tls, next_trust, rotate_posted, drained */
 	pthread_cond_t changed;
@@ -62,8 +71,12 @@ void mesh__serving_rotate(struct mesh_server *server, struct mesh__tls_conf *tls
 /* Stops accepting and waits until all is answered, at most drain_ms; true when it was. Not on the server's own threads. */
 bool mesh__serving_drain(struct mesh_server *server, int64_t drain_ms);
 
-/* Frees, after the drain. Requests still with handlers must be replied to first: waits for them. */
+/* Stops, after the drain: waits for handlers that are running to return. Requests that they have kept may still be replied to, which then sends nothing; the last of them frees. Accepts NULL. */
 void mesh__serving_free(struct mesh_server *server);
+
+/* For the requests. */
+void mesh__serving_ref(struct mesh_server *server);
+void mesh__serving_unref(struct mesh_server *server);
 
 void mesh__serving_abandon(struct mesh_server *server);
 
