@@ -38,10 +38,9 @@ static bool take(const struct mesh__env *env, const char *line, size_t len, stru
 	}
 	if (code != MESH_OK) {
 		mesh__log(env, MESH__LOG_WARN, "cached record not used", "reason", err.message, (char *)NULL);
-		return false;
 	}
-	mesh__record_fini(&record);
-	return true;
+	mesh__record_fini(&record); /* one that was not decoded is empty */
+	return code == MESH_OK;
 }
 
 bool mesh__cache_load(struct mesh__state_dir *state, const struct mesh__env *env, struct mesh__credentials *credentials, struct mesh__model *model)

@@ -1,6 +1,7 @@
 #include "control/control.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -11,7 +12,7 @@
 #include "control/status.h"
 #include "control/swap.h"
 
-enum { CACHE_DELAY_MS = 200 };
+enum { CACHE_DELAY_MS = 200, RETRY_MS = 100 };
 
 /* A service that a caller waits for and that the loop has not been asked for yet. */
 struct wish {
@@ -28,12 +29,16 @@ struct mesh__control {
 	struct mesh__model *model;
 	struct mesh__link *link;
 	struct mesh__credentials credentials;
-	struct mesh__timer *cache;
+	struct mesh__timer *cache, *retry;
+	bool cache_due;                /* the timer runs: a change puts the next write off no further */
+	bool begin_due, renew_due, publish_due, register_due; /* what failed here, for want of memory, and is tried again */
 	struct mesh__post renew;       /* new trust: outside the record's callback */
 	bool renew_posted;
+	bool freed;
 	bool begun;                    /* the first identity has come */
 	struct mesh__counter *connected;
 	/* Any thread. */
+	_Atomic int n_posted;          /* posts in the loop's queue: they come back to this memory */
 	struct mesh__status status;
 	pthread_mutex_t mu;            /* guards wishes, the posted flags, instance, left */
 	struct wish *wishes;
@@ -44,16 +49,46 @@ struct mesh__control {
 	void *left_arg;
 };
 
+static void fini(struct mesh__control *c);
+
+/* ---- Posts ---- */
+
+static void post(struct mesh__control *c, struct mesh__post *node, mesh__loop_fn fn)
+{
+	(void)atomic_fetch_add(&c->n_posted, 1);
+	mesh__loop_post(c->loop, node, fn, c);
+}
+
+/* The first thing that a posted function does: true when there is nothing left to do it for. */
+static bool is_orphan(struct mesh__control *c)
+{
+	bool orphan = c->freed;
+
+	if (atomic_fetch_sub(&c->n_posted, 1) == 1 && orphan) {
+		fini(c);
+	}
+	return orphan;
+}
+
 /* ---- Snapshots ---- */
+
+/* What meshd has said once it does not say again: what could not be done with it is not given up. */
+static void try_again(struct mesh__control *c, bool *due, const struct mesh__err *err)
+{
+	*due = true;
+	mesh__status_trouble(&c->status, err);
+	mesh__timer_start(c->retry, RETRY_MS, 0);
+}
 
 static void publish(struct mesh__control *c)
 {
 	struct mesh__snapshot *snapshot = mesh__snapshot_new(c->env, c->credentials.creds, mesh__model_services(c->model));
 	struct mesh__err err = MESH__NO_ERR;
 
+	c->publish_due = false;
 	if (snapshot == NULL) {
 		(void)mesh__fail_memory(&err);
-		mesh__status_trouble(&c->status, &err);
+		try_again(c, &c->publish_due, &err);
 		return;
 	}
 	mesh__swap_put(&c->swap, snapshot);
@@ -65,6 +100,7 @@ static void save_cache(void *arg)
 	struct mesh__control *c = arg;
 	struct mesh__err err = MESH__NO_ERR;
 
+	c->cache_due = false;
 	if (mesh__cache_save(c->options.state, c->env, &c->credentials, c->model, &err) != MESH_OK) {
 		mesh__log(c->env, MESH__LOG_WARN, "snapshot not kept", "reason", err.message, (char *)NULL);
 	}
@@ -72,7 +108,8 @@ static void save_cache(void *arg)
 
 static void cache_soon(struct mesh__control *c)
 {
-	if (c->options.state != NULL) {
+	if (c->options.state != NULL && !c->cache_due) {
+		c->cache_due = true;
 		mesh__timer_start(c->cache, CACHE_DELAY_MS, 0);
 	}
 }
@@ -84,9 +121,10 @@ static void renew_credentials(struct mesh__control *c)
 {
 	struct mesh__err err = MESH__NO_ERR;
 
+	c->renew_due = false;
 	if (mesh__credentials_renew(&c->credentials, &err) != MESH_OK) {
 		mesh__log(c->env, MESH__LOG_ERROR, "credentials not renewed", "reason", err.message, (char *)NULL);
-		mesh__status_trouble(&c->status, &err);
+		try_again(c, &c->renew_due, &err);
 		return;
 	}
 	publish(c);
@@ -100,8 +138,10 @@ static void renew_posted(void *arg)
 {
 	struct mesh__control *c = arg;
 
-	c->renew_posted = false;
-	renew_credentials(c);
+	if (!is_orphan(c)) {
+		c->renew_posted = false;
+		renew_credentials(c);
+	}
 }
 
 static int apply_trust(struct mesh__control *c, const struct mesh__record *record, struct mesh__err *err)
@@ -114,7 +154,7 @@ static int apply_trust(struct mesh__control *c, const struct mesh__record *recor
 	}
 	if (changed && !c->renew_posted) {
 		c->renew_posted = true;
-		mesh__loop_post(c->loop, &c->renew, renew_posted, c);
+		post(c, &c->renew, renew_posted);
 	}
 	mesh__status_set(&c->status, MESH__FACT_HEARD, true);
 	cache_soon(c);
@@ -176,10 +216,17 @@ static void on_link_state(void *arg, const struct mesh__err *err)
 static void first_identity(struct mesh__control *c)
 {
 	struct mesh__err err = MESH__NO_ERR;
+	int code;
 
-	c->begun = true;
+	c->begin_due = false;
 	mesh__model_trust_domain(c->model, c->credentials.svid->leaf.name.trust_domain);
-	if (mesh__model_static(c->model, c->options.documents, &err) != MESH_OK) {
+	code = mesh__model_static(c->model, c->options.documents, &err);
+	if (code == MESH_E_NO_MEMORY) {
+		try_again(c, &c->begin_due, &err); /* not ready without them */
+		return;
+	}
+	c->begun = true;
+	if (code != MESH_OK) {
 		mesh__log(c->env, MESH__LOG_ERROR, "static endpoints not used", "reason", err.message, (char *)NULL);
 		mesh__status_trouble(&c->status, &err);
 	}
@@ -189,13 +236,20 @@ static void first_identity(struct mesh__control *c)
 	}
 }
 
-void mesh__control_svid(struct mesh__control *c, struct mesh__svid *svid)
+static void use_svid(struct mesh__control *c)
 {
-	mesh__credentials_svid(&c->credentials, svid);
 	if (!c->begun) {
 		first_identity(c);
 	}
-	renew_credentials(c);
+	if (c->begun) {
+		renew_credentials(c);
+	}
+}
+
+void mesh__control_svid(struct mesh__control *c, struct mesh__svid *svid)
+{
+	mesh__credentials_svid(&c->credentials, svid);
+	use_svid(c);
 }
 
 void mesh__control_identity_failed(struct mesh__control *c, const struct mesh__err *err, bool final)
@@ -219,6 +273,9 @@ static void take_wishes(void *arg)
 	struct wish *list;
 	bool news = false;
 
+	if (is_orphan(c)) {
+		return;
+	}
 	(void)pthread_mutex_lock(&c->mu);
 	list = c->wishes;
 	c->wishes = NULL;
@@ -238,7 +295,7 @@ static void take_wishes(void *arg)
 static int wish_for(struct mesh__control *c, const char *key, struct mesh__err *err)
 {
 	struct wish *w = mesh__alloc(&c->env->mem, sizeof(*w));
-	bool post;
+	bool first;
 
 	if (w == NULL) {
 		return mesh__fail_memory(err);
@@ -247,11 +304,11 @@ static int wish_for(struct mesh__control *c, const char *key, struct mesh__err *
 	(void)pthread_mutex_lock(&c->mu);
 	w->next = c->wishes;
 	c->wishes = w;
-	post = !c->wish_posted;
+	first = !c->wish_posted;
 	c->wish_posted = true;
 	(void)pthread_mutex_unlock(&c->mu);
-	if (post) {
-		mesh__loop_post(c->loop, &c->wish_post, take_wishes, c);
+	if (first) {
+		post(c, &c->wish_post, take_wishes);
 	}
 	return MESH_OK;
 }
@@ -301,13 +358,13 @@ bool mesh__control_is_ready(struct mesh__control *c)
 	return mesh__status_is_ready(&c->status);
 }
 
-static void serve_posted(void *arg)
+static void register_instance(struct mesh__control *c)
 {
-	struct mesh__control *c = arg;
 	struct mesh__msg_instance instance = {0};
 	struct mesh__err err = MESH__NO_ERR;
 	bool copied;
 
+	c->register_due = false;
 	(void)pthread_mutex_lock(&c->mu);
 	c->serve_posted = false;
 	copied = mesh__msg_instance_copy(&c->env->mem, &c->instance, &instance);
@@ -317,16 +374,42 @@ static void serve_posted(void *arg)
 	} else if (!copied || mesh__link_register(c->link, &instance, &err) != MESH_OK) {
 		(void)mesh__fail_memory(&err);
 		on_registered(c, false, &err);
+		try_again(c, &c->register_due, &err);
 	}
 	if (copied) {
 		mesh__msg_instance_fini(&instance);
 	}
 }
 
+static void serve_posted(void *arg)
+{
+	struct mesh__control *c = arg;
+
+	if (!is_orphan(c)) {
+		register_instance(c);
+	}
+}
+
+static void on_retry(void *arg)
+{
+	struct mesh__control *c = arg;
+
+	if (c->begin_due) {
+		use_svid(c);
+	} else if (c->renew_due) {
+		renew_credentials(c); /* publishes, too */
+	} else if (c->publish_due) {
+		publish(c);
+	}
+	if (c->register_due) {
+		register_instance(c);
+	}
+}
+
 int mesh__control_serve(struct mesh__control *c, const struct mesh__msg_instance *instance, struct mesh__err *err)
 {
 	struct mesh__msg_instance copy;
-	bool post;
+	bool first;
 
 	if (!mesh__msg_instance_copy(&c->env->mem, instance, &copy)) {
 		return mesh__fail_memory(err);
@@ -334,13 +417,13 @@ int mesh__control_serve(struct mesh__control *c, const struct mesh__msg_instance
 	(void)pthread_mutex_lock(&c->mu);
 	mesh__msg_instance_fini(&c->instance);
 	c->instance = copy;
-	post = !c->serve_posted;
+	first = !c->serve_posted;
 	c->serve_posted = true;
 	(void)pthread_mutex_unlock(&c->mu);
 	mesh__status_set(&c->status, MESH__FACT_REGISTERED, false);
 	mesh__status_set(&c->status, MESH__FACT_SERVING, true);
-	if (post) {
-		mesh__loop_post(c->loop, &c->serve_post, serve_posted, c);
+	if (first) {
+		post(c, &c->serve_post, serve_posted);
 	}
 	return MESH_OK;
 }
@@ -349,6 +432,10 @@ static void leave_posted(void *arg)
 {
 	struct mesh__control *c = arg;
 
+	if (is_orphan(c)) {
+		return;
+	}
+	c->register_due = false;
 	if (c->link == NULL) {
 		c->left(c->left_arg);
 	} else {
@@ -363,7 +450,7 @@ void mesh__control_leave(struct mesh__control *c, mesh__loop_fn done, void *arg)
 	c->left_arg = arg;
 	(void)pthread_mutex_unlock(&c->mu);
 	mesh__status_set(&c->status, MESH__FACT_CLOSED, true);
-	mesh__loop_post(c->loop, &c->leave_post, leave_posted, c);
+	post(c, &c->leave_post, leave_posted);
 }
 
 char *mesh__control_spiffe(struct mesh__control *c)
@@ -375,7 +462,7 @@ char *mesh__control_spiffe(struct mesh__control *c)
 	if (s != NULL && s->creds != NULL) {
 		const char *chain = mesh__creds_chain(s->creds);
 		if (mesh__pki_leaf_read(chain, strlen(chain), &leaf, NULL) == MESH_OK) {
-			text = mesh__strdup(&c->env->mem, leaf.spiffe);
+			text = mesh__strdup(mesh__mem_libc(), leaf.spiffe); /* given away: it may outlive the mesh and its allocator */
 		}
 	}
 	mesh__snapshot_unref(s);
@@ -404,7 +491,7 @@ int mesh__control_new(const struct mesh__control_options *options, struct mesh__
 	mesh__credentials_init(&c->credentials, env);
 	c->connected = mesh__metrics_gauge(options->metrics, "mesh_control_connected", "1 while a session with meshd is open.", NULL, NULL);
 	code = mesh__model_new(env, options->source, "", options->ns, &c->model, err);
-	if (code == MESH_OK && mesh__timer_new(c->loop, save_cache, c, &c->cache) != MESH_OK) {
+	if (code == MESH_OK && (mesh__timer_new(c->loop, save_cache, c, &c->cache) != MESH_OK || mesh__timer_new(c->loop, on_retry, c, &c->retry) != MESH_OK)) {
 		code = mesh__fail_memory(err);
 	}
 	if (code == MESH_OK && c->status.has_servers) {
@@ -436,17 +523,24 @@ static void fini(struct mesh__control *c)
 
 void mesh__control_free(struct mesh__control *c)
 {
-	if (c != NULL) {
-		mesh__link_free(c->link);
-		mesh__timer_free(c->cache);
-		fini(c);
+	if (c == NULL) {
+		return;
 	}
+	if (c->cache_due) {
+		save_cache(c);
+	}
+	mesh__link_free(c->link);
+	mesh__timer_free(c->cache);
+	mesh__timer_free(c->retry);
+	c->freed = true;
+	if (atomic_load(&c->n_posted) == 0) {
+		fini(c);
+	} /* else the last post does, when its turn in the loop's queue comes */
 }
 
 void mesh__control_abandon(struct mesh__control *c)
 {
 	if (c != NULL) {
 		mesh__link_abandon(c->link);
-		fini(c);
 	}
 }

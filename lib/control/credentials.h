@@ -26,10 +26,10 @@ struct mesh__credentials {
 void mesh__credentials_init(struct mesh__credentials *c, const struct mesh__env *env);
 void mesh__credentials_fini(struct mesh__credentials *c);
 
-/* Takes a new SVID (a reference of its own). */
+/* Takes a new SVID (a reference of its own). Trust told of before that does not cover it is forgotten. */
 void mesh__credentials_svid(struct mesh__credentials *c, struct mesh__svid *svid);
 
-/* Takes a TRUST record; *changed says whether it differs from what was in force. MESH_E_INVALID (no roots, or ones that are none), MESH_E_NO_MEMORY: the last ones stay. */
+/* Takes a TRUST record; *changed says whether it differs from what was in force. MESH_E_INVALID (no roots, or ones that are none), MESH_E_IDENTITY (roots that the own certificate is not under), MESH_E_NO_MEMORY: the last ones stay. */
 int mesh__credentials_trust(struct mesh__credentials *c, const struct mesh__record *record, bool *changed, struct mesh__err *err) MESH__MUST_USE;
 
 /* Makes the next generation of what was taken. On failure the last one stays. */

@@ -46,6 +46,7 @@ struct mesh__link {
 	struct mesh__timer *backoff, *heartbeat;
 	struct mesh__post restart;         /* leaves a transfer's callback before its multi goes */
 	bool restart_posted, freed;
+	bool given_up;                     /* the session at hand: when the restart comes another may have taken its place */
 	int failures;                      /* in a row */
 	bool open;                         /* HELLO has come */
 	char session[SESSION_TEXT];
@@ -85,7 +86,7 @@ static void close_session(struct mesh__link *l)
 		mesh__transfer_cancel(l->posting);
 		l->posting = NULL;
 	}
-	l->open = false;
+	l->open = l->given_up = false;
 	l->session[0] = '\0';
 	l->sequence = l->acked = 0;
 	memset(l->due, 0, sizeof(l->due));
@@ -256,13 +257,16 @@ static void after_break(void *arg)
 		mesh__link_free(l);
 		return;
 	}
-	(void)mesh__fail(&err, MESH_E_CONTROL, "the session was given up");
-	broken(l, &err);
+	if (l->given_up) {
+		(void)mesh__fail(&err, MESH_E_CONTROL, "the session was given up");
+		broken(l, &err);
+	}
 }
 
 /* Leaves the callback of a POST before the session that it belongs to is taken down. */
 static void give_up_session(struct mesh__link *l)
 {
+	l->given_up = true;
 	if (!l->restart_posted) {
 		l->restart_posted = true;
 		mesh__loop_post(l->loop, &l->restart, after_break, l);
@@ -289,7 +293,11 @@ static int try_watch(struct mesh__link *l, struct mesh__err *err)
 	static const struct mesh__client_field fields[] = {{"mesh-protocol", "1"}};
 	struct mesh__transfer_options t = {.verify = MESH__VERIFY_PEER, .head = on_head, .data = on_data, .done = on_watch_done, .arg = l,
 		.silence_ms = HELLO_TIMEOUT_MS, .request = {.method = "GET", .target = "/v1/watch", .fields = fields, .n_fields = 1}};
+	int code = l->multi != NULL ? MESH_OK : mesh__multi_new(l->loop, l->creds, &l->multi, err);
 
+	if (code != MESH_OK) {
+		return code;
+	}
 	mesh__servers_address(&l->servers, mesh__trust_domain(mesh__creds_trust(l->creds)), &t);
 	return mesh__transfer_start(l->multi, &t, &l->watch, err);
 }
@@ -299,7 +307,7 @@ static void start_watch(void *arg)
 	struct mesh__link *l = arg;
 	struct mesh__err err = MESH__NO_ERR;
 
-	if (l->watch == NULL && l->multi != NULL && try_watch(l, &err) != MESH_OK) {
+	if (l->watch == NULL && l->creds != NULL && try_watch(l, &err) != MESH_OK) {
 		broken(l, &err);
 	}
 }
@@ -526,7 +534,6 @@ void mesh__link_free(struct mesh__link *l)
 
 void mesh__link_use(struct mesh__link *l, struct mesh__creds *creds)
 {
-	struct mesh__err err = MESH__NO_ERR;
 	struct mesh__creds *old = l->creds;
 
 	close_session(l);
@@ -536,10 +543,6 @@ void mesh__link_use(struct mesh__link *l, struct mesh__creds *creds)
 	l->creds = mesh__creds_ref(creds);
 	if (old != NULL) {
 		mesh__creds_unref(old);
-	}
-	if (mesh__multi_new(l->loop, creds, &l->multi, &err) != MESH_OK) {
-		mesh__log(l->env, MESH__LOG_ERROR, "no control link", "reason", err.message, (char *)NULL);
-		return;
 	}
 	start_watch(l);
 }
@@ -582,10 +585,7 @@ void mesh__link_deregister(struct mesh__link *l, mesh__loop_fn done, void *arg)
 
 void mesh__link_abandon(struct mesh__link *l)
 {
-	if (l != NULL) {
-		if (l->multi != NULL) {
-			mesh__multi_abandon(l->multi);
-		}
-		fini(l);
+	if (l != NULL && l->multi != NULL) {
+		mesh__multi_abandon(l->multi);
 	}
 }

@@ -42,7 +42,7 @@ int mesh__link_register(struct mesh__link *link, const struct mesh__msg_instance
 /* Deregisters; `done` runs on the loop when meshd has answered, or at once when there is nothing to say or nobody to say it to. Once. */
 void mesh__link_deregister(struct mesh__link *link, mesh__loop_fn done, void *arg);
 
-/* In a forked child. Accepts NULL. */
+/* In a forked child. Accepts NULL. Memory stays, as with mesh__multi_abandon. */
 void mesh__link_abandon(struct mesh__link *link);
 
 #endif

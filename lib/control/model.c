@@ -11,6 +11,7 @@ enum { MAX_WANTED = MESH__MSG_MAX_SERVICES };
 struct instance {
 	struct mesh__msg_instance info;
 	struct mesh__endpoint *state; /* one reference */
+	uint64_t record;              /* the last one that told of it */
 };
 
 struct service {
@@ -35,6 +36,7 @@ struct mesh__model {
 	const struct mesh__endpoint_source *source;
 	char trust_domain[MESH__TRUST_DOMAIN_MAX + 1];
 	char ns[MESH__LABEL_MAX + 1];
+	uint64_t record;           /* counts those applied */
 	struct mesh__map services; /* key -> struct service */
 	struct mesh__map built;    /* key -> struct mesh__service, one reference */
 };
@@ -208,6 +210,7 @@ static int put_instance(struct mesh__model *m, struct service *s, const struct m
 	struct instance *before = mesh__map_get(&s->instances, info->instance), *in;
 
 	if (before != NULL && same_instance(&before->info, info)) {
+		before->record = m->record;
 		return MESH_OK;
 	}
 	in = mesh__alloc(&m->env->mem, sizeof(*in));
@@ -215,6 +218,7 @@ static int put_instance(struct mesh__model *m, struct service *s, const struct m
 		mesh__free(in);
 		return mesh__fail_memory(err);
 	}
+	in->record = m->record;
 	in->state = make_state(m, s, info);
 	if (in->state == NULL) {
 		free_instance(m, in);
@@ -228,24 +232,14 @@ static int put_instance(struct mesh__model *m, struct service *s, const struct m
 	return MESH_OK;
 }
 
-static bool in_record(const struct mesh__record *record, const char *id)
-{
-	for (size_t i = 0; i < record->n_instances; i++) {
-		if (strcmp(record->instances[i].instance, id) == 0) {
-			return true;
-		}
-	}
-	return false;
-}
-
 /* A whole set: who is not in it has left. */
-static void remove_absent(struct mesh__model *m, struct service *s, const struct mesh__record *record)
+static void remove_absent(struct mesh__model *m, struct service *s)
 {
 	struct mesh__map_entry *e = mesh__map_next(&s->instances, NULL);
 
 	while (e != NULL) {
 		struct mesh__map_entry *next = mesh__map_next(&s->instances, e);
-		if (!in_record(record, e->key)) {
+		if (((struct instance *)e->value)->record != m->record) {
 			remove_instance(m, s, e->key);
 		}
 		e = next;
@@ -267,6 +261,7 @@ static int apply_endpoints(struct mesh__model *m, struct service *s, const struc
 {
 	int code;
 
+	m->record++;
 	for (size_t i = 0; i < record->n_instances; i++) {
 		if (record->instances[i].n_addresses == 0) {
 			return mesh__fail(err, MESH_E_INVALID, "endpoints of %s: instance %s has no address", s->key, record->instances[i].instance);
@@ -285,7 +280,7 @@ static int apply_endpoints(struct mesh__model *m, struct service *s, const struc
 		remove_instance(m, s, record->removed[i].instance);
 	}
 	if (record->full && record->n_instances > 0) {
-		remove_absent(m, s, record);
+		remove_absent(m, s);
 	}
 	s->answered = true;
 	s->known = record->known;
@@ -412,40 +407,57 @@ int mesh__model_apply(struct mesh__model *m, const struct mesh__record *record, 
 	return code;
 }
 
+static int add_static(struct mesh__model *m, const struct mesh__document *d, struct mesh__err *err)
+{
+	char key[MESH__SERVICE_KEY_MAX];
+	struct mesh__name name = {.trust_domain = ""};
+	struct service *s;
+	int code;
+
+	(void)snprintf(name.ns, sizeof(name.ns), "%s", d->ns);
+	(void)snprintf(name.service, sizeof(name.service), "%s", d->name);
+	mesh__service_key(&name, key);
+	s = get_service(m, key);
+	if (s == NULL) {
+		return mesh__fail_memory(err);
+	}
+	if (d->kind == MESH__KIND_SERVICE) {
+		s->policy = d->service;
+		return MESH_OK;
+	}
+	if (s->local != NULL) {
+		return mesh__fail(err, MESH_E_INVALID, "Endpoints %s are given twice", key);
+	}
+	code = make_fixed(m, s, d, &s->local, &s->n_local, err);
+	if (code == MESH_OK && d->insecure_plaintext) {
+		warn_plaintext(m, key);
+	}
+	return code == MESH_OK ? build(m, s, err) : code;
+}
+
+/* Nothing else has been built yet. */
+static void forget_static(struct mesh__model *m)
+{
+	for (struct mesh__map_entry *e = mesh__map_next(&m->services, NULL); e != NULL; e = mesh__map_next(&m->services, e)) {
+		struct service *s = e->value;
+		mesh__service_unref(mesh__map_remove(&m->built, s->key));
+		free_states(m, s->local, s->n_local);
+		s->local = NULL;
+		s->n_local = 0;
+	}
+}
+
 int mesh__model_static(struct mesh__model *m, const struct mesh__document *documents, struct mesh__err *err)
 {
-	for (const struct mesh__document *d = documents; d != NULL; d = d->next) {
-		char key[MESH__SERVICE_KEY_MAX];
-		struct mesh__name name = {.trust_domain = ""};
-		struct service *s;
-		int code;
+	int code = MESH_OK;
 
-		(void)snprintf(name.ns, sizeof(name.ns), "%s", d->ns);
-		(void)snprintf(name.service, sizeof(name.service), "%s", d->name);
-		mesh__service_key(&name, key);
-		s = get_service(m, key);
-		if (s == NULL) {
-			return mesh__fail_memory(err);
-		}
-		if (d->kind == MESH__KIND_SERVICE) {
-			s->policy = d->service;
-			continue;
-		}
-		if (s->local != NULL) {
-			return mesh__fail(err, MESH_E_INVALID, "Endpoints %s are given twice", key);
-		}
-		code = make_fixed(m, s, d, &s->local, &s->n_local, err);
-		if (code == MESH_OK && d->insecure_plaintext) {
-			warn_plaintext(m, key);
-		}
-		if (code == MESH_OK) {
-			code = build(m, s, err);
-		}
-		if (code != MESH_OK) {
-			return code;
-		}
+	for (const struct mesh__document *d = documents; code == MESH_OK && d != NULL; d = d->next) {
+		code = add_static(m, d, err);
 	}
-	return MESH_OK;
+	if (code == MESH_E_NO_MEMORY) {
+		forget_static(m);
+	}
+	return code;
 }
 
 const struct mesh__map *mesh__model_services(const struct mesh__model *m)
