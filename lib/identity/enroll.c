@@ -326,7 +326,5 @@ void mesh__enroll_abandon(struct mesh__enroll *enroll)
 {
 	if (enroll != NULL && enroll->multi != NULL) {
 		mesh__multi_abandon(enroll->multi);
-		enroll->multi = NULL;
-		free_now(enroll);
 	}
 }

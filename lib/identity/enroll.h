@@ -35,7 +35,7 @@ int mesh__enroll_start(const struct mesh__enroll_options *options, struct mesh__
 /* Ends the attempt without its done callback, or frees it after. Accepts NULL. */
 void mesh__enroll_free(struct mesh__enroll *enroll);
 
-/* In a forked child. Accepts NULL. */
+/* In a forked child. Accepts NULL. Memory stays, as with mesh__multi_abandon. */
 void mesh__enroll_abandon(struct mesh__enroll *enroll);
 
 #endif

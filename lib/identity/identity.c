@@ -6,7 +6,11 @@
 #include "base/str.h"
 #include "identity/enroll.h"
 
-enum { FIRST_BACKOFF_MS = 100, LONGEST_BACKOFF_MS = 10000 };
+enum {
+	FIRST_BACKOFF_MS = 100,
+	LONGEST_BACKOFF_MS = 10000,
+	REFUSED_BACKOFF_MS = 60000 /* after a final refusal, while there is a certificate */
+};
 
 struct mesh__identity {
 	struct mesh__identity_options options;
@@ -19,6 +23,7 @@ struct mesh__identity {
 	struct mesh__enroll *enroll; /* the attempt under way */
 	struct mesh__timer *timer;   /* the next attempt */
 	int failures;                /* in a row */
+	struct mesh__err unkept;     /* why there was no identity in the state directory */
 };
 
 /* The longest wait between attempts: a short-lived certificate must be tried for often enough to be had in time. */
@@ -73,6 +78,9 @@ static void on_failure(struct mesh__identity *id, const struct mesh__err *err, b
 	if (!final) {
 		mesh__servers_advance(&id->servers);
 		mesh__timer_start(id->timer, backoff_ms(id), 0);
+	} else if (id->svid != NULL) {
+		/* What was final may pass: a wall clock that was set forward and back, a certificate that has expired and may be had anew with the token. */
+		mesh__timer_start(id->timer, REFUSED_BACKOFF_MS / 2 + (int64_t)mesh__dice_below(id->env, REFUSED_BACKOFF_MS / 2), 0);
 	}
 	id->options.failed(id->options.arg, err, final);
 }
@@ -81,10 +89,18 @@ static void on_enrolled(void *arg, int code, struct mesh__svid *svid, bool final
 {
 	struct mesh__identity *id = arg;
 
+	struct mesh__err other = MESH__NO_ERR;
+
 	mesh__enroll_free(id->enroll);
 	id->enroll = NULL;
 	if (code != MESH_OK) {
 		on_failure(id, err, final);
+		return;
+	}
+	if (id->svid != NULL && strcmp(svid->leaf.spiffe, id->svid->leaf.spiffe) != 0) {
+		(void)mesh__fail_at(&other, MESH__ORIGIN_CONTROL, MESH_E_IDENTITY, "the new certificate is for %s; this process is %s and stays so", svid->leaf.spiffe, id->svid->leaf.spiffe);
+		mesh__svid_unref(svid);
+		on_failure(id, &other, false);
 		return;
 	}
 	id->failures = 0;
@@ -109,8 +125,11 @@ static void attempt(void *arg)
 	} else if (id->options.token != NULL) {
 		options.token = &id->token;
 	} else {
-		(void)mesh__fail_at(&err, MESH__ORIGIN_TLS, MESH_E_IDENTITY, "the certificate of %s has expired and there is no token to join with again; set MESH_TOKEN and restart",
-			id->svid == NULL ? "this process" : id->svid->leaf.spiffe);
+		if (id->svid == NULL) {
+			(void)mesh__fail_at(&err, MESH__ORIGIN_LOCAL, MESH_E_IDENTITY, "there is no token to join with, and none of use in the state directory (%s); set MESH_TOKEN and restart", id->unkept.message);
+		} else {
+			(void)mesh__fail_at(&err, MESH__ORIGIN_TLS, MESH_E_IDENTITY, "the certificate of %s has expired and there is no token to join with again; set MESH_TOKEN and restart", id->svid->leaf.spiffe);
+		}
 		on_failure(id, &err, true);
 		return;
 	}
@@ -148,9 +167,21 @@ int mesh__identity_new(const struct mesh__identity_options *options, struct mesh
 	return MESH_OK;
 }
 
+/* The identity in the state directory, if it is ours: a directory that was copied from another service's must not make this process that service. */
+static int load_kept(struct mesh__identity *id, struct mesh__svid **out, struct mesh__err *err)
+{
+	int code = mesh__state_dir_load_svid(id->options.state, out, err);
+
+	if (code == MESH_OK && (strcmp((*out)->leaf.name.service, id->service) != 0 || strcmp((*out)->leaf.name.ns, id->ns) != 0)) {
+		code = mesh__fail(err, MESH_E_IDENTITY, "the identity in the state directory is %s, not service %s in namespace %s", (*out)->leaf.spiffe, id->service, id->ns);
+		mesh__svid_unref(*out);
+		*out = NULL;
+	}
+	return code;
+}
+
 void mesh__identity_start(struct mesh__identity *id)
 {
-	struct mesh__err err = MESH__NO_ERR;
 	struct mesh__svid *kept = NULL;
 
 	if (id->options.fixed != NULL) {
@@ -158,13 +189,13 @@ void mesh__identity_start(struct mesh__identity *id)
 		return;
 	}
 	if (id->options.state != NULL) {
-		int code = mesh__state_dir_load_svid(id->options.state, &kept, &err);
+		int code = load_kept(id, &kept, &id->unkept);
 		if (code == MESH_OK) {
 			take(id, kept);
 			return;
 		}
 		if (code != MESH_E_NOT_FOUND) {
-			mesh__log(id->env, MESH__LOG_WARN, "kept identity not used", "reason", err.message, (char *)NULL);
+			mesh__log(id->env, MESH__LOG_WARN, "kept identity not used", "reason", id->unkept.message, (char *)NULL);
 		}
 	}
 	attempt(id);
@@ -204,6 +235,6 @@ void mesh__identity_abandon(struct mesh__identity *id)
 {
 	if (id != NULL) {
 		mesh__enroll_abandon(id->enroll);
-		fini(id);
+		mesh__wipe(&id->token, sizeof(id->token));
 	}
 }

@@ -39,7 +39,7 @@ void mesh__identity_use(struct mesh__identity *identity, struct mesh__creds *cre
 /* Accepts NULL. */
 void mesh__identity_free(struct mesh__identity *identity);
 
-/* In a forked child. Accepts NULL. */
+/* In a forked child. Accepts NULL. Memory stays: the thread that was changing it is not here. */
 void mesh__identity_abandon(struct mesh__identity *identity);
 
 #endif

@@ -149,9 +149,8 @@ int mesh__state_dir_load_svid(struct mesh__state_dir *state, struct mesh__svid *
 		if (code != MESH_OK && code != MESH_E_NO_MEMORY) {
 			code = not_serving(path, err);
 		}
-		mesh__wipe(text, strlen(text));
 	}
-	mesh__free(text);
+	mesh__free_secret(text); /* the key stands first */
 	return code;
 }
 
