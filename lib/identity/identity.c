@@ -87,14 +87,16 @@ static void on_failure(struct mesh__identity *id, const struct mesh__err *err, b
 
 static void on_enrolled(void *arg, int code, struct mesh__svid *svid, bool final, const struct mesh__err *err)
 {
+	struct mesh__err why = MESH__NO_ERR, other = MESH__NO_ERR;
 	struct mesh__identity *id = arg;
 
-	struct mesh__err other = MESH__NO_ERR;
-
+	if (err != NULL) {
+		why = *err; /* the attempt's own: it goes with the attempt */
+	}
 	mesh__enroll_free(id->enroll);
 	id->enroll = NULL;
 	if (code != MESH_OK) {
-		on_failure(id, err, final);
+		on_failure(id, &why, final);
 		return;
 	}
 	if (id->svid != NULL && strcmp(svid->leaf.spiffe, id->svid->leaf.spiffe) != 0) {
