@@ -212,13 +212,14 @@ class UnchangedServer(ProxyTest):
         def one(i):
             got = self.fetch(f"{self.url}/n/{i}")
             with mu:
-                answers.append((got[0], json.loads(got[2])["path"]))
-        threads = [threading.Thread(target=one, args=(i,)) for i in range(40)]
+                answers.append((got[0], json.loads(got[2]).get("path", got[2])))
+        n = 40 // support.SLOW
+        threads = [threading.Thread(target=one, args=(i,)) for i in range(n)]
         for t in threads:
             t.start()
         for t in threads:
             t.join()
-        self.assertEqual(sorted(answers), sorted((200, f"/n/{i}") for i in range(40)))
+        self.assertEqual(sorted(answers), sorted((200, f"/n/{i}") for i in range(n)))
 
 
 class RealPrograms(ProxyTest):

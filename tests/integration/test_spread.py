@@ -32,7 +32,8 @@ class Spread(support.MeshTest):
         self.assertEqual(sum(done["instances"].values()), CALLS)
         self.assertEqual(set(done["instances"]), self.replicas, "every replica is used, and nobody else")
         self.assertEqual(set(done["versions"]), {"v0", "v1", "v2"})
-        self.assertEqual(done["tries"], CALLS, "nothing had to be repeated")
+        if not support.SANITIZED:  # a slow handshake may miss the connect timeout and be tried elsewhere
+            self.assertEqual(done["tries"], CALLS, "nothing had to be repeated")
         return {k: n / CALLS for k, n in done["instances"].items()}
 
     def test_ten_thousand_calls_are_all_answered_and_spread_by_the_built_in_balancer(self):
