@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -217,10 +218,17 @@ static void begin_serving(struct raw_server *server, int fd)
 static void *accept_all(void *arg)
 {
 	struct raw_server *server = arg;
-	int fd;
+	struct pollfd ready = {.fd = server->fd, .events = POLLIN};
+	int fd = 0;
 
-	while ((fd = accept4(server->fd, NULL, NULL, SOCK_CLOEXEC)) >= 0) {
-		begin_serving(server, fd);
+	/* Linux's accept() takes a descriptor before it waits, and tests count descriptors: wait first. */
+	while (fd >= 0) {
+		if (poll(&ready, 1, -1) > 0) {
+			fd = accept4(server->fd, NULL, NULL, SOCK_CLOEXEC);
+			if (fd >= 0) {
+				begin_serving(server, fd);
+			}
+		}
 	}
 	return NULL;
 }
