@@ -32,8 +32,7 @@ class Spread(support.MeshTest):
         self.assertEqual(sum(done["instances"].values()), CALLS)
         self.assertEqual(set(done["instances"]), self.replicas, "every replica is used, and nobody else")
         self.assertEqual(set(done["versions"]), {"v0", "v1", "v2"})
-        if not support.SANITIZED:  # a slow handshake may miss the connect timeout and be tried elsewhere
-            self.assertEqual(done["tries"], CALLS, "nothing had to be repeated")
+        self.assertLessEqual(done["tries"], CALLS * 1.02, "on a busy machine a cold handshake may miss the connect timeout; no more than that is repeated")
         return {k: n / CALLS for k, n in done["instances"].items()}
 
     def test_ten_thousand_calls_are_all_answered_and_spread_by_the_built_in_balancer(self):
@@ -52,6 +51,15 @@ class Spread(support.MeshTest):
         self.assertEqual(done["failed"], 0)
         self.assertGreater(done["instances"].get(slow, 0), 0, "it is asked now and then")
         self.assertLess(done["instances"][slow] / 2000, 0.10, done["instances"])
+
+
+    def test_a_replica_that_fails_fast_draws_no_traffic(self):
+        failing = self.mesh.serve("payments", "--status", "500").info["instance"]
+        self.mesh.wait_endpoints("payments", 4)
+        done = self.mesh.call("payments", "/", "-n", 2000, "-c", 8)
+        self.assertEqual(done["errors"], {})
+        self.assertGreater(done["instances"].get(failing, 0), 0)
+        self.assertLess(done["instances"][failing] / 2000, 0.10, done["instances"])
 
 
 class Live(support.MeshTest):
