@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import unittest
 
@@ -40,10 +41,10 @@ class Header(unittest.TestCase):
     def test_it_compiles_alone_in_each_language(self):
         for compiler, standard in (("cc", "c99"), ("cc", "c11"), ("cc", "c17"), ("c++", "c++11"), ("c++", "c++20")):
             with self.subTest(standard):
+                if shutil.which(compiler) is None:
+                    self.skipTest(f"there is no {compiler} here")
                 done = subprocess.run([compiler, "-x", "c" if compiler == "cc" else "c++", "-std=" + standard, "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-fsyntax-only",
                                        "-I", os.path.join(support.SRC, "include"), "-"], input="#include <meshlib/mesh.h>\n", capture_output=True, text=True, timeout=60, check=False)
-                if compiler == "c++" and "not found" in done.stderr:
-                    self.skipTest("no C++ compiler")
                 self.assertEqual((done.returncode, done.stderr), (0, ""))
 
 
