@@ -6,6 +6,8 @@
 #include "base/file.h"
 #include "base/str.h"
 
+enum { BACKDATE_MS = 60 * 1000 }; /* by the CA, for clocks that are behind */
+
 static int check(const struct mesh__env *env, struct mesh__svid *svid, struct mesh__err *err)
 {
 	int code = mesh__pki_leaf_read(svid->chain_pem, strlen(svid->chain_pem), &svid->leaf, err);
@@ -89,8 +91,10 @@ int mesh__svid_from_files(const struct mesh__env *env, const char *cert_file, co
 
 int64_t mesh__svid_renew_in_ms(const struct mesh__leaf *leaf, int64_t wall_ms, uint64_t draw)
 {
-	int64_t life = leaf->not_after_ms - leaf->not_before_ms;
-	int64_t age = wall_ms - leaf->not_before_ms;
+	/* What the CA dated back is no time that it lived: of a short life it would be most, and the renewal overdue at once. */
+	int64_t issued_ms = leaf->not_after_ms - leaf->not_before_ms > BACKDATE_MS ? leaf->not_before_ms + BACKDATE_MS : leaf->not_before_ms;
+	int64_t life = leaf->not_after_ms - issued_ms;
+	int64_t age = wall_ms - issued_ms;
 	int64_t point;
 
 	if (life <= 0 || age >= life) {

@@ -27,7 +27,7 @@ void mesh__svid_unref(struct mesh__svid *svid);
 int mesh__svid_from_files(const struct mesh__env *env, const char *cert_file, const char *key_file, const char *roots_file, struct mesh__svid **out, struct mesh__err *err) MESH__MUST_USE;
 
 /*
- * When to renew: a point drawn between 25% and 45% of the certificate's life, as milliseconds from now (0: at once). `wall_ms` is only used to see how old the certificate is when it comes; the
+ * When to renew: a point drawn between 25% and 45% of the certificate's life since it was issued (not since the minute before, to which it is dated back), as milliseconds from now (0: at once). `wall_ms` is only used to see how old the certificate is when it comes; the
  * wait itself is on the monotonic clock. Pure.
  */
 int64_t mesh__svid_renew_in_ms(const struct mesh__leaf *leaf, int64_t wall_ms, uint64_t draw);

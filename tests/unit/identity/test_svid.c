@@ -42,19 +42,19 @@ static int tear_down(void **state)
 
 /* ---- renewal ---- */
 
-enum { HOUR = 3600000, LIFE = 48 * HOUR, Q = LIFE / 4, TOP = Q + LIFE / 5 };
+enum { BACKDATE = 60000, HOUR = 3600000, LIFE = 48 * HOUR, Q = LIFE / 4, TOP = Q + LIFE / 5 };
 
 static void renews_between_a_quarter_and_45_percent_of_its_life(void **state)
 {
 	static const struct {
-		int64_t not_before, not_after, wall;
+		int64_t issued, not_after, wall;
 		uint64_t draw;
 		int64_t in_ms;
 	} rows[] = {
 		{0, LIFE, 0, 0, Q},                          /* the earliest */
 		{0, LIFE, 0, LIFE / 5, TOP},                 /* the latest: 26 h and more are left */
 		{0, LIFE, 0, LIFE / 5 + 1, Q},               /* draws wrap */
-		{0, LIFE, 60000, 0, Q - 60000},              /* backdated by a minute */
+		{0, LIFE, 60000, 0, Q - 60000},              /* a minute old */
 		{0, LIFE, Q, 0, 0},                          /* just now */
 		{0, LIFE, Q, 1, 1},
 		{0, LIFE, TOP + 1, LIFE / 5, 0},             /* overdue: at once, whatever the draw */
@@ -73,7 +73,7 @@ static void renews_between_a_quarter_and_45_percent_of_its_life(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < MESH__COUNT(rows); i++) {
-		struct mesh__leaf leaf = {.not_before_ms = rows[i].not_before, .not_after_ms = rows[i].not_after};
+		struct mesh__leaf leaf = {.not_before_ms = rows[i].issued - BACKDATE, .not_after_ms = rows[i].not_after};
 		int64_t in_ms = mesh__svid_renew_in_ms(&leaf, rows[i].wall, rows[i].draw);
 
 		if (in_ms != rows[i].in_ms) {
@@ -85,7 +85,7 @@ static void renews_between_a_quarter_and_45_percent_of_its_life(void **state)
 
 static void every_draw_falls_into_the_range(void **state)
 {
-	struct mesh__leaf leaf = {.not_before_ms = 0, .not_after_ms = LIFE};
+	struct mesh__leaf leaf = {.not_before_ms = -BACKDATE, .not_after_ms = LIFE};
 
 	(void)state;
 	for (int i = 0; i < 10000; i++) {
