@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 import urllib.request
 
 from support import program, wait_until
@@ -16,7 +17,7 @@ def connections_to(address):
 
 
 class Load:
-    """`calls` calls at `rate` a second, running until `result` is asked for."""
+    """`calls` calls at `rate` a second: until they are over (`result`) or it is told to end (`stop`)."""
 
     def __init__(self, mesh, service, calls, rate, at_once=8, path="/", args=(), env=None, name=None):
         name = name or f"load-{len(mesh.children)}"
@@ -26,6 +27,12 @@ class Load:
 
     def under_way(self):
         return self.child.running()
+
+    def stop(self):
+        """Begins no more calls; the counts of those that were begun."""
+        self.child.signal(signal.SIGTERM)
+        wait_until(lambda: not self.child.running(), "the load to end", 60)
+        return json.loads(self.child.out())
 
     def result(self):
         """The counts, once all calls are over."""

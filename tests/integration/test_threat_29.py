@@ -1,5 +1,4 @@
 """THREATS 29: an instance killed with -9 costs the calls in flight on it and no others; a rolling restart under load costs none."""
-# tests/run: alone
 
 import contextlib
 import threading
@@ -73,9 +72,10 @@ class Threat29(MeshTest):
 
     def held_to(self, load, dead):
         """Failures were few, each on the dead instance last, and it may have been processed; returns the result."""
-        result = load.result()
+        self.assertTrue(load.under_way(), "the load ended too early")
+        result = load.stop()
         self.assertLessEqual(result["failed"], AT_ONCE, f"more failed than can have been in flight: {result}\n{load.child.err()[-2000:]}")
-        self.assertEqual(result["ok"] + result["failed"], load.calls)
+        self.assertEqual(result["ok"] + result["failed"], result["calls"])
         for error, tried in load.failures():
             self.assertEqual(error, "MESH_E_RESET", load.child.err())
             self.assertIn(dead.info["address"], tried[-1], "failed without having been in flight on the dead instance")
@@ -86,9 +86,9 @@ class Threat29(MeshTest):
             with self.subTest(method=method):
                 replicas = [self.mesh.serve("payments", name=f"{method}-{i}") for i in range(3)]
                 self.mesh.wait_endpoints("payments", 3)
-                load = self.loaded(replicas, 1000, 500 // SLOW, "-X", method)
+                load = self.loaded(replicas, 100000, 500 // SLOW, "-X", method)
                 replicas[0].kill()
-                self.assertTrue(load.under_way())
+                self.mesh.wait_endpoints("payments", 2)
                 self.held_to(load, replicas[0])
                 for replica in replicas[1:]:
                     replica.stop()
@@ -97,8 +97,9 @@ class Threat29(MeshTest):
     def test_killed_with_slow_calls_in_flight_each_of_them_and_no_other_fails(self):
         replicas = [self.mesh.serve("payments", "--delay", "200ms") for _ in range(3)]
         self.mesh.wait_endpoints("payments", 3)
-        load = self.loaded(replicas, 90, 30, "-X", "POST")
+        load = self.loaded(replicas, 10000, 30, "-X", "POST")
         replicas[0].kill()
+        self.mesh.wait_endpoints("payments", 2)
         result = self.held_to(load, replicas[0])
         self.assertEqual(result["status"], {"200": result["ok"]})
 
@@ -168,14 +169,15 @@ class Threat29(MeshTest):
             with self.subTest(method=method):
                 old = [self.mesh.serve("payments", "--version", "v1", name=f"{method}-old-{i}") for i in range(3)]
                 self.mesh.wait_endpoints("payments", 3)
-                load = self.loaded(old, 2000, 500 // SLOW, "-X", method)
+                load = self.loaded(old, 100000, 500 // SLOW, "-X", method)
                 new = []
                 for i, replica in enumerate(old):
                     new.append(self.mesh.serve("payments", "--version", "v2", name=f"{method}-new-{i}"))
                     self.assertEqual(replica.stop(), 0)
+                wait_until(lambda: all(connections_to(r.info["address"]) for r in new), "calls to reach the new ones", 30)
                 self.assertTrue(load.under_way(), "the load ended before the restart did")
-                result = load.result()
-                self.assertEqual((result["ok"], result["failed"]), (load.calls, 0), f"{result}\n{load.child.err()[-2000:]}")
+                result = load.stop()
+                self.assertEqual((result["ok"], result["failed"]), (result["calls"], 0), f"{result}\n{load.child.err()[-2000:]}")
                 self.assertEqual(set(result["versions"]), {"v1", "v2"})
                 self.assertEqual(set(result["instances"]), {r.info["instance"] for r in old + new})
                 for replica in new:
@@ -185,12 +187,13 @@ class Threat29(MeshTest):
     def test_a_rolling_restart_lets_slow_calls_finish(self):
         old = [self.mesh.serve("payments", "--delay", "300ms", name=f"old-{i}") for i in range(2)]
         self.mesh.wait_endpoints("payments", 2)
-        load = self.loaded(old, 100, 25, "-X", "POST")
+        load = self.loaded(old, 10000, 25, "-X", "POST")
         for i, replica in enumerate(old):
             self.mesh.serve("payments", "--delay", "300ms", name=f"new-{i}")
             self.assertEqual(replica.stop(), 0)
-        result = load.result()
-        self.assertEqual((result["ok"], result["failed"]), (100, 0), f"{result}\n{load.child.err()[-2000:]}")
+        result = load.stop()
+        self.assertEqual((result["ok"], result["failed"]), (result["calls"], 0), f"{result}\n{load.child.err()[-2000:]}")
+        self.assertGreater(result["ok"], 10)
 
     def test_a_stopped_replica_is_deregistered_with_its_reason(self):
         replica = self.mesh.serve("payments")
