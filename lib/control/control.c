@@ -31,7 +31,7 @@ struct mesh__control {
 	struct mesh__credentials credentials;
 	struct mesh__timer *cache, *retry;
 	bool cache_due;                /* the timer runs: a change puts the next write off no further */
-	bool begin_due, renew_due, publish_due, register_due; /* what failed here, for want of memory, and is tried again */
+	bool wish_due, begin_due, renew_due, publish_due, register_due; /* what failed here, for want of memory, and is tried again */
 	struct mesh__post renew;       /* new trust: outside the record's callback */
 	bool renew_posted;
 	bool freed;
@@ -267,15 +267,25 @@ struct mesh__snapshot *mesh__control_snapshot(struct mesh__control *c)
 	return mesh__swap_get(&c->swap);
 }
 
-static void take_wishes(void *arg)
+/* A wish that there was no memory for stays one. */
+static void keep_wish(struct mesh__control *c, struct wish *w)
 {
-	struct mesh__control *c = arg;
+	struct mesh__err err = MESH__NO_ERR;
+
+	(void)pthread_mutex_lock(&c->mu);
+	w->next = c->wishes;
+	c->wishes = w;
+	(void)pthread_mutex_unlock(&c->mu);
+	(void)mesh__fail_memory(&err);
+	try_again(c, &c->wish_due, &err);
+}
+
+static void take_wishes(struct mesh__control *c)
+{
 	struct wish *list;
 	bool news = false;
 
-	if (is_orphan(c)) {
-		return;
-	}
+	c->wish_due = false;
 	(void)pthread_mutex_lock(&c->mu);
 	list = c->wishes;
 	c->wishes = NULL;
@@ -284,11 +294,24 @@ static void take_wishes(void *arg)
 	while (list != NULL) {
 		struct wish *next = list->next;
 		news = mesh__model_want(c->model, list->key) || news;
-		mesh__free(list);
+		if (mesh__model_may_want(c->model, list->key)) {
+			keep_wish(c, list);
+		} else {
+			mesh__free(list);
+		}
 		list = next;
 	}
 	if (news && c->link != NULL) {
 		mesh__link_subscribe(c->link);
+	}
+}
+
+static void wishes_posted(void *arg)
+{
+	struct mesh__control *c = arg;
+
+	if (!is_orphan(c)) {
+		take_wishes(c);
 	}
 }
 
@@ -308,7 +331,7 @@ static int wish_for(struct mesh__control *c, const char *key, struct mesh__err *
 	c->wish_posted = true;
 	(void)pthread_mutex_unlock(&c->mu);
 	if (first) {
-		post(c, &c->wish_post, take_wishes);
+		post(c, &c->wish_post, wishes_posted);
 	}
 	return MESH_OK;
 }
@@ -394,6 +417,9 @@ static void on_retry(void *arg)
 {
 	struct mesh__control *c = arg;
 
+	if (c->wish_due) {
+		take_wishes(c);
+	}
 	if (c->begin_due) {
 		use_svid(c);
 	} else if (c->renew_due) {

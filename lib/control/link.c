@@ -170,7 +170,8 @@ static void add_verdict(struct mesh__link *l, const struct mesh__record *record,
 	l->last_verdict = &v->next;
 }
 
-static void judge(struct mesh__link *l, const struct mesh__record *record)
+/* False: there was no memory for it. It is no fault of the record's, and meshd would not say it again: a new session asks for it with the versions that we have. */
+static bool judge(struct mesh__link *l, const struct mesh__record *record)
 {
 	struct mesh__err err = MESH__NO_ERR;
 
@@ -183,20 +184,25 @@ static void judge(struct mesh__link *l, const struct mesh__record *record)
 			l->acked = record->sequence;
 		}
 		l->due[POST_ACK] = true;
-		return;
+		return true;
 	}
 	mesh__log(l->env, MESH__LOG_WARN, "record refused", "reason", err.message, "service", record->service, (char *)NULL);
+	if (err.code == MESH_E_NO_MEMORY) {
+		return false;
+	}
 	add_verdict(l, record, record->sequence, &err);
 	l->due[POST_ACK] = true;
+	return true;
 }
 
 static bool on_line(struct mesh__link *l, const char *text, size_t len)
 {
 	struct mesh__record record;
 	struct mesh__err err = MESH__NO_ERR;
+	bool fine = true;
 
 	if (mesh__record_decode(&l->env->mem, text, len, &record, &err) != MESH_OK) {
-		if (!l->open) {
+		if (!l->open || err.code == MESH_E_NO_MEMORY) {
 			return false;
 		}
 		l->sequence++;
@@ -213,10 +219,10 @@ static bool on_line(struct mesh__link *l, const char *text, size_t len)
 	if (record.type == MESH__RECORD_HELLO) {
 		on_hello(l, &record);
 	} else if (record.type != MESH__RECORD_PING) {
-		judge(l, &record);
+		fine = judge(l, &record);
 	}
 	mesh__record_fini(&record);
-	return true;
+	return fine;
 }
 
 static bool on_head(void *arg, int status)

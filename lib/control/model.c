@@ -476,6 +476,13 @@ bool mesh__model_want(struct mesh__model *m, const char *key)
 	return true;
 }
 
+bool mesh__model_may_want(const struct mesh__model *m, const char *key)
+{
+	const struct service *s = mesh__map_get(&m->services, key);
+
+	return s == NULL ? m->services.n < MAX_WANTED : !s->wanted;
+}
+
 int mesh__model_interests(const struct mesh__model *m, struct mesh__msg_interest **out, size_t *n, struct mesh__err *err)
 {
 	struct mesh__msg_interest *list = mesh__alloc_array(&m->env->mem, m->services.n + 1, sizeof(*list));

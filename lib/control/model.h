@@ -32,6 +32,9 @@ const struct mesh__map *mesh__model_services(const struct mesh__model *model);
 /* Adds a service to what is subscribed to; true when it is new. False also when out of memory (then a later call asks again). */
 bool mesh__model_want(struct mesh__model *model, const char *key);
 
+/* Whether asking for it again may help: it is not subscribed to, and there is room for it. */
+bool mesh__model_may_want(const struct mesh__model *model, const char *key);
+
 /* The subscription with versions, so that only changes come. The strings are borrowed; the caller frees the array with mesh__free(). */
 int mesh__model_interests(const struct mesh__model *model, struct mesh__msg_interest **out, size_t *n, struct mesh__err *err) MESH__MUST_USE;
 

@@ -19,6 +19,9 @@ static void must(bool ok, const char *what)
 static void keep_post(struct fake_meshd *m, const char *what, const char *body)
 {
 	(void)pthread_mutex_lock(&m->mu);
+	if (m->n_greeting > 0) {
+		m->n_posts %= FAKE_MESHD_POSTS; /* who is greeted comes often, and is not asked what it posted */
+	}
 	must(m->n_posts < FAKE_MESHD_POSTS, "too many posts");
 	(void)snprintf(m->posts[m->n_posts].what, sizeof(m->posts[0].what), "%s", what);
 	(void)snprintf(m->posts[m->n_posts].body, sizeof(m->posts[0].body), "%s", body);
@@ -82,6 +85,9 @@ static void on_request(void *user, struct mesh__exchange *x)
 	(void)pthread_mutex_unlock(&m->mu);
 	reply.body = answer;
 	reply.body_len = strlen(answer);
+	if (m->watch != NULL && m->n_greeting > 0 && strcmp(strrchr(path, '/'), "/subscribe") == 0) {
+		(void)!mesh__stream_write(m->watch, m->greeting.data, m->greeting.len);
+	}
 	mesh__exchange_reply(x, &reply);
 }
 
@@ -113,6 +119,7 @@ void fake_meshd_init(struct fake_meshd *m, struct test_ca *ca)
 	(void)pthread_mutex_init(&m->mu, NULL);
 	mesh__cond_init(&m->changed);
 	mesh__buf_init(&m->line, &m->env.mem, MESH__MSG_MAX_BYTES);
+	mesh__buf_init(&m->greeting, &m->env.mem, MESH__MSG_MAX_BYTES);
 	make_identity(m);
 	tls = test_tls_conf(&m->self, ca, true);
 	options.tls = tls;
@@ -170,6 +177,12 @@ void fake_meshd_send(struct fake_meshd *m, struct mesh__record *record)
 	on_loop(m, send_line);
 }
 
+void fake_meshd_greet(struct fake_meshd *m, struct mesh__record *record)
+{
+	record->sequence = ++m->n_greeting + 1;
+	mesh__record_encode(record, &m->greeting);
+}
+
 static void end_stream(void *arg)
 {
 	struct fake_meshd *m = arg;
@@ -196,6 +209,7 @@ void fake_meshd_fini(struct fake_meshd *m)
 	mesh__loop_free(m->loop);
 	test_peer_fini(&m->self);
 	mesh__buf_fini(&m->line);
+	mesh__buf_fini(&m->greeting);
 	(void)pthread_cond_destroy(&m->changed);
 	(void)pthread_mutex_destroy(&m->mu);
 }

@@ -39,6 +39,8 @@ struct fake_meshd {
 	struct mesh__post post;     /* one thing at a time is asked of the loop */
 	struct mesh__buf line;
 	bool done;
+	struct mesh__buf greeting;  /* sent at each subscription */
+	uint64_t n_greeting;
 };
 
 void fake_meshd_init(struct fake_meshd *meshd, struct test_ca *ca);
@@ -47,6 +49,9 @@ void fake_meshd_fini(struct fake_meshd *meshd);
 /* Sends a record on the stream of the moment, its sequence filled in; or a line as it is. */
 void fake_meshd_send(struct fake_meshd *meshd, struct mesh__record *record);
 void fake_meshd_send_text(struct fake_meshd *meshd, const char *text);
+
+/* Each subscription from here on is answered with this record, and those greeted with before, on the stream. Not while a client is there. */
+void fake_meshd_greet(struct fake_meshd *meshd, struct mesh__record *record);
 
 /* Ends the stream of the moment. */
 void fake_meshd_hang_up(struct fake_meshd *meshd);
