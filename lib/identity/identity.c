@@ -23,7 +23,8 @@ struct mesh__identity {
 	struct mesh__enroll *enroll; /* the attempt under way */
 	struct mesh__timer *timer;   /* the next attempt */
 	int failures;                /* in a row */
-	struct mesh__err unkept;     /* why there was no identity in the state directory */
+	bool looked;                 /* into the state directory: what is there is not passed over for want of memory or descriptors */
+	struct mesh__err unkept;     /* why there was no identity in it */
 };
 
 /* The longest wait between attempts: a short-lived certificate must be tried for often enough to be had in time. */
@@ -122,6 +123,10 @@ static void attempt(void *arg)
 	if (id->enroll != NULL) {
 		return;
 	}
+	if (!id->looked) {
+		mesh__identity_start(id);
+		return;
+	}
 	if (renew) {
 		options.creds = id->creds;
 	} else if (id->options.token != NULL) {
@@ -187,19 +192,26 @@ void mesh__identity_start(struct mesh__identity *id)
 	struct mesh__svid *kept = NULL;
 
 	if (id->options.fixed != NULL) {
+		id->looked = true;
 		take(id, mesh__svid_ref(id->options.fixed));
 		return;
 	}
 	if (id->options.state != NULL) {
 		int code = load_kept(id, &kept, &id->unkept);
 		if (code == MESH_OK) {
+			id->looked = true;
 			take(id, kept);
+			return;
+		}
+		if (code == MESH_E_NO_MEMORY || (code == MESH_E_IO && id->options.token == NULL)) {
+			on_failure(id, &id->unkept, false);
 			return;
 		}
 		if (code != MESH_E_NOT_FOUND) {
 			mesh__log(id->env, MESH__LOG_WARN, "kept identity not used", "reason", id->unkept.message, (char *)NULL);
 		}
 	}
+	id->looked = true;
 	attempt(id);
 }
 
