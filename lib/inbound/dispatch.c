@@ -25,6 +25,16 @@ void mesh__dispatch_job(void *arg, struct mesh__job *job)
 	}
 }
 
+/* Another instance may have memory: the caller is told that it may ask there. */
+static void refuse_for_memory(struct mesh__exchange *x)
+{
+	static const struct mesh__field_text not_processed = {"mesh-not-processed", "1"};
+	static const char text[] = "out of memory\n";
+	struct mesh__reply reply = {.status = 503, .fields = &not_processed, .n_fields = 1, .body = text, .body_len = sizeof(text) - 1};
+
+	mesh__exchange_reply(x, &reply);
+}
+
 void mesh__dispatch(void *user, struct mesh__exchange *x)
 {
 	struct mesh_server *server = user;
@@ -36,7 +46,7 @@ void mesh__dispatch(void *user, struct mesh__exchange *x)
 	}
 	in = mesh__inbound_new(server, x);
 	if (in == NULL) {
-		mesh__exchange_refuse(x, 503, "out-of-memory", "out of memory");
+		refuse_for_memory(x);
 		return;
 	}
 	mesh__count(server->requests, 1);

@@ -19,7 +19,7 @@ struct two_meshes {
 	mesh_server *server;
 };
 
-/* `mode` as in mesh_serve(). */
+/* `mode` as in mesh_serve(); NULL handler: payments is not opened yet. */
 void two_meshes_init(struct two_meshes *t, const char *mode, mesh_handler_fn handler, void *user);
 
 /* Closes payments, where the test has not (and then set it to NULL). */
@@ -30,5 +30,8 @@ mesh_options *two_meshes_options(struct two_meshes *t, const char *service);
 
 /* The same for cart, with the allocator under the test's hand. */
 mesh_options *two_meshes_cart(struct two_meshes *t);
+
+/* Options for payments, which listens on a port of its own choice; the allocator is libc's. */
+mesh_options *two_meshes_payments(struct two_meshes *t);
 
 #endif
