@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import threading
 import unittest
 
 import peers
@@ -58,7 +60,7 @@ class NeverSentTwice(support.MeshTest):
     def calls(self, addresses, *steps):
         """The calls helper against these endpoints: one result for each step, on one mesh."""
         peers.endpoints_file(self.path, "payments", *addresses)
-        done = support.subprocess.run([support.helper("calls"), *steps], env={**self.environment(), **peers.static_env(self.cart, self.path)}, capture_output=True, text=True,
+        done = subprocess.run([support.helper("calls"), *steps], env={**self.environment(), **peers.static_env(self.cart, self.path)}, capture_output=True, text=True,
                                       timeout=60 * support.SLOW, check=False)
         self.assertEqual(done.returncode, 0, done.stderr)
         return [json.loads(line) for line in done.stdout.splitlines()]
@@ -132,8 +134,8 @@ class NeverSentTwice(support.MeshTest):
             tls.sendall(peers.OK)
         server = self.server(answer_and_close)
         peers.endpoints_file(self.path, "payments", server.address)
-        with support.subprocess.Popen([support.helper("calls"), *["POST", "wait"] * 5], env={**self.environment(), **peers.static_env(self.cart, self.path)},
-                                      stdin=support.subprocess.PIPE, stdout=support.subprocess.PIPE, text=True) as child:
+        with subprocess.Popen([support.helper("calls"), *["POST", "wait"] * 5], env={**self.environment(), **peers.static_env(self.cart, self.path)},
+                                      stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
             for done in range(1, 6):
                 result = json.loads(child.stdout.readline())
                 self.assertEqual((result["code"], result["status"], result["tries"]), ("MESH_OK", 200, 1), result)
@@ -141,6 +143,49 @@ class NeverSentTwice(support.MeshTest):
                 child.stdin.write("\n")
                 child.stdin.flush()
         self.assertEqual((child.returncode, len(server.requests), server.connections), (0, 5, 5))
+
+    def test_a_response_that_nobody_asked_for_is_never_the_answer_to_the_next_request(self):
+        evil = b"HTTP/1.1 299 Evil\r\nContent-Length: 4\r\n\r\nEVIL"
+        sent = threading.Semaphore(0)
+
+        def together(server, tls):
+            while request := peers.read_request(tls):
+                server.saw(request)
+                tls.sendall(peers.OK + evil)
+                sent.release()
+
+        def while_idle(server, tls):
+            server.saw(peers.read_request(tls))
+            tls.sendall(peers.OK)
+            answered.acquire()
+            tls.sendall(evil)
+            sent.release()
+            tls.recv(1)
+        for row, script in {"together": together, "while idle": while_idle}.items():
+            with self.subTest(row):
+                answered = threading.Semaphore(0)
+                server = self.server(script)
+                peers.endpoints_file(self.path, "payments", server.address)
+                with subprocess.Popen([support.helper("calls"), "GET", "wait", "GET", "wait"], env={**self.environment(), **peers.static_env(self.cart, self.path)},
+                                      stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
+                    for _ in range(2):
+                        result = json.loads(child.stdout.readline())
+                        self.assertEqual((result["code"], result["status"], result["tries"]), ("MESH_OK", 200, 1), result)
+                        answered.release()
+                        self.assertTrue(sent.acquire(timeout=20 * support.SLOW))
+                        child.stdin.write("\n")
+                        child.stdin.flush()
+                self.assertEqual((child.returncode, server.connections, len(server.requests)), (0, 2, 2), "on a connection of its own")
+
+    def test_interim_responses_are_no_answer(self):
+        def interim(server, tls):
+            while request := peers.read_request(tls):
+                server.saw(request)
+                tls.sendall(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + peers.OK)
+        server = self.server(interim)
+        results = self.calls([server.address], "GET", "POST")
+        self.assertEqual([(r["code"], r["status"]) for r in results], [("MESH_OK", 200)] * 2)
+        self.assertEqual((server.connections, len(server.requests)), (1, 2))
 
     def test_an_answer_that_says_not_processed_is_repeated_elsewhere(self):
         def refuse(server, tls):
