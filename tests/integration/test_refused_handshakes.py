@@ -113,6 +113,30 @@ class RefusedByOurClient(support.MeshTest):
         said = client.wait_for_event("peer refused", message="not who it must be")
         self.assertIn(wrong.address, said["endpoint"])
 
+    def test_a_server_is_refused_from_the_moment_of_its_revocation_on_a_kept_connection_too(self):
+        legacy = peers.issued(self.mesh, "legacy")
+        server = peers.TlsServer(legacy)
+        self.addCleanup(server.close)
+        self.mesh.ctl("apply", "-f", peers.endpoints_file(os.path.join(self.mesh.dir, "legacy.yaml"), "legacy", server.address))
+        port = support.free_port()
+        client = self.mesh.spawn([support.program("meshctl"), "connect", "--as", "cart", "--listen", f"127.0.0.1:{port}", "legacy", "--data", self.mesh.data], "connect")
+        client.wait_for_output("connected")
+        opener = peers.urllib.request.build_opener(peers.urllib.request.ProxyHandler({}))
+
+        def refused():
+            try:
+                with opener.open(f"http://127.0.0.1:{port}/", timeout=30 * support.SLOW) as answer:
+                    return answer.status != 200
+            except peers.urllib.error.HTTPError as e:
+                with e:
+                    return b"revoked" in e.read()
+        self.assertFalse(refused())
+        self.mesh.ctl("cert", "revoke", legacy.serial)
+        support.wait_until(refused, "the revocation to reach the client")
+        before = len(server.requests)
+        self.assertTrue(all(refused() for _ in range(5)))
+        self.assertEqual(len(server.requests), before)
+
     def test_refuses_the_right_name_under_a_ca_of_the_machine(self):
         """The CA is put where the machine's public CAs are, in a mount of its own; openssl there trusts it, our client does not."""
         if support.subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False).returncode != 0:
