@@ -250,6 +250,24 @@ class RealPrograms(ProxyTest):
         status, _, text = self.fetch(url + "/")
         self.assertEqual((status, json.loads(text)["error"]), (503, "unavailable"))
 
+    def test_meshctl_call_prints_the_body_alone_byte_for_byte(self):
+        self.mesh.serve("files", "--upstream", self.upstream.url)
+        body = bytes(range(256)) * 300
+        path = os.path.join(self.mesh.dir, "body")
+        with open(path, "wb") as f:
+            f.write(body)
+        clean = {k: v for k, v in os.environ.items() if not k.startswith("MESH_") or k.startswith("MESH_SAN")}
+        for data, stdin in (("@" + path, None), ("-", body)):
+            with self.subTest(data):
+                done = subprocess.run([support.program("meshctl"), "call", "--as", "cart", "files", "/echo", "-d", data, "--data", self.mesh.data], input=stdin, env=clean, capture_output=True,
+                                      timeout=60 * support.SLOW, check=False)
+                self.assertEqual((done.returncode, done.stdout == body, done.stderr), (0, True, b""))
+        done = self.mesh.ctl("call", "files", "/status/404", check=False)
+        self.assertEqual((done.returncode, done.stdout), (1, ""))
+        self.assertIn("404", done.stderr)
+        self.assertEqual(self.mesh.call("files", "/status/302")["ok"], 1, "2xx and 3xx are fine")
+        self.assertEqual(self.mesh.ctl("call", "files", "/status/302").returncode, 0)
+
     def test_connect_takes_a_loopback_address_alone(self):
         for address in ("0.0.0.0:0", "192.0.2.1:80", "[::]:0", "localhost:0", "127.0.0.1", "127.0.0.1:99999"):
             with self.subTest(address):
