@@ -71,6 +71,7 @@ static void on_request(void *user, struct mesh__exchange *x)
 	const char *path = mesh__exchange_path(x), *body;
 	struct mesh__reply reply = {.status = 200, .body = "{}", .body_len = 2};
 	char answer[256];
+	bool hanging;
 	size_t len;
 
 	if (strcmp(path, "/v1/watch") == 0) {
@@ -80,9 +81,15 @@ static void on_request(void *user, struct mesh__exchange *x)
 	body = mesh__exchange_body(x, &len);
 	keep_post(m, strrchr(path, '/') + 1, body == NULL ? "" : body);
 	(void)pthread_mutex_lock(&m->mu);
+	hanging = m->hanging;
 	reply.status = m->status == 0 ? 200 : m->status;
 	(void)snprintf(answer, sizeof(answer), "%s", m->answer[0] == '\0' ? "{\"registered\":true}" : m->answer);
 	(void)pthread_mutex_unlock(&m->mu);
+	if (hanging) {
+		must(m->n_hung < sizeof(m->hung) / sizeof(m->hung[0]), "too many posts hang");
+		m->hung[m->n_hung++] = x;
+		return;
+	}
 	reply.body = answer;
 	reply.body_len = strlen(answer);
 	if (m->watch != NULL && m->n_greeting > 0 && strcmp(strrchr(path, '/'), "/subscribe") == 0) {
@@ -183,6 +190,13 @@ void fake_meshd_greet(struct fake_meshd *m, struct mesh__record *record)
 	mesh__record_encode(record, &m->greeting);
 }
 
+void fake_meshd_hang(struct fake_meshd *m)
+{
+	(void)pthread_mutex_lock(&m->mu);
+	m->hanging = true;
+	(void)pthread_mutex_unlock(&m->mu);
+}
+
 static void end_stream(void *arg)
 {
 	struct fake_meshd *m = arg;
@@ -206,6 +220,9 @@ void fake_meshd_fini(struct fake_meshd *m)
 	mesh__loop_stop(m->loop);
 	mesh__loop_join(m->loop);
 	mesh__http_server_free(m->http);
+	for (size_t i = 0; i < m->n_hung; i++) {
+		mesh__exchange_unref(m->hung[i]);
+	}
 	mesh__loop_free(m->loop);
 	test_peer_fini(&m->self);
 	mesh__buf_fini(&m->line);

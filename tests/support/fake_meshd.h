@@ -38,7 +38,9 @@ struct fake_meshd {
 	uint64_t sequence;
 	struct mesh__post post;     /* one thing at a time is asked of the loop */
 	struct mesh__buf line;
-	bool done;
+	bool done, hanging;
+	struct mesh__exchange *hung[16]; /* the loop's */
+	size_t n_hung;
 	struct mesh__buf greeting;  /* sent at each subscription */
 	uint64_t n_greeting;
 };
@@ -52,6 +54,9 @@ void fake_meshd_send_text(struct fake_meshd *meshd, const char *text);
 
 /* Each subscription from here on is answered with this record, and those greeted with before, on the stream. Not while a client is there. */
 void fake_meshd_greet(struct fake_meshd *meshd, struct mesh__record *record);
+
+/* From here on posts are kept and never answered. */
+void fake_meshd_hang(struct fake_meshd *meshd);
 
 /* Ends the stream of the moment. */
 void fake_meshd_hang_up(struct fake_meshd *meshd);

@@ -44,7 +44,7 @@ static void set(mesh_options *o, const char *key, const char *value)
 	must(mesh_options_set(o, key, value) == MESH_OK, mesh_options_message(o));
 }
 
-static mesh_options *identity_options(struct two_meshes *t, const char *service)
+mesh_options *two_meshes_identity(struct two_meshes *t, const char *service)
 {
 	mesh_options *o = mesh_options_new();
 	char *chain, *key, path[160];
@@ -68,7 +68,7 @@ static mesh_options *identity_options(struct two_meshes *t, const char *service)
 
 mesh_options *two_meshes_options(struct two_meshes *t, const char *service)
 {
-	mesh_options *o = identity_options(t, service);
+	mesh_options *o = two_meshes_identity(t, service);
 	char *address = mesh_server_address(t->server), text[256], path[160];
 
 	(void)snprintf(text, sizeof(text), "apiVersion: mesh/v1\nkind: Endpoints\nname: payments\nendpoints: [{address: \"%s\", labels: {version: v1}}]\n", address);
@@ -89,7 +89,7 @@ mesh_options *two_meshes_cart(struct two_meshes *t)
 
 mesh_options *two_meshes_payments(struct two_meshes *t)
 {
-	mesh_options *o = identity_options(t, "payments");
+	mesh_options *o = two_meshes_identity(t, "payments");
 
 	set(o, "listen", "127.0.0.1:0");
 	return o;

@@ -31,6 +31,9 @@ mesh_options *two_meshes_options(struct two_meshes *t, const char *service);
 /* The same for cart, with the allocator under the test's hand. */
 mesh_options *two_meshes_cart(struct two_meshes *t);
 
+/* Options for `service` with an identity of its own and nothing else. */
+mesh_options *two_meshes_identity(struct two_meshes *t, const char *service);
+
 /* Options for payments, which listens on a port of its own choice; the allocator is libc's. */
 mesh_options *two_meshes_payments(struct two_meshes *t);
 
