@@ -8,6 +8,7 @@
 #include <meshlib/mesh.h>
 
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -189,6 +190,8 @@ struct later {
 	pthread_t thread;
 	mesh_inbound *inbound;
 	mesh *m;
+	sem_t bounded;                   /* posted when the handler of /bounded is done */
+	_Atomic(mesh_inbound *) never;   /* not replied to in time */
 };
 
 /* A reply from a thread of the application's own. */
@@ -210,6 +213,21 @@ static void call_on(struct later *l)
 	CHECK(mesh_response_status(r) == 200);
 	CHECK_CODE(mesh_reply(l->inbound, 200, mesh_response_body(r, NULL), strlen(mesh_response_body(r, NULL))), MESH_OK);
 	mesh_request_free(r);
+}
+
+/* The inner call would have a minute; what is left of the outer one's deadline ends it. */
+static void call_bounded(struct later *l, mesh_inbound *in)
+{
+	mesh_request *r = mesh_request_new(l->m, "payments", "GET", "/never");
+	int64_t began_us = clock_of(CLOCK_MONOTONIC, 1000000);
+
+	CHECK_CODE(mesh_request_timeout(r, 60000), MESH_OK);
+	CHECK_CODE(mesh_request_parent(r, in), MESH_OK);
+	CHECK_CODE(mesh_call(r), MESH_E_TIMEOUT);
+	CHECK(clock_of(CLOCK_MONOTONIC, 1000000) - began_us < 30000000);
+	mesh_request_free(r);
+	(void)mesh_reply(in, 200, NULL, 0); /* too late for whoever asked: dropped */
+	sem_post(&l->bounded);
 }
 
 static void check_inbound(mesh_inbound *in)
@@ -262,6 +280,11 @@ static void handle(void *user, mesh_inbound *in)
 	} else if (strcmp(mesh_inbound_path(in), "/outer") == 0) {
 		l->inbound = in;
 		call_on(l);
+	} else if (strcmp(mesh_inbound_path(in), "/bounded") == 0) {
+		call_bounded(l, in);
+	} else if (strcmp(mesh_inbound_path(in), "/never") == 0) {
+		CHECK(mesh_inbound_remaining_ms(in) >= 0 && mesh_inbound_remaining_ms(in) <= 500);
+		atomic_store(&l->never, in);
 	} else if (strcmp(mesh_inbound_path(in), "/bad-status") == 0) {
 		CHECK_CODE(mesh_reply(in, 199, NULL, 0), MESH_E_INVALID);
 	} else if (strcmp(mesh_inbound_path(in), "/big") == 0) {
@@ -368,6 +391,22 @@ static void tour_other_calls(mesh *m)
 	}
 }
 
+static void tour_deadline(mesh *m, struct later *l)
+{
+	mesh_request *r = mesh_request_new(m, "payments", "GET", "/bounded");
+	mesh_inbound *never;
+
+	CHECK_CODE(mesh_request_timeout(r, 500), MESH_OK);
+	CHECK_CODE(mesh_call(r), MESH_E_TIMEOUT);
+	CHECK(mesh_error_may_be_processed(mesh_request_error(r)) == 1);
+	mesh_request_free(r);
+	CHECK(sem_wait(&l->bounded) == 0);
+	never = atomic_exchange(&l->never, NULL);
+	if (never != NULL) {
+		CHECK_CODE(mesh_reply(never, 200, "late", 4), MESH_OK);
+	}
+}
+
 static void tour_bounds(mesh *m)
 {
 	mesh_request *r = mesh_request_new(m, "payments", "GET", "/big");
@@ -457,6 +496,7 @@ int main(int argc, char **argv)
 	tour_options();
 	server_mesh = open_with(&at_server, argv[1], argv[2], "payments");
 	later.m = server_mesh;
+	CHECK(sem_init(&later.bounded, 0, 0) == 0);
 	(void)tour_serve(server_mesh, &later);
 	m = open_with(&at_client, argv[1], argv[3], "cart");
 	CHECK_CODE(mesh_wait_ready(m, READY_MS, &error), MESH_OK);
@@ -465,6 +505,7 @@ int main(int argc, char **argv)
 	tour_checked_call(m);
 	tour_other_calls(m);
 	CHECK(pthread_join(later.thread, NULL) == 0);
+	tour_deadline(m, &later);
 	tour_bounds(m);
 	tour_bad_calls(m);
 	tour_cancel(m);
