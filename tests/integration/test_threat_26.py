@@ -1,4 +1,5 @@
 """THREATS 26: the clock goes forward or back by an hour or ten years: leases and renewals do not mind; TLS does, and says so."""
+# tests/run: timeout 600
 
 import time
 import unittest
@@ -87,6 +88,32 @@ class Threat26Meshd(ClockTest):
         self.clock.jump(-HOUR)
         replicas[1].kill()
         self.mesh.wait_endpoints("payments", 1)
+
+    def test_no_mass_deregistration_by_a_meshd_that_starts_with_a_clock_half_an_hour_behind(self):
+        """Then every certificate of the last half hour is not valid yet, and nobody gets in until the clock is right."""
+        self.serve_three()
+        self.mesh.meshd.kill()
+        self.clock.jump(-HOUR // 2)
+        self.mesh.start(env=self.clock.env)
+        self.let_pass(2.5)
+        self.assertEqual(self.removals(), [])
+        self.mesh.meshd.wait_for_event("handshake refused", reason="not-yet-valid")
+        self.clock.jump(0)
+        wait_until(lambda: [e["state"] for e in self.mesh.endpoints("payments")] == ["healthy"] * 3, "all to be back", 60)
+        self.assertEqual(self.removals(), [])
+
+    def test_a_meshd_that_starts_years_off_refuses_with_that_reason_and_loses_nothing(self):
+        self.serve_three()
+        for seconds, words in ((YEARS, "life ended|expired"), (-YEARS, "not valid yet")):
+            self.mesh.meshd.kill()
+            self.clock.jump(seconds)
+            refused = self.mesh.spawn([program("meshd"), "--data", self.mesh.data, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"], f"off-{seconds}", env=self.clock.env)
+            wait_until(lambda: not refused.running(), "meshd to refuse", 30)
+            self.assertNotEqual(refused.child.returncode, 0)
+            self.assertRegex(refused.err(), words)
+            self.clock.jump(0)
+            self.mesh.start(env=self.clock.env)
+            self.mesh.wait_endpoints("payments", 3)
 
     def test_a_handshake_fails_with_the_clock_as_its_reason(self):
         fetch_roots(self.mesh)
