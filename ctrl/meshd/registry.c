@@ -126,6 +126,19 @@ static bool load_instance(void *user, const struct meshd_instance_row *row)
 	return true;
 }
 
+/* A clock that stands before the newest certificate is behind, and keeps out who has it or one like it: as when it was set while we ran. */
+static int listen_first(struct meshd_registry *registry, struct mesh__err *err)
+{
+	int64_t issued_ms;
+	int code = meshd_store_cert_newest(registry->store, &issued_ms, err);
+
+	if (code == MESH_OK && mesh__wall_ms(registry->env) < issued_ms - CLOCK_STEP_MS) {
+		mesh__log(registry->env, MESH__LOG_WARN, "the wall clock is behind the newest certificate; no lease ends until clients are heard", (char *)NULL);
+		registry->unheard = true;
+	}
+	return code;
+}
+
 int meshd_registry_new(const struct mesh__env *env, struct meshd_store *store, const struct meshd_registry_options *options, struct meshd_registry **out, struct mesh__err *err)
 {
 	struct meshd_registry *registry = mesh__alloc(&env->mem, sizeof(*registry));
@@ -143,7 +156,8 @@ int meshd_registry_new(const struct mesh__env *env, struct meshd_store *store, c
 	registry->looked_ms = registry->started_ms;
 	registry->wall_lead_ms = mesh__wall_ms(env) - registry->started_ms;
 	mesh__map_init(&registry->services, env);
-	code = meshd_store_services(store, load_service, registry, err);
+	code = listen_first(registry, err);
+	code = code == MESH_OK ? meshd_store_services(store, load_service, registry, err) : code;
 	code = code == MESH_OK ? meshd_store_instances(store, load_instance, registry, err) : code;
 	if (code != MESH_OK) {
 		meshd_registry_free(registry);

@@ -62,8 +62,8 @@ int meshd_registry_remove(struct meshd_registry *registry, const char *key, cons
 
 /*
  * Removes what has outlived its lease, and tells each by `ended` (may be NULL). What the store does not take stays, for the next time. To be called several times in a heartbeat's time:
- * after a longer pause, in which heartbeats could not be heard either, nothing ends for a lease's time. When the wall clock is set by more than a minute, nothing ends until a first
- * instance renews, and for a start's grace from there.
+ * after a longer pause, in which heartbeats could not be heard either, nothing ends for a lease's time. When the wall clock is set by more than a minute, or stood before the newest certificate at
+ * the start, nothing ends until a first instance renews, and for a start's grace from there.
  */
 typedef void (*meshd_ended_fn)(void *user, const char *key, const char *instance);
 void meshd_registry_expire(struct meshd_registry *registry, meshd_ended_fn ended, void *user);

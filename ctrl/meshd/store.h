@@ -86,6 +86,9 @@ int meshd_store_certs(struct meshd_store *store, const struct mesh__name *name, 
 /* The serial and all its descendants. */
 int meshd_store_cert_family(struct meshd_store *store, const char *serial, meshd_cert_fn fn, void *user, struct mesh__err *err) MESH__MUST_USE;
 
+/* When the newest one was issued, by the wall clock of then; 0: there is none. */
+int meshd_store_cert_newest(struct meshd_store *store, int64_t *issued_ms, struct mesh__err *err) MESH__MUST_USE;
+
 /* Those that are revoked and would still be valid at `now_ms`, or were when the last certificate was issued: a clock that is ahead for a while must not make one forgotten. */
 int meshd_store_certs_revoked(struct meshd_store *store, int64_t now_ms, meshd_cert_fn fn, void *user, struct mesh__err *err) MESH__MUST_USE;
 

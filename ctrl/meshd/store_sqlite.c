@@ -61,6 +61,7 @@ static const char *const migrations[] = {
 	X(CERT_FAMILY, FAMILY CERT_COLUMNS "WHERE serial IN (SELECT serial FROM family) ORDER BY issued, serial")      \
 	X(CERTS, CERT_COLUMNS "ORDER BY issued DESC, serial LIMIT ?1")                                                 \
 	X(CERTS_OF, CERT_COLUMNS "WHERE ns = ?2 AND service = ?3 ORDER BY issued DESC, serial LIMIT ?1")               \
+	X(CERT_NEWEST, "SELECT coalesce(max(issued), 0) FROM cert")                                                    \
 	X(CERTS_REVOKED, CERT_COLUMNS "WHERE revoked > 0 AND not_after > min(?1, (SELECT issued FROM cert ORDER BY rowid DESC LIMIT 1)) ORDER BY serial") \
 	X(SERVICE_PUT, "INSERT INTO service VALUES (?1, ?2, ?3, ?4) ON CONFLICT (ns, service) DO UPDATE SET version = excluded.version, floor = excluded.floor") \
 	X(SERVICES, "SELECT ns, service, version, floor FROM service")                                                 \
@@ -570,6 +571,17 @@ int meshd_store_cert_family(struct meshd_store *store, const char *serial, meshd
 
 	bind_text(&q, serial);
 	return list_certs(&q, fn, user, err);
+}
+
+int meshd_store_cert_newest(struct meshd_store *store, int64_t *issued_ms, struct mesh__err *err)
+{
+	struct query q = query(store, STMT_CERT_NEWEST);
+
+	*issued_ms = 0;
+	if (step(&q)) {
+		*issued_ms = sqlite3_column_int64(q.stmt, 0);
+	}
+	return done(&q, "find the newest certificate", err);
 }
 
 int meshd_store_certs_revoked(struct meshd_store *store, int64_t now_ms, meshd_cert_fn fn, void *user, struct mesh__err *err)

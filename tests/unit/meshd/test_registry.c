@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include "base/attr.h"
 #include "meshd/registry.h"
 #include "support/fake_env.h"
 #include "unit/meshd/scratch.h"
@@ -336,10 +337,54 @@ static void refuses_what_nobody_could_call_and_writes_nothing(void **state)
 	assert_int_equal(f->changes, 0);
 }
 
+static void threat_26_after_the_wall_clock_was_set_nothing_ends_before_somebody_is_heard(void **state)
+{
+	static const int64_t steps[] = {3600000, -3600000, 315360000000, -315360000000};
+	struct fixture *f = *state;
+
+	live(f, 31000, NULL, NULL);
+	for (size_t i = 0; i < MESH__COUNT(steps); i++) {
+		f->ended = 0;
+		join(f, "a", "127.0.0.1:1", "s1");
+		join(f, "b", "127.0.0.1:2", "s2");
+		f->fake.wall_ms += steps[i];
+		live(f, 600000, NULL, NULL); /* nobody gets in */
+		assert_int_equal(f->ended, 0);
+		live(f, 29500, "b", "s2"); /* one does: a start's grace for the others */
+		assert_int_equal(f->ended, 0);
+		live(f, 1000, "b", "s2");
+		assert_int_equal(f->ended, 1);
+		live(f, 10000, NULL, NULL);
+		assert_int_equal(f->ended, 2);
+	}
+}
+
+static void threat_26_a_start_with_a_clock_behind_the_newest_certificate_hears_first(void **state)
+{
+	struct meshd_cert cert = {.serial = "a1", .name = {.ns = "default", .service = "payments"}, .not_after_ms = INT64_MAX};
+	struct fixture *f = *state;
+
+	join(f, "a", "127.0.0.1:1", "s1");
+	cert.issued_ms = f->fake.wall_ms;
+	assert_int_equal(meshd_store_cert_add(f->store, &cert, NULL), MESH_OK);
+	close_registry(f);
+	f->fake.wall_ms -= 1800000;
+	open_registry(f);
+	live(f, 600000, NULL, NULL);
+	assert_int_equal(f->ended, 0);
+	close_registry(f);
+	f->fake.wall_ms += 1800000;
+	open_registry(f);
+	live(f, 30000, NULL, NULL);
+	assert_int_equal(f->ended, 1);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(threat_26_after_the_wall_clock_was_set_nothing_ends_before_somebody_is_heard, setup, teardown),
+		cmocka_unit_test_setup_teardown(threat_26_a_start_with_a_clock_behind_the_newest_certificate_hears_first, setup, teardown),
 		T(tells_only_what_changed_since_a_version),
 		T(a_version_from_another_life_gets_everything),
 		T(one_that_comes_back_is_no_longer_told_as_removed),
