@@ -32,10 +32,10 @@ void mesh__credentials_fini(struct mesh__credentials *c)
 	mesh__svid_unref(c->svid);
 }
 
-/* Whether our own certificate is good under these roots. */
-static bool is_under(const struct mesh__credentials *c, const char *roots_pem, struct mesh__err *err)
+/* Our own certificate under these roots. */
+static int verify_own(const struct mesh__credentials *c, const char *roots_pem, struct mesh__err *err)
 {
-	return mesh__pki_chain_verify(c->env, c->svid->chain_pem, roots_pem, err) == MESH_OK;
+	return mesh__pki_chain_verify(c->env, c->svid->chain_pem, roots_pem, err);
 }
 
 void mesh__credentials_svid(struct mesh__credentials *c, struct mesh__svid *svid)
@@ -44,7 +44,7 @@ void mesh__credentials_svid(struct mesh__credentials *c, struct mesh__svid *svid
 
 	c->svid = mesh__svid_ref(svid);
 	mesh__svid_unref(old);
-	if (c->roots_pem != NULL && !is_under(c, c->roots_pem, NULL)) {
+	if (c->roots_pem != NULL && verify_own(c, c->roots_pem, NULL) == MESH_E_IDENTITY) {
 		/* It came by a new join, from under other roots than those told of last: meshd, too, is found under the new ones alone. */
 		mesh__free(c->roots_pem);
 		c->roots_pem = NULL;
@@ -101,8 +101,11 @@ static int check(const struct mesh__credentials *c, const struct mesh__record *r
 
 	mesh__trust_unref(trust);
 	/* Roots of another mesh (a state directory that was copied, a cache from before a new join) would cut us off from meshd, and from the word that puts it right. */
-	if (code == MESH_OK && !mesh__str_eq(roots_in_force(c), record->roots_pem) && !is_under(c, record->roots_pem, err)) {
-		code = err == NULL ? MESH_E_INVALID : mesh__wrap(err, "trust: not taken, this process itself would not be trusted");
+	if (code == MESH_OK && !mesh__str_eq(roots_in_force(c), record->roots_pem)) {
+		code = verify_own(c, record->roots_pem, err);
+		if (code == MESH_E_IDENTITY) {
+			(void)mesh__wrap(err, "trust: not taken, this process itself would not be trusted");
+		}
 	}
 	return code;
 }
