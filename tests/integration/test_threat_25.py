@@ -210,6 +210,78 @@ class Threat25Kill(DiskTest):
         self.die_at_every_call(KILL_HALFWAY)
 
 
+class Threat25Ca(MeshTest):
+    """The CA dies while it signs: nobody is told of a certificate that is on no record, and it is back at once."""
+
+    def setUp(self):
+        self.mesh = Mesh()
+        self.addCleanup(self.mesh.close)
+        self.disk = Disk(self.mesh.dir, self.mesh.data, "meshca")
+        self.addCleanup(self.disk.close)
+        self.mesh.start(env=self.disk.env)
+        fetch_roots(self.mesh)
+        _, path = new_key_and_csr(self.mesh.dir)
+        with open(path) as f:
+            self.csr = f.read()
+
+    def enroll(self, token):
+        control = Control(self.mesh)
+        try:
+            return serial_of(control.enroll(token, self.csr)["chain_pem"])
+        finally:
+            control.close()
+
+    def logged(self):
+        """The serials in the CA's own log."""
+        serials = set()
+        with open(os.path.join(self.mesh.data, "ca", "issued.log")) as f:
+            for line in f:
+                with contextlib.suppress(ValueError):
+                    serials.add(json.loads(line)["serial"])
+        return serials
+
+    def joins_again(self, token):
+        """The same token, until the CA is back; its serial, or None when the token's use is gone."""
+        def attempt():
+            try:
+                return [self.enroll(token)]
+            except Refused as e:
+                return [None] if e.code == "token-spent" else None
+        return wait_until(attempt, "the CA to be back")[0]
+
+    def test_killed_at_every_write_system_call(self):
+        self.disk.arm(KILL_BEFORE)
+        given = {self.enroll(self.mesh.token("payments"))}
+        calls = self.disk.calls()
+        self.assertGreater(calls, 1)
+        for how in (KILL_BEFORE, KILL_HALFWAY):
+            for at in range(1, calls + 1):
+                with self.subTest(how=how, call=at, of=calls):
+                    token = self.mesh.token("payments")
+                    self.disk.arm(how, at)
+                    with self.assertRaises(Refused) as caught:
+                        self.enroll(token)
+                    self.assertEqual(caught.exception.status, 503)
+                    self.disk.arm(0)
+                    again = self.joins_again(token)
+                    given.add(again or self.joins_again(self.mesh.token("payments")))
+                    self.assertTrue(self.mesh.meshd.running())
+        known = {c["serial"] for c in self.mesh.admin("GET", "/v1/certificates")[1]}
+        self.assertEqual(given - known, set())
+        self.assertEqual(known - self.logged(), set(), "certificates without a line in the CA's log")
+
+    def test_a_full_disk_under_the_ca_issues_nothing_and_burns_no_token(self):
+        token = self.mesh.token("payments")
+        for how, number in ((FAIL_WRITES, errno.ENOSPC), (FAIL_SYNCS, errno.EIO)):
+            self.disk.arm(how, 1, number)
+            with self.assertRaises(Refused) as caught:
+                self.enroll(token)
+            self.assertEqual(caught.exception.status, 503)
+            self.assertGreater(self.disk.hits(), 0)
+            self.disk.arm(0)
+        self.assertIsNotNone(self.joins_again(token))
+
+
 class Threat25FirstStart(unittest.TestCase):
     """meshd or its CA dies while the data directory is being made: the next start finishes it, or says what to do."""
 
