@@ -181,9 +181,9 @@ MESH_API char *mesh_metrics(mesh *m);
 
 /*
  * Ends the mesh: deregisters, lets requests that are being answered and calls that are being made finish for at most `drain_ms`, then stops and
- * frees everything. Calls still waiting after that complete with MESH_E_CLOSED. Call it once, from a thread that is not the mesh's own, when no other thread will use `m` again;
+ * frees everything. Calls still waiting after that complete with MESH_E_CLOSED; handlers that are running are waited for, and requests that they have kept may still be replied to, which sends nothing. Call it once, from a thread that is not the mesh's own, when no other thread will use `m` again;
  * requests made of it may outlive it and are freed as ever. Returns MESH_OK, or MESH_E_TIMEOUT when the drain was cut short, or MESH_E_WOULD_BLOCK (nothing done) on the
- * mesh's own threads. In a forked child it frees without touching the parent's connections and returns MESH_E_FORKED.
+ * mesh's own threads. In a forked child it closes its copies of the mesh's descriptors without touching the parent's connections, leaves memory that a thread of the parent may have been changing, and returns MESH_E_FORKED.
  */
 MESH_API int32_t mesh_close(mesh *m, int64_t drain_ms);
 
