@@ -195,6 +195,19 @@ static bool judge(struct mesh__link *l, const struct mesh__record *record)
 	return true;
 }
 
+/* A stream begins with one HELLO in our own version of the protocol. */
+static bool may_come(const struct mesh__link *l, const struct mesh__record *record)
+{
+	if ((record->type == MESH__RECORD_HELLO) == l->open) {
+		return false;
+	}
+	if (record->type == MESH__RECORD_HELLO && record->protocol != MESH__PROTOCOL_VERSION) {
+		mesh__log(l->env, MESH__LOG_ERROR, "meshd speaks another version of the control protocol", (char *)NULL);
+		return false;
+	}
+	return true;
+}
+
 static bool on_line(struct mesh__link *l, const char *text, size_t len)
 {
 	struct mesh__record record;
@@ -212,7 +225,7 @@ static bool on_line(struct mesh__link *l, const char *text, size_t len)
 		return true;
 	}
 	l->sequence = record.sequence;
-	if (!l->open && record.type != MESH__RECORD_HELLO) {
+	if (!may_come(l, &record)) {
 		mesh__record_fini(&record);
 		return false;
 	}
