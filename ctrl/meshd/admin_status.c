@@ -33,6 +33,9 @@ bool meshd_admin_ready(struct meshd *meshd, struct mesh__json_out *json, struct 
 	if (told != NULL && told->issuer_not_after_ms <= mesh__wall_ms(meshd->env)) {
 		add_reason(json, lines, &ready, "the CA's issuing certificate has expired");
 	}
+	if (meshd_datadir_check(&meshd->dir, &err) != MESH_OK) {
+		add_reason(json, lines, &ready, err.message);
+	}
 	if (meshd_store_trust_version(meshd->store, &version, &err) != MESH_OK) {
 		add_reason(json, lines, &ready, err.message);
 	}

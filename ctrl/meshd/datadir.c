@@ -6,12 +6,15 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/buf.h"
 #include "base/file.h"
 #include "base/str.h"
 #include "wire/json.h"
+
+enum { FREE_MIN_BYTES = 256 * 1024 }; /* some pages of the store, its log, and audit lines */
 
 void meshd_datadir_file(const struct meshd_datadir *dir, const char *name, char *out)
 {
@@ -110,6 +113,29 @@ int meshd_datadir_open(struct meshd_datadir *dir, const struct mesh__env *env, c
 		meshd_datadir_close(dir);
 	}
 	return code;
+}
+
+/* The lock's file is the one that was opened, under its old name, for as long as the directory is. */
+static bool is_in_place(const struct meshd_datadir *dir)
+{
+	char path[MESHD_PATH_MAX];
+	struct stat held, named;
+
+	meshd_datadir_file(dir, "lock", path);
+	return fstat(dir->lock_fd, &held) == 0 && stat(path, &named) == 0 && held.st_dev == named.st_dev && held.st_ino == named.st_ino;
+}
+
+int meshd_datadir_check(const struct meshd_datadir *dir, struct mesh__err *err)
+{
+	struct statvfs fs;
+
+	if (!is_in_place(dir)) {
+		return mesh__fail(err, MESH_E_NOT_FOUND, "the data directory %s was removed or replaced: nothing that is written now is kept; restore it and restart meshd", dir->path);
+	}
+	if (fstatvfs(dir->lock_fd, &fs) == 0 && fs.f_blocks > 0 && (uint64_t)(geteuid() == 0 ? fs.f_bfree : fs.f_bavail) * fs.f_frsize < FREE_MIN_BYTES) {
+		return mesh__fail(err, MESH_E_IO, "the file system of %s is full: nobody can join or renew, and nothing can be configured", dir->path);
+	}
+	return MESH_OK;
 }
 
 void meshd_datadir_close(struct meshd_datadir *dir)

@@ -25,6 +25,9 @@ int meshd_datadir_open(struct meshd_datadir *dir, const struct mesh__env *env, c
 /* Lets the lock go and wipes the token. Accepts a directory that was not opened (lock_fd -1). */
 void meshd_datadir_close(struct meshd_datadir *dir);
 
+/* Whether what is written there is kept: MESH_E_NOT_FOUND when the directory was removed or another put in its place, MESH_E_IO when its file system is as good as full. */
+int meshd_datadir_check(const struct meshd_datadir *dir, struct mesh__err *err) MESH__MUST_USE;
+
 /* "DIR/name" into out[MESHD_PATH_MAX]. */
 void meshd_datadir_file(const struct meshd_datadir *dir, const char *name, char *out);
 

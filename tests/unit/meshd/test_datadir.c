@@ -112,6 +112,22 @@ static void the_notice_comes_whole_and_goes(void **state)
 	assert_int_equal(access(scratch_path(&f->scratch, "meshd.json"), F_OK), -1);
 }
 
+static void a_directory_that_was_removed_or_replaced_is_told(void **state)
+{
+	struct fixture *f = *state;
+	struct mesh__err err = MESH__NO_ERR;
+	FILE *file;
+
+	assert_int_equal(meshd_datadir_check(&f->dir, &err), MESH_OK);
+	assert_int_equal(unlink(scratch_path(&f->scratch, "lock")), 0);
+	assert_int_equal(meshd_datadir_check(&f->dir, &err), MESH_E_NOT_FOUND);
+	assert_non_null(strstr(err.message, f->scratch.dir));
+	file = fopen(scratch_path(&f->scratch, "lock"), "w");
+	assert_non_null(file);
+	assert_int_equal(fclose(file), 0);
+	assert_int_equal(meshd_datadir_check(&f->dir, &err), MESH_E_NOT_FOUND);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -121,6 +137,7 @@ int main(void)
 		T(an_open_directory_is_closed_to_others),
 		T(a_broken_admin_token_is_refused_and_not_replaced),
 		T(the_notice_comes_whole_and_goes),
+		T(a_directory_that_was_removed_or_replaced_is_told),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
