@@ -31,6 +31,9 @@ void ctl_check_expiry(struct ctl_checks *checks, const char *name, int64_t not_a
 /* Adds the judgement of a file's mode: fail when it grants more than `allowed`. */
 void ctl_check_mode(struct ctl_checks *checks, const char *name, const char *path, unsigned mode, unsigned allowed);
 
+/* Adds the judgement of the space left for meshd's files: warn under 64 MiB. That it is full meshd tells itself. */
+void ctl_check_space(struct ctl_checks *checks, const char *path, uint64_t free_bytes);
+
 bool ctl_checks_failed(const struct ctl_checks *checks);
 void ctl_checks_text(const struct ctl_checks *checks, bool color, struct mesh__buf *out);
 

@@ -1,14 +1,16 @@
 /* check: looks at everything that has to be right, each thing by name, with the remedy for what is not. */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 
 #include "meshctl/admin.h"
 #include "meshctl/check.h"
 #include "meshctl/files.h"
 #include "meshctl/print.h"
 
-enum { TARGET_MAX = 1024, CLOCK_EARLIEST_YEAR_2020_S = 1577836800 };
+enum { TARGET_MAX = 1024, MIB = 1024 * 1024, FREE_LOW_MIB = 64, CLOCK_EARLIEST_YEAR_2020_S = 1577836800 };
 
 static const int64_t soon_ms = INT64_C(30) * 86400000; /* a CA that ends within it is worth a word */
 
@@ -108,6 +110,16 @@ void ctl_check_mode(struct ctl_checks *checks, const char *name, const char *pat
 	(void)snprintf(detail, sizeof(detail), "%.160s has mode %04o", path, mode & 0777);
 	(void)snprintf(remedy, sizeof(remedy), "others can read what only meshd may: chmod %04o %.160s", allowed, path);
 	add(checks, name, loose ? CTL_CHECK_FAIL : CTL_CHECK_OK, detail, loose ? remedy : "");
+}
+
+void ctl_check_space(struct ctl_checks *checks, const char *path, uint64_t free_bytes)
+{
+	char detail[CTL_CHECK_TEXT];
+	bool low = free_bytes < (uint64_t)FREE_LOW_MIB * MIB;
+
+	(void)snprintf(detail, sizeof(detail), "%llu MiB are free on the file system of %.160s", (unsigned long long)(free_bytes / MIB), path);
+	add(checks, "disk", low ? CTL_CHECK_WARN : CTL_CHECK_OK, detail,
+		low ? "make room; when it is full nobody can join or renew, and nothing can be configured" : "");
 }
 
 /* ---- What is asked of meshd ---- */
@@ -246,7 +258,7 @@ static void check_endpoints(struct checkup *u)
 	for (const struct mesh__json *s = mesh__json_first(services); s != NULL; s = mesh__json_next(s)) {
 		healthy += check_service(u, s);
 	}
-	(void)snprintf(detail, sizeof(detail), "%zu of %zu services have healthy instances alone", healthy,
+	(void)snprintf(detail, sizeof(detail), "%zu of %zu services have instances, all of them healthy", healthy,
 		mesh__json_count(services));
 	add(&u->checks, "endpoints", CTL_CHECK_OK, detail, "");
 	mesh__json_free(services);
@@ -257,19 +269,25 @@ static void check_endpoints(struct checkup *u)
 static void check_data_dir(struct checkup *u)
 {
 	const char *dir = u->admin.place.data;
-	char path[PATH_MAX];
+	char path[PATH_MAX], detail[CTL_CHECK_TEXT];
+	struct statvfs fs;
 	struct stat st;
 
 	if (dir[0] == '\0') {
 		return;
 	}
 	if (stat(dir, &st) != 0) {
-		add(&u->checks, "data directory", CTL_CHECK_FAIL, "it cannot be looked at", "run as the user that meshd runs as");
+		(void)snprintf(detail, sizeof(detail), "%.160s: %s", dir, strerror(errno));
+		add(&u->checks, "data directory", CTL_CHECK_FAIL, detail,
+			errno == ENOENT ? "correct --data or MESH_DATA" : "run as the user that meshd runs as");
 		return;
 	}
 	ctl_check_mode(&u->checks, "data directory", dir, st.st_mode, 0700);
 	if (ctl_file_path(dir, "admin.token", path, sizeof(path)) && stat(path, &st) == 0) {
 		ctl_check_mode(&u->checks, "token file", path, st.st_mode, 0600);
+	}
+	if (statvfs(dir, &fs) == 0) {
+		ctl_check_space(&u->checks, dir, (uint64_t)fs.f_bavail * fs.f_frsize);
 	}
 }
 
@@ -288,19 +306,34 @@ static void run_checks(struct checkup *u)
 	}
 }
 
+/* meshd is known by its directory alone, and does not run, or its files cannot be read. */
+static int run_checks_without_meshd(struct checkup *u, int code, const struct mesh__err *err)
+{
+	if (u->admin.place.data[0] == '\0' || code == CTL_USAGE) {
+		return ctl_fail_err(u->ctl, code, err);
+	}
+	check_clock(u);
+	check_data_dir(u);
+	add(&u->checks, "meshd", CTL_CHECK_FAIL, err->message, err->code == MESH_E_NOT_FOUND ? "" : "run as the user that meshd runs as");
+	return code;
+}
+
 static int check_run(struct ctl *ctl)
 {
 	struct checkup u = {.ctl = ctl};
-	int code = ctl_admin_open(ctl, &u.admin);
+	struct mesh__err err = MESH__NO_ERR;
+	int code = ctl_admin_exit(ctl_admin_try(ctl, &u.admin, &err));
 
 	if (code == CTL_OK) {
 		run_checks(&u);
-		if (ctl->json) {
-			ctl_checks_json(&u.checks, &ctl->out);
-		} else {
-			ctl_checks_text(&u.checks, ctl->color, &ctl->out);
-		}
 		code = !u.reachable ? CTL_UNREACHABLE : ctl_checks_failed(&u.checks) ? CTL_FAILED : CTL_OK;
+	} else {
+		code = run_checks_without_meshd(&u, code, &err);
+	}
+	if (ctl->json && u.checks.n > 0) {
+		ctl_checks_json(&u.checks, &ctl->out);
+	} else {
+		ctl_checks_text(&u.checks, ctl->color, &ctl->out);
 	}
 	mesh__json_free(u.status);
 	ctl_admin_close(&u.admin);
@@ -309,7 +342,7 @@ static int check_run(struct ctl *ctl)
 
 const struct ctl_command ctl_check = {
 	"check", "", 0, 0, "look for what is wrong, and say what to do",
-	"Looks at this machine's clock, meshd's directory, whether meshd answers and is ready, how long its CA is good, and whether\n"
+	"Looks at this machine's clock, meshd's directory and the room left for it, whether meshd answers and is ready, how long its CA is good, and whether\n"
 	"services have healthy instances. One line each: ok, warn or fail, with the remedy. It exits with 1 when any\n"
 	"failed, and with 3 when meshd cannot be reached.",
 	"  $ meshctl check\n  ok    clock           2026-01-31T12:00:00Z\n  ok    meshd           answers at http://127.0.0.1:7441\n"
