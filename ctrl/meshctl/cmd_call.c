@@ -150,6 +150,10 @@ static int probe_request(struct calling *c)
 	int32_t code = request != NULL ? fill_request(c, request) : MESH_E_NO_MEMORY;
 
 	mesh_request_free(request);
+	if (code == MESH_E_TOO_LARGE) {
+		return ctl_fail(c->ctl, CTL_USAGE, "the request is too large: its body has %zu bytes (MESH_MAX_BODY bounds it, 16777216 by default); "
+			"its header may have 128 fields and 64 KiB", c->body.len);
+	}
 	return code == MESH_OK ? CTL_OK : ctl_fail(c->ctl, code == MESH_E_NO_MEMORY ? CTL_FAILED : CTL_USAGE,
 		"the request cannot be made: %s", mesh_code_name(code));
 }

@@ -104,14 +104,17 @@ static int issue_run(struct ctl *ctl)
 	struct issue i = {.ctl = ctl, .service = ctl_text(&ctl->args, "service"), .ns = ctl_namespace(ctl),
 		.dir = ctl_text(&ctl->args, "out")};
 	struct mesh__err err = MESH__NO_ERR;
+	struct mesh__name name;
 	int code;
 
 	if (i.service == NULL || i.dir == NULL) {
 		return ctl_fail(ctl, CTL_USAGE, "for which service, and where to? meshctl cert issue --service NAME --out DIR");
 	}
-	if (mesh__label_check("service", i.service, &err) != MESH_OK || mesh__label_check("namespace", i.ns, &err) != MESH_OK) {
+	if (mesh__service_parse(i.service, i.ns, &name, &err) != MESH_OK) {
 		return ctl_fail_err(ctl, CTL_USAGE, &err);
 	}
+	i.service = name.service;
+	i.ns = name.ns;
 	code = make_key(&i);
 	if (code == CTL_OK) {
 		code = ask(&i);

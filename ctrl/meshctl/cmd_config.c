@@ -200,7 +200,7 @@ static int print_one(struct ctl *ctl, const struct mesh__json *list)
 	const struct mesh__json *one = mesh__json_first(list);
 
 	if (one == NULL) {
-		return ctl_fail(ctl, CTL_FAILED, "there is no %s \"%s\"; `meshctl get %s` lists them",
+		return ctl_fail(ctl, CTL_FAILED, "no %s document \"%s\" is in force; `meshctl get %s` lists those that are",
 			ctl_operand(&ctl->args, 0), ctl_operand(&ctl->args, 1), ctl_operand(&ctl->args, 0));
 	}
 	if (ctl->json) {
@@ -302,6 +302,16 @@ static void put_documents(struct mesh__json_out *json, const struct mesh__docume
 	mesh__json_close(json, ']');
 }
 
+/* As apply tells them. */
+static void say_warnings(struct ctl *ctl, const struct mesh__buf *lines)
+{
+	for (const char *at = lines->data; at != NULL && *at != '\0';) {
+		size_t len = strcspn(at, "\n");
+		ctl_say(ctl, "warning: %.*s", (int)len, at);
+		at += len + (at[len] == '\n');
+	}
+}
+
 static int validate_text(struct ctl *ctl, const char *file, const struct mesh__buf *text)
 {
 	struct mesh__buf faults, warnings;
@@ -331,9 +341,7 @@ static int validate_text(struct ctl *ctl, const char *file, const struct mesh__b
 		}
 		(void)fputs(faults.data != NULL ? faults.data : "", ctl->messages);
 	}
-	if (warnings.len > 0) {
-		(void)fprintf(ctl->messages, "%s", warnings.data);
-	}
+	say_warnings(ctl, &warnings);
 	mesh__documents_free(documents);
 	mesh__buf_fini(&faults);
 	mesh__buf_fini(&warnings);

@@ -50,24 +50,70 @@ static int fetch(struct ctl *ctl, struct ctl_admin *admin, const struct mesh__do
 	return code;
 }
 
-static int diff_one(struct ctl *ctl, struct ctl_admin *admin, const struct mesh__document *d, bool *differs)
+/* What is found on the way through the documents. */
+struct diffing {
+	struct ctl *ctl;
+	struct ctl_admin admin;
+	struct mesh__json_out json;
+	bool differs;
+};
+
+/* `text` may be empty: no such document. */
+static int put_side(struct diffing *diff, const char *key, const struct mesh__buf *text)
 {
+	struct mesh__err err = MESH__NO_ERR;
+	struct mesh__json *json = NULL;
+
+	if (text->len == 0) {
+		mesh__json_put_text(&diff->json, key, NULL);
+		return CTL_OK;
+	}
+	if (mesh__json_parse(&diff->ctl->env.mem, text->data, text->len, TEXT_MAX_BYTES, &json, &err) != MESH_OK) {
+		return ctl_fail_err(diff->ctl, CTL_FAILED, &err);
+	}
+	mesh__json_put_value(&diff->json, key, json);
+	mesh__json_free(json);
+	return CTL_OK;
+}
+
+static int put_json(struct diffing *diff, const struct mesh__document *d, const struct mesh__buf *before, const struct mesh__buf *after)
+{
+	int code;
+
+	mesh__json_open(&diff->json, NULL, '{');
+	mesh__json_put_text(&diff->json, "kind", mesh__kind_name(d->kind));
+	mesh__json_put_text(&diff->json, "namespace", d->ns);
+	mesh__json_put_text(&diff->json, "name", d->name);
+	code = put_side(diff, "before", before);
+	code = code == CTL_OK ? put_side(diff, "after", after) : code;
+	mesh__json_close(&diff->json, '}');
+	return code;
+}
+
+static int put_lines(struct diffing *diff, const struct mesh__document *d, const struct mesh__buf *before, const struct mesh__buf *after)
+{
+	struct ctl *ctl = diff->ctl;
+
+	mesh__buf_printf(&ctl->out, "%s %s.%s\n", mesh__kind_name(d->kind), d->name, d->ns);
+	return ctl_diff_lines(&ctl->env.mem, before->data != NULL ? before->data : "", after->data != NULL ? after->data : "", &ctl->out)
+		? CTL_OK : ctl_fail_memory(ctl);
+}
+
+static int diff_one(struct diffing *diff, const struct mesh__document *d)
+{
+	struct ctl *ctl = diff->ctl;
 	struct mesh__buf before, after;
 	int code;
 
 	mesh__buf_init(&before, &ctl->env.mem, TEXT_MAX_BYTES);
 	mesh__buf_init(&after, &ctl->env.mem, TEXT_MAX_BYTES);
-	code = fetch(ctl, admin, d, &before);
+	code = fetch(ctl, &diff->admin, d, &before);
 	if (code == CTL_OK) {
 		code = pretty(ctl, d->text, &after);
 	}
 	if (code == CTL_OK && !mesh__str_eq(before.data, after.data)) {
-		*differs = true;
-		mesh__buf_printf(&ctl->out, "%s %s.%s\n", mesh__kind_name(d->kind), d->name, d->ns);
-		if (!ctl_diff_lines(&ctl->env.mem, before.data != NULL ? before.data : "",
-			after.data != NULL ? after.data : "", &ctl->out)) {
-			code = ctl_fail_memory(ctl);
-		}
+		diff->differs = true;
+		code = ctl->json ? put_json(diff, d, &before, &after) : put_lines(diff, d, &before, &after);
 	}
 	mesh__buf_fini(&before);
 	mesh__buf_fini(&after);
@@ -76,15 +122,22 @@ static int diff_one(struct ctl *ctl, struct ctl_admin *admin, const struct mesh_
 
 static int diff_all(struct ctl *ctl, const struct mesh__document *documents)
 {
-	struct ctl_admin admin;
-	bool differs = false;
-	int code = ctl_admin_open(ctl, &admin);
+	struct diffing diff = {.ctl = ctl, .json = {&ctl->out, false}};
+	int code = ctl_admin_open(ctl, &diff.admin);
+	bool json = ctl->json && code == CTL_OK;
 
-	for (const struct mesh__document *d = documents; d != NULL && code == CTL_OK; d = d->next) {
-		code = diff_one(ctl, &admin, d, &differs);
+	if (json) {
+		mesh__json_open(&diff.json, NULL, '[');
 	}
-	ctl_admin_close(&admin);
-	return code == CTL_OK && differs ? CTL_FAILED : code;
+	for (const struct mesh__document *d = documents; d != NULL && code == CTL_OK; d = d->next) {
+		code = diff_one(&diff, d);
+	}
+	if (json) {
+		mesh__json_close(&diff.json, ']');
+		mesh__buf_chr(&ctl->out, '\n');
+	}
+	ctl_admin_close(&diff.admin);
+	return code == CTL_OK && diff.differs ? CTL_FAILED : code;
 }
 
 static int parse(struct ctl *ctl, const struct mesh__buf *text, struct mesh__document **documents)
@@ -130,7 +183,8 @@ static const struct ctl_option diff_options[] = {
 const struct ctl_command ctl_diff = {
 	"diff", "-f FILE", 0, 0, "show what an apply would change",
 	"Compares the documents of a file with those in force, line by line: - goes, + comes. It exits with 1 when anything\n"
-	"differs and with 0 when an apply would change nothing.",
+	"differs and with 0 when an apply would change nothing. -o json gives an array of objects with kind, namespace, name,\n"
+	"before (where there is one) and after, of what differs.",
 	"  $ meshctl diff -f payments.yaml\n  Service payments.default\n  -  \"timeout\": \"2s\"\n  +  \"timeout\": \"5s\"\n",
 	diff_options, diff_run,
 };

@@ -39,15 +39,17 @@ static int create_run(struct ctl *ctl)
 		ctl_number(&ctl->args, "ttl", TOKEN_TTL_MS), ctl_number(&ctl->args, "uses", 1)};
 	struct ctl_admin admin;
 	struct mesh__json *answer = NULL;
+	struct mesh__name name;
 	int code;
 
 	if (order.service == NULL) {
 		return ctl_fail(ctl, CTL_USAGE, "which service is the token for? meshctl token create --service NAME");
 	}
-	if (mesh__label_check("service", order.service, &err) != MESH_OK ||
-		mesh__label_check("namespace", order.ns, &err) != MESH_OK) {
+	if (mesh__service_parse(order.service, order.ns, &name, &err) != MESH_OK) {
 		return ctl_fail_err(ctl, CTL_USAGE, &err);
 	}
+	order.service = name.service;
+	order.ns = name.ns;
 	code = ctl_admin_open(ctl, &admin);
 	if (code == CTL_OK) {
 		code = ctl_token_mint(&admin, &order, &answer);

@@ -77,6 +77,8 @@ static void every_mistake_has_its_exit_code_and_a_hint(void **state)
 		{{"token", "creat"}, CTL_USAGE, "did you mean \"token create\"?"},
 		{{"token", "create"}, CTL_USAGE, "--service NAME"},
 		{{"token", "create", "--service", "Pay_ments"}, CTL_USAGE, "Pay_ments"},
+		{{"token", "create", "--service", "a.b.c"}, CTL_USAGE, "service.namespace"},
+		{{"cert", "issue", "--service", "a.b.c", "--out", "/nonexistent"}, CTL_USAGE, "service.namespace"},
 		{{"token", "create", "--servce", "payments"}, CTL_USAGE, "did you mean --service?"},
 		{{"token", "create", "--service", "payments", "--ttl", "soon"}, CTL_USAGE, "not a duration"},
 		{{"token", "delete", "../status"}, CTL_USAGE, "no token id"},
@@ -107,7 +109,7 @@ static void every_mistake_has_its_exit_code_and_a_hint(void **state)
 		{{"services"}, CTL_UNREACHABLE, "--data DIR"},
 		{{"services", "--data", "/nonexistent"}, CTL_UNREACHABLE, "meshd --data /nonexistent"},
 		{{"--data", "/nonexistent", "status"}, CTL_UNREACHABLE, "meshd --data /nonexistent"},
-		{{"check", "--data", "/nonexistent"}, CTL_UNREACHABLE, "/nonexistent"},
+		{{"check"}, CTL_UNREACHABLE, "--data DIR"},
 		{{"serve", "--service", "s", "--echo", "--data", "/nonexistent"}, CTL_UNREACHABLE, "MESH_TOKEN"},
 	};
 
@@ -120,6 +122,23 @@ static void every_mistake_has_its_exit_code_and_a_hint(void **state)
 		assert_string_equal(r.out, "");
 		ran_free(&r);
 	}
+}
+
+static void a_check_of_a_meshd_that_does_not_run_is_a_check_all_the_same(void **state)
+{
+	static const char *const words[] = {"check", "--data", "/nonexistent", NULL}, *const json[] = {"check", "--data", "/nonexistent", "-o", "json", NULL};
+	struct ran r = run(words);
+
+	(void)state;
+	assert_int_equal(r.code, CTL_UNREACHABLE);
+	assert_non_null(strstr(r.out, "ok    clock"));
+	assert_non_null(strstr(r.out, "fail  data directory"));
+	assert_non_null(strstr(r.out, "fail  meshd"));
+	ran_free(&r);
+	r = run(json);
+	assert_int_equal(r.code, CTL_UNREACHABLE);
+	assert_ptr_equal(strstr(r.out, "[{\"check\":\"clock\""), r.out);
+	ran_free(&r);
 }
 
 static void help_of_every_command_teaches_with_an_example(void **state)
@@ -306,6 +325,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(every_mistake_has_its_exit_code_and_a_hint, no_surroundings),
+		cmocka_unit_test_setup(a_check_of_a_meshd_that_does_not_run_is_a_check_all_the_same, no_surroundings),
 		cmocka_unit_test(help_of_every_command_teaches_with_an_example),
 		cmocka_unit_test(an_option_takes_a_value_everywhere_or_nowhere),
 		cmocka_unit_test(version_and_help_are_data),
