@@ -18,9 +18,10 @@ static const char program_text[] =
 	"\n"
 	"  meshca init --dir root --trust-domain mesh.local      # on a machine without network\n"
 	"  meshca intermediate --dir root --out ca               # there too; once a year again\n"
-	"  cp -r ca /var/lib/meshd/ca                            # carried to the server\n"
+	"  mkdir -m 700 -p /var/lib/meshd                        # on the server\n"
+	"  cp -r ca /var/lib/meshd/ca                            # carried there\n"
 	"\n"
-	"Exit codes: 0 fine, 1 failed, 2 usage.\n";
+	"`meshca --version` tells its version. Exit codes: 0 fine, 1 failed, 2 usage.\n";
 
 static const char init_text[] =
 	"usage: meshca init --dir DIR [--trust-domain mesh.local] [--days 3650]\n"

@@ -12,6 +12,8 @@
 #include "meshca/serve.h"
 #include "meshca/show.h"
 
+#define MESHCA_VERSION "0.1.0"
+
 enum { EXIT_FINE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 typedef int (*command_fn)(const struct mesh__env *env, const struct meshca_options *options, struct mesh__err *err);
@@ -61,6 +63,10 @@ int main(int argc, char **argv)
 	if (asks_for_help(argv[1])) {
 		bool known = argc > 2 && meshca_command_parse(argv[2], &command);
 		(void)fputs(known ? meshca_help_command(command) : meshca_help_program(), stdout);
+		return EXIT_FINE;
+	}
+	if (strcmp(argv[1], "--version") == 0) {
+		(void)printf("meshca " MESHCA_VERSION "\n");
 		return EXIT_FINE;
 	}
 	if (!meshca_command_parse(argv[1], &command)) {

@@ -726,6 +726,9 @@ class Usage(Case):
                 self.assertIn(b"usage: meshca " + name.encode(), done.stdout)
                 self.assertEqual(done.stderr, b"")
 
+    def test_the_version_is_told(self):
+        self.assertRegex(run(MESHCA, "--version").stdout, rb"^meshca \d+\.\d+\.\d+\n$")
+
     def test_each_option_in_the_usage_line_is_explained(self):
         for name in self.COMMANDS:
             text = run(MESHCA, name, "--help").stdout.decode()
