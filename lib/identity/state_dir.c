@@ -21,7 +21,14 @@ struct mesh__state_dir {
 	char path[PATH_MAX - 64]; /* of the slot; room for the names below */
 };
 
-static int make_dir(const char *path, struct mesh__err *err)
+/* Whoever can write there can make this process somebody else, with roots of their own. A group may: volumes of orchestrators come so. */
+static bool is_planted(const struct stat *st)
+{
+	return (st->st_mode & S_IWOTH) != 0 || (st->st_uid != geteuid() && st->st_uid != 0 && geteuid() != 0);
+}
+
+/* `own`: it is below the directory that the application named, so nobody else had a reason to make it. */
+static int make_dir(const char *path, bool own, struct mesh__err *err)
 {
 	char text[128];
 	struct stat st;
@@ -30,7 +37,7 @@ static int make_dir(const char *path, struct mesh__err *err)
 		return MESH_OK;
 	}
 	if (errno == EEXIST && stat(path, &st) == 0 && S_ISDIR(st.st_mode)) {
-		return MESH_OK;
+		return !own || !is_planted(&st) ? MESH_OK : mesh__fail(err, MESH_E_IO, "the state directory %s is another user's, or all may write there; remove it", path);
 	}
 	return mesh__fail(err, MESH_E_IO, "cannot make the state directory %s: %s", path, strerror_r(errno, text, sizeof(text)));
 }
@@ -59,7 +66,7 @@ static int take_slot(struct mesh__state_dir *state, const char *base, struct mes
 
 	for (int slot = 0; code == MESH_E_EXISTS && slot < MAX_SLOTS; slot++) {
 		(void)snprintf(state->path, sizeof(state->path), "%s/%d", base, slot);
-		code = make_dir(state->path, err);
+		code = make_dir(state->path, true, err);
 		if (code == MESH_OK) {
 			code = lock_slot(state, err);
 		}
@@ -87,9 +94,9 @@ int mesh__state_dir_open(const struct mesh__env *env, const char *dir, const cha
 	}
 	state->env = env;
 	state->lock_fd = -1;
-	code = make_dir(dir, err);
+	code = make_dir(dir, false, err);
 	if (code == MESH_OK) {
-		code = make_dir(base, err);
+		code = make_dir(base, true, err);
 	}
 	if (code == MESH_OK) {
 		code = take_slot(state, base, err);
