@@ -26,7 +26,7 @@ class ClockTest(MeshTest):
     """Three replicas under a meshd with short leases, each program with a wall clock of its own."""
 
     def setUp(self):
-        self.mesh = Mesh(heartbeat="200ms", lease=f"{int(LEASE * SLOW * 1000)}ms", grace="0s")
+        self.mesh = Mesh(heartbeat=f"{200 * SLOW}ms", lease=f"{int(LEASE * SLOW * 1000)}ms", grace="0s")
         self.addCleanup(self.mesh.close)
         self.clock = Clock(self.mesh.dir)
         self.mesh.start(env=self.clock.env)

@@ -60,7 +60,7 @@ class Handler(BaseHTTPRequestHandler):
 class Threat29(MeshTest):
 
     def setUp(self):
-        self.mesh = Mesh(heartbeat="200ms", lease=f"{1000 * SLOW}ms", grace="0s")
+        self.mesh = Mesh(heartbeat=f"{200 * SLOW}ms", lease=f"{1000 * SLOW}ms", grace="0s")
         self.addCleanup(self.mesh.close)
         self.mesh.start()
 
