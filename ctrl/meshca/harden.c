@@ -107,7 +107,7 @@ int meshca_owner_choose(const char *user, struct meshca_owner *out, struct mesh_
 static int drop(const struct meshca_owner *owner, struct mesh__err *err)
 {
 	if (setgroups(0, NULL) != 0 || setresgid(owner->gid, owner->gid, owner->gid) != 0 || setresuid(owner->uid, owner->uid, owner->uid) != 0) {
-		return mesh__fail(err, MESH_E_DENIED, "cannot become uid %u: %s; where that uid does not exist (a container with few), name another with --user", (unsigned)owner->uid, strerror(errno));
+		return mesh__fail(err, MESH_E_DENIED, "cannot become uid %u: %s; where that uid does not exist (a container with few), name another with meshd --ca-user", (unsigned)owner->uid, strerror(errno));
 	}
 	if (owner->uid != 0 && setresuid(0, 0, 0) == 0) {
 		return mesh__fail(err, MESH_E_INTERNAL, "root's rights came back after they were given up");

@@ -216,7 +216,7 @@ static void announce(const struct server *s)
 	mesh__str_hex(s->store.root.pin, sizeof(s->store.root.pin), pin);
 	meshca_utc(s->store.issuer.not_after_ms, until);
 	if (geteuid() == 0) {
-		mesh__log(s->env, MESH__LOG_WARN, "ca runs as root", "remedy", "leave out --user, or name one that is not root", (char *)NULL);
+		mesh__log(s->env, MESH__LOG_WARN, "ca runs as root", "remedy", "leave out meshd's --ca-user, or name one that is not root", (char *)NULL);
 	}
 	mesh__log(s->env, MESH__LOG_INFO, "ca ready", "dir", s->dir.path, "trustDomain", s->store.trust_domain, "rootPin", pin, "issuerNotAfter", until, "uid", uid,
 		"rootKey", meshca_dir_has(&s->dir, MESHCA_ROOT_KEY) ? "here" : "elsewhere", (char *)NULL);
