@@ -21,6 +21,7 @@ struct mesh__conn {
 	bool verified;
 	struct mesh__addr local, peer;
 	char expect[MESH__SPIFFE_MAX];    /* verified for a peer that must be this one */
+	int64_t not_after_ms;             /* the end of its certificate; 0: it has none */
 	const void *user;                 /* the exchange that it serves at present, or NULL */
 };
 
@@ -46,7 +47,8 @@ struct mesh__conn *mesh__conns_find(struct mesh__conns *conns, const char *peer_
 /* The exchange `user` is over: what it used is idle. */
 void mesh__conns_release(struct mesh__conns *conns, const void *user);
 
-/* True when each idle connection is quiet: whatever it has to say (an end, a reset, an alert) means that it is not to be used. libcurl 7.88 itself takes a close_notify for a sign of life. */
+/* True when each idle connection is quiet: whatever it has to say (an end, a reset, an alert) means that it is not to be used. libcurl 7.88 itself takes a close_notify for a sign of life. One whose peer's
+ * certificate has expired since is not quiet either. */
 bool mesh__conns_quiet(const struct mesh__conns *conns);
 
 /* In a forked child: each socket becomes /dev/null, so that nothing said on it reaches the parent's peer. */

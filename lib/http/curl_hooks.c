@@ -89,6 +89,7 @@ static int judge_new(struct mesh__easy *e, struct mesh__conn *conn)
 		return e->stopped.code;
 	}
 	memcpy(conn->expect, e->expect, sizeof(conn->expect));
+	conn->not_after_ms = leaf.not_after_ms;
 	conn->verified = true;
 	return MESH_OK;
 }

@@ -82,6 +82,22 @@ static int check_purposes(const mbedtls_x509_crt *cert, struct refusal *r)
 	return MESH_OK;
 }
 
+/* Exactly one, and it says what the SPIFFE ID says: with none, a client would go by the common name; with two, by either. */
+static int check_dns(const mbedtls_x509_crt *cert, const struct mesh__name *name, struct refusal *r)
+{
+	const mbedtls_x509_buf *dns;
+	char expected[MESH__DNS_MAX];
+
+	if (mesh__san_find(cert, MESH__SAN_DNS, &dns) != 1) {
+		return refuse(r, "name", dns == NULL ? "it has no DNS name" : "it has more than one DNS name");
+	}
+	mesh__dns_format(name, expected);
+	if (dns->len != strlen(expected) || memcmp(dns->p, expected, dns->len) != 0) {
+		return refuse(r, "name", "its DNS name is not that of its SPIFFE ID");
+	}
+	return MESH_OK;
+}
+
 static int check_names(const mbedtls_x509_crt *cert, struct mesh__leaf *out, struct refusal *r)
 {
 	const mbedtls_x509_buf *uri;
@@ -95,13 +111,8 @@ static int check_names(const mbedtls_x509_crt *cert, struct mesh__leaf *out, str
 	if (!mesh__spiffe_parse((const char *)uri->p, uri->len, &out->name)) {
 		return refuse(r, "uri-san", "its URI name is no SPIFFE ID of the form spiffe://<trust-domain>/ns/<namespace>/svc/<service>");
 	}
-	for (const mbedtls_x509_sequence *san = &cert->subject_alt_names; san != NULL; san = san->next) {
-		if ((san->buf.tag & MBEDTLS_ASN1_TAG_VALUE_MASK) == MESH__SAN_DNS && memchr(san->buf.p, '*', san->buf.len) != NULL) {
-			return refuse(r, "name", "its DNS name has a wildcard");
-		}
-	}
 	mesh__spiffe_format(&out->name, out->spiffe);
-	return MESH_OK;
+	return check_dns(cert, &out->name, r);
 }
 
 int mesh__pki_leaf_judge(const void *bytes, size_t len, struct mesh__leaf *out, const char **reason, struct mesh__err *err)

@@ -1,7 +1,7 @@
 /*
  * Mints certificates that no honest CA would sign, for the integration tests:
  *
- *	mint (--ca-cert F --ca-key F | --self-signed) [--uri U]... [--dns D]... [--cn N] [--no-eku] [--server-only] [--client-only]
+ *	mint (--ca-cert F --ca-key F | --self-signed) [--uri U]... [--dns D]... [--cn N] [--no-dns] [--no-eku] [--server-only] [--client-only]
  *	     [--ca] [--pathlen N] [--cert-sign] [--not-before SECONDS] [--not-after SECONDS] [--key-type p256|p384|rsa2048]
  *	     [--chain] --out-cert F --out-key F
  *
@@ -98,6 +98,8 @@ static bool take_flag(struct job *job, const char *name)
 		plan->ca = true;
 	} else if (strcmp(name, "--cert-sign") == 0) {
 		plan->cert_sign = true;
+	} else if (strcmp(name, "--no-dns") == 0) {
+		plan->no_dns = true;
 	} else if (strcmp(name, "--no-eku") == 0) {
 		plan->eku = BAD_CERT_EKU_NONE;
 	} else if (strcmp(name, "--server-only") == 0) {

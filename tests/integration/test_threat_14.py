@@ -64,7 +64,7 @@ def bad_uris(pki):
 def bad_dns_names(pki):
     """What our client must refuse: by DNS name the TLS library checks that it is the service that was called."""
     return {
-        "no dns name": lambda n: pki.mint(n, uris=[GOOD]),
+        "no dns name": lambda n: pki.mint(n, "--no-dns", uris=[GOOD]),
         "a dns name of another service": lambda n: pki.mint(n, uris=[GOOD], names=[dns("cart")]),
         "a wildcard dns name": lambda n: pki.mint(n, uris=[GOOD], names=["*.default.mesh.local"]),
         "a wildcard beside the right one": lambda n: pki.mint(n, uris=[GOOD], names=[dns("payments"), "*.default.mesh.local"]),

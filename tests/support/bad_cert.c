@@ -20,6 +20,8 @@
 #include <mbedtls/x509_crt.h>
 #include <mbedtls/x509_csr.h>
 
+#include "wire/name.h"
+
 enum { BUF_BYTES = 1024 * 1024 };
 
 static int rng(void *user, unsigned char *bytes, size_t len)
@@ -256,13 +258,28 @@ static char *to_pem(const char *what, const unsigned char *der, size_t len)
 	return pem;
 }
 
-bool bad_cert_mint(const struct bad_cert *plan, char **cert_pem, char **key_pem)
+/* The DNS name that a good leaf has beside its SPIFFE ID, where the plan says nothing of one. */
+static void complete(struct bad_cert *plan, char dns[MESH__DNS_MAX])
 {
+	struct mesh__name name;
+
+	if (plan->dns[0] == NULL && !plan->no_dns && !plan->ca && plan->uri[0] != NULL && mesh__spiffe_parse(plan->uri[0], strlen(plan->uri[0]), &name)) {
+		mesh__dns_format(&name, dns);
+		plan->dns[0] = dns;
+	}
+}
+
+bool bad_cert_mint(const struct bad_cert *wanted, char **cert_pem, char **key_pem)
+{
+	struct bad_cert whole = *wanted;
+	const struct bad_cert *plan = &whole;
+	char dns[MESH__DNS_MAX];
 	unsigned char *buf = malloc(BUF_BYTES);
 	mbedtls_pk_context key, ca_key;
 	int rc;
 
 	*cert_pem = NULL;
+	complete(&whole, dns);
 	mbedtls_pk_init(&key);
 	mbedtls_pk_init(&ca_key);
 	rc = buf == NULL ? -1 : make_key(&key, plan);

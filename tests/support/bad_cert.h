@@ -15,7 +15,8 @@ enum bad_cert_eku { BAD_CERT_EKU_BOTH, BAD_CERT_EKU_NONE, BAD_CERT_EKU_SERVER, B
 struct bad_cert {
 	const char *cn;                    /* the subject's; NULL: empty subject for a leaf, "test CA" for a CA */
 	const char *uri[BAD_CERT_NAMES];   /* URI SANs, up to the first NULL */
-	const char *dns[BAD_CERT_NAMES];   /* DNS SANs, likewise */
+	const char *dns[BAD_CERT_NAMES];   /* DNS SANs, likewise; none, in a leaf without CN: the one of uri[0], where that is a SPIFFE ID */
+	bool no_dns;                       /* truly none */
 	size_t uri_len;                    /* of uri[0], to have a NUL inside; 0: strlen */
 	size_t extra_dns;                  /* so many more DNS SANs */
 	enum bad_cert_eku eku;             /* of a leaf; a CA has none */

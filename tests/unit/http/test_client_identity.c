@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -219,6 +220,49 @@ static void refuses_a_revoked_serial(void **state)
 }
 
 /* The child's exit, and what it does to libcurl's handles, must not say goodbye on the parent's connection. */
+static _Atomic int64_t ahead_ms;
+
+static int64_t wall_ahead(void *user)
+{
+	struct timespec ts;
+
+	(void)user;
+	(void)clock_gettime(CLOCK_REALTIME, &ts);
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000 + ahead_ms;
+}
+
+/* TLS judges a certificate when the connection is made; a kept one must not outlive it. */
+static void a_kept_connection_ends_with_its_peers_certificate(void **state)
+{
+	static struct mesh__env late;
+	struct mesh__pool_options options;
+	struct scene s;
+	struct client_call call;
+
+	(void)state;
+	open_scene(&s, &payments, &cart, payments.dns, payments.spiffe);
+	mesh__env_init(&late); /* the client's alone: the server's clock stays */
+	late.wall_ms = wall_ahead;
+	mesh__pool_options_default(&options);
+	raw_server_address(s.server, &options.target.address);
+	memcpy(options.target.host, payments.dns, sizeof(options.target.host));
+	memcpy(options.target.spiffe, payments.spiffe, sizeof(options.target.spiffe));
+	options.creds = s.creds;
+	mesh__pool_unref(s.pool);
+	assert_int_equal(mesh__pool_new(&late, &options, &s.pool, NULL), MESH_OK);
+	client_call_init(&call, "GET", NULL);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(client_call_run(&call, s.pool), MESH_OK);
+		assert_int_equal(call.result.reused, i > 0);
+	}
+	ahead_ms = INT64_C(49) * 3600 * 1000;
+	assert_int_equal(client_call_run(&call, s.pool), MESH_OK); /* libcurl goes by the system's clock, where it is good still */
+	assert_false(call.result.reused);
+	ahead_ms = 0;
+	client_call_fini(&call);
+	close_scene(&s);
+}
+
 static void a_forked_child_leaves_the_parents_connection_alone(void **state)
 {
 	struct scene s;
@@ -269,6 +313,7 @@ int main(void)
 		cmocka_unit_test(a_refused_client_certificate_is_a_tls_error_and_nothing_was_sent),
 		cmocka_unit_test(generations_share_no_connection),
 		cmocka_unit_test(refuses_a_revoked_serial),
+		cmocka_unit_test(a_kept_connection_ends_with_its_peers_certificate),
 		cmocka_unit_test(a_forked_child_leaves_the_parents_connection_alone),
 		cmocka_unit_test(sockets_are_close_on_exec),
 	};
