@@ -263,13 +263,18 @@ static void on_eof(struct mesh__conn *c)
 	}
 }
 
-static void on_tls_failure(struct mesh__conn *c, int code, const struct mesh__err *err)
+/* Before the alert goes out: who sees the refusal finds it counted. */
+static void note_refusal(struct mesh__conn *c, const struct mesh__err *err)
 {
 	const char *reason = mesh__tls_refusal(c->tls);
 
 	if (c->state == MESH__CONN_HANDSHAKE) {
 		mesh__http_server_refused(c->server, "handshake refused", &c->peer, reason[0] != '\0' ? reason : "protocol", err->message);
 	}
+}
+
+static void on_tls_failure(struct mesh__conn *c, int code)
+{
 	if (code == MESH_E_NO_MEMORY) {
 		mesh__conn_close(c, true);
 		return;
@@ -291,6 +296,9 @@ static void on_ciphertext(struct mesh__conn *c, const char *bytes, size_t len)
 	mesh__buf_clear(plain);
 	mesh__buf_clear(cipher);
 	rc = mesh__tls_receive(c->tls, bytes, len, plain, cipher, &err);
+	if (rc != MESH_OK && rc != MESH_E_CLOSED) {
+		note_refusal(c, &err);
+	}
 	sent = write_all(c, cipher->data, cipher->len);
 	mesh__buf_clear(cipher);
 	if (!sent) {
@@ -309,7 +317,7 @@ static void on_ciphertext(struct mesh__conn *c, const char *bytes, size_t len)
 	if (rc == MESH_E_CLOSED) {
 		on_eof(c);
 	} else {
-		on_tls_failure(c, rc, &err);
+		on_tls_failure(c, rc);
 	}
 }
 
