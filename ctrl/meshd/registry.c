@@ -428,8 +428,11 @@ void meshd_registry_expire(struct meshd_registry *registry, meshd_ended_fn ended
 	int64_t now_ms = mesh__mono_ms(registry->env);
 	const struct meshd_lease_rules *rules = &registry->options.rules;
 
-	/* We ourselves stood still (a stalled disk, a stopped process): the heartbeats of that time still wait to be read. */
-	if (now_ms - registry->looked_ms > rules->heartbeat_ms) {
+	/*
+	 * We ourselves stood still (a stalled disk, a stopped process): the heartbeats of that time still wait to be read. A shorter stall than half a lease ends none wrongly, and on a busy machine, where stalls
+	 * come one after the other, leases must end all the same.
+	 */
+	if (now_ms - registry->looked_ms > rules->lease_ms / 2) {
 		registry->quiet_until_ms = now_ms + rules->lease_ms;
 	}
 	registry->looked_ms = now_ms;

@@ -165,6 +165,7 @@ static void without_memory_a_write_is_whole_or_not_at_all(void **state)
 	assert_int_equal(meshd_config_generation(f->config), 1);
 	close_config(f);
 	assert_int_equal(failing.live, 0);
+	f->fake.env.mem = *mesh__mem_libc();
 	open_config(f);
 }
 

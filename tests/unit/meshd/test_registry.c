@@ -293,6 +293,20 @@ static void a_pause_of_meshd_itself_ends_no_lease(void **state)
 	assert_int_equal(f->ended, 1);
 }
 
+static void stalls_shorter_than_half_a_lease_put_no_end_off(void **state)
+{
+	struct fixture *f = *state;
+
+	live(f, 31000, NULL, NULL);
+	join(f, "a", "127.0.0.1:1", "s1");
+	for (int i = 0; i < 3; i++) { /* one after the other, as on a busy machine */
+		assert_int_equal(f->ended, 0);
+		fake_env_advance_ms(&f->fake, 4000);
+		meshd_registry_expire(f->registry, on_ended, f);
+	}
+	assert_int_equal(f->ended, 1);
+}
+
 static void a_heartbeat_of_another_session_renews_nothing(void **state)
 {
 	struct fixture *f = *state;
@@ -396,6 +410,7 @@ int main(void)
 		T(nothing_ends_for_thirty_seconds_after_a_start),
 		T(threat_26_a_step_of_the_wall_clock_ends_no_lease),
 		T(a_pause_of_meshd_itself_ends_no_lease),
+		T(stalls_shorter_than_half_a_lease_put_no_end_off),
 		T(a_heartbeat_of_another_session_renews_nothing),
 		T(refuses_what_nobody_could_call_and_writes_nothing),
 	};
