@@ -207,7 +207,7 @@ static void on_link_state(void *arg, const struct mesh__err *err)
 	if (err != NULL) {
 		mesh__status_trouble(&c->status, err);
 	}
-	mesh__status_set(&c->status, MESH__FACT_CONNECTED, err == NULL);
+	mesh__status_set(&c->status, MESH__FACT_APART, err != NULL);
 	mesh__gauge_set(c->connected, err == NULL);
 }
 

@@ -46,7 +46,7 @@ static bool ready_locked(const struct mesh__status *s)
 	if (!s->has_servers) {
 		return f[MESH__FACT_IDENTITY];
 	}
-	return f[MESH__FACT_IDENTITY] && f[MESH__FACT_HEARD] && (!f[MESH__FACT_SERVING] || f[MESH__FACT_REGISTERED] || !f[MESH__FACT_CONNECTED]);
+	return f[MESH__FACT_IDENTITY] && f[MESH__FACT_HEARD] && (!f[MESH__FACT_SERVING] || f[MESH__FACT_REGISTERED] || f[MESH__FACT_APART]);
 }
 
 bool mesh__status_is_ready(struct mesh__status *s)

@@ -13,7 +13,7 @@
 enum mesh__fact {
 	MESH__FACT_IDENTITY,   /* a snapshot with credentials is out */
 	MESH__FACT_HEARD,      /* meshd has told of trust since the start, or the cached snapshot was read */
-	MESH__FACT_CONNECTED,  /* a session is open */
+	MESH__FACT_APART,      /* no session is open, and the last attempt at one failed */
 	MESH__FACT_SERVING,    /* a registration was asked for */
 	MESH__FACT_REGISTERED,
 	MESH__FACT_REFUSED,    /* there will be no identity */
@@ -42,7 +42,7 @@ void mesh__status_wake(struct mesh__status *status);
 /* Notes what went wrong, for those who wait in vain. */
 void mesh__status_trouble(struct mesh__status *status, const struct mesh__err *err);
 
-/* Ready: an identity, the control plane's first word (or a cached one), and the registration where one was asked for and meshd can be reached. */
+/* Ready: an identity, the control plane's first word (or a cached one), and the registration where one was asked for, unless meshd was found out of reach. */
 bool mesh__status_is_ready(struct mesh__status *status);
 int mesh__status_await_ready(struct mesh__status *status, int64_t deadline_us, struct mesh__err *err) MESH__MUST_USE;
 
