@@ -134,24 +134,14 @@ static void on_certificate(void *arg, int code, const struct mesh__client_respon
 /* Keeps the root whose key has the token's pin. Everything about it came over a connection that anybody may have answered: the pin alone decides. */
 static int keep_pinned_root(struct mesh__enroll *e, const struct mesh__msg_bundle *bundle)
 {
-	char *roots[MESH__CHAIN_MAX];
-	unsigned char pin[32];
-	size_t n;
-	int code = mesh__pki_split(&e->env->mem, bundle->roots_pem, roots, &n, &e->err);
+	int code = mesh__svid_pinned_root(e->env, bundle->roots_pem, e->options.token->pin, &e->root_pem, &e->err);
 
-	if (code != MESH_OK) {
-		return code;
-	}
-	for (size_t i = 0; i < n; i++) {
-		if (e->root_pem == NULL && mesh__pki_pin_of_cert(roots[i], pin, NULL) == MESH_OK && memcmp(pin, e->options.token->pin, sizeof(pin)) == 0) {
-			e->root_pem = roots[i];
-		} else {
-			mesh__free(roots[i]);
-		}
-	}
-	if (e->root_pem == NULL) {
+	if (code == MESH_E_NOT_FOUND) {
 		return mesh__fail_at(&e->err, MESH__ORIGIN_TLS, MESH_E_IDENTITY,
 			"no root of this server has the key that the token pins: the token is of another mesh, or somebody answers in meshd's place");
+	}
+	if (code != MESH_OK) {
+		return code;
 	}
 	(void)snprintf(e->trust_domain, sizeof(e->trust_domain), "%s", bundle->trust_domain);
 	return MESH_OK;

@@ -175,12 +175,35 @@ int mesh__identity_new(const struct mesh__identity_options *options, struct mesh
 }
 
 /* The identity in the state directory, if it is ours: a directory that was copied from another service's must not make this process that service. */
+/* Whether what is kept is what this process is to be: the service that is set, in the mesh whose root the token pins. */
+static int judge_kept(struct mesh__identity *id, const struct mesh__svid *svid, struct mesh__err *err)
+{
+	char *root = NULL;
+	int code;
+
+	if (strcmp(svid->leaf.name.service, id->service) != 0 || strcmp(svid->leaf.name.ns, id->ns) != 0) {
+		return mesh__fail(err, MESH_E_IDENTITY, "the identity in the state directory is %s, not service %s in namespace %s", svid->leaf.spiffe, id->service, id->ns);
+	}
+	if (id->options.token == NULL) {
+		return MESH_OK;
+	}
+	code = mesh__svid_pinned_root(id->env, svid->roots_pem, id->token.pin, &root, err);
+	mesh__free(root);
+	if (code == MESH_E_NOT_FOUND) {
+		mesh__state_dir_forget_snapshot(id->options.state);
+		return mesh__fail(err, MESH_E_IDENTITY, "the identity in the state directory is of another mesh than the token");
+	}
+	return code;
+}
+
 static int load_kept(struct mesh__identity *id, struct mesh__svid **out, struct mesh__err *err)
 {
 	int code = mesh__state_dir_load_svid(id->options.state, out, err);
 
-	if (code == MESH_OK && (strcmp((*out)->leaf.name.service, id->service) != 0 || strcmp((*out)->leaf.name.ns, id->ns) != 0)) {
-		code = mesh__fail(err, MESH_E_IDENTITY, "the identity in the state directory is %s, not service %s in namespace %s", (*out)->leaf.spiffe, id->service, id->ns);
+	if (code == MESH_OK) {
+		code = judge_kept(id, *out, err);
+	}
+	if (code != MESH_OK) {
 		mesh__svid_unref(*out);
 		*out = NULL;
 	}

@@ -249,3 +249,11 @@ int mesh__state_dir_save_snapshot(struct mesh__state_dir *state, const char *tex
 	mesh__buf_fini(&whole);
 	return code;
 }
+
+void mesh__state_dir_forget_snapshot(struct mesh__state_dir *state)
+{
+	char path[PATH_MAX];
+
+	path_of(state, "snapshot", path);
+	(void)unlink(path); /* one that stays is judged record by record */
+}

@@ -89,6 +89,27 @@ int mesh__svid_from_files(const struct mesh__env *env, const char *cert_file, co
 	return code;
 }
 
+int mesh__svid_pinned_root(const struct mesh__env *env, const char *roots_pem, const unsigned char pin[32], char **out, struct mesh__err *err)
+{
+	char *roots[MESH__CHAIN_MAX];
+	unsigned char own[32];
+	size_t n;
+	int code = mesh__pki_split(&env->mem, roots_pem, roots, &n, err);
+
+	*out = NULL;
+	if (code != MESH_OK) {
+		return code;
+	}
+	for (size_t i = 0; i < n; i++) {
+		if (*out == NULL && mesh__pki_pin_of_cert(roots[i], own, NULL) == MESH_OK && memcmp(own, pin, sizeof(own)) == 0) {
+			*out = roots[i];
+		} else {
+			mesh__free(roots[i]);
+		}
+	}
+	return *out == NULL ? mesh__fail(err, MESH_E_NOT_FOUND, "no root has the pinned key") : MESH_OK;
+}
+
 int64_t mesh__svid_renew_in_ms(const struct mesh__leaf *leaf, int64_t wall_ms, uint64_t draw)
 {
 	/* What the CA dated back is no time that it lived: of a short life it would be most, and the renewal overdue at once. */

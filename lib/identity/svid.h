@@ -26,6 +26,9 @@ void mesh__svid_unref(struct mesh__svid *svid);
 /* From three PEM files (MESH_CERTIFICATE, MESH_KEY, MESH_BUNDLE). MESH_E_IO, MESH_E_TOO_LARGE, MESH_E_IDENTITY, naming the file. */
 int mesh__svid_from_files(const struct mesh__env *env, const char *cert_file, const char *key_file, const char *roots_file, struct mesh__svid **out, struct mesh__err *err) MESH__MUST_USE;
 
+/* The root of `roots_pem` whose public key has this pin, as heap PEM. MESH_E_NOT_FOUND when none has; MESH_E_NO_MEMORY; what mesh__pki_split() says of the text. */
+int mesh__svid_pinned_root(const struct mesh__env *env, const char *roots_pem, const unsigned char pin[32], char **out, struct mesh__err *err) MESH__MUST_USE;
+
 /*
  * When to renew: a point drawn between 25% and 45% of the certificate's life since it was issued (not since the minute before, to which it is dated back), as milliseconds from now (0: at once). `wall_ms` is only used to see how old the certificate is when it comes; the
  * wait itself is on the monotonic clock. Pure.

@@ -25,6 +25,8 @@ struct life {
 	struct mesh__servers servers;
 	struct mesh__state_dir *state;
 	struct mesh__identity *identity;
+	struct mesh__token token; /* given when has_token */
+	bool has_token;
 	struct mesh__post post;
 	pthread_mutex_t mu; /* guards what follows */
 	pthread_cond_t changed;
@@ -90,7 +92,7 @@ static void begin(void *arg)
 static void start(long n)
 {
 	struct mesh__identity_options options = {.loop = life.loop, .servers = &life.servers, .state = life.state, .service = "cart", .ns = "default", .instance = "one",
-		.changed = on_changed, .failed = on_failed};
+		.changed = on_changed, .failed = on_failed, .token = life.has_token ? &life.token : NULL};
 
 	assert_int_equal(mesh__identity_new(&options, &life.identity, NULL), MESH_OK);
 	fail_mem_next(&life.mem, n);
@@ -118,7 +120,7 @@ static int set_up(void **state)
 
 static int tear_down(void **state)
 {
-	static const char *const names[] = {"/default.cart/0/identity.pem", "/default.cart/0/lock", "/default.cart/0", "/default.cart", ""};
+	static const char *const names[] = {"/default.cart/0/snapshot", "/default.cart/0/identity.pem", "/default.cart/0/lock", "/default.cart/0", "/default.cart", ""};
 	char path[128];
 
 	(void)state;
@@ -157,6 +159,41 @@ static void refuses_the_kept_identity_of_another_service(void **state)
 	assert_non_null(strstr(life.message, "MESH_TOKEN"));
 }
 
+static void pin_root_of(const struct test_ca *ca)
+{
+	life.has_token = true;
+	assert_int_equal(mesh__pki_pin_of_cert(ca->root, life.token.pin, NULL), MESH_OK);
+}
+
+static void prefers_the_kept_identity_to_a_token_of_the_same_mesh(void **state)
+{
+	(void)state;
+	keep_identity_of("cart");
+	pin_root_of(&life.ca);
+	start(0);
+	await_count(&life.gained, 1);
+	assert_int_equal(life.failed, 0);
+}
+
+/* A program that was pointed at another mesh: what it kept of the last one would keep it out of this one for ever. */
+static void joins_with_a_token_that_pins_another_root_than_the_kept_identitys(void **state)
+{
+	struct test_ca other;
+
+	(void)state;
+	keep_identity_of("cart");
+	assert_int_equal(mesh__state_dir_save_snapshot(life.state, "{}\n", 3, NULL), MESH_OK);
+	test_ca_init(&other, &life.env, "mesh.local");
+	pin_root_of(&other);
+	test_ca_fini(&other);
+	start(0);
+	await_count(&life.failed, 1); /* nobody answers there, but it was asked */
+	assert_int_equal(life.gained, 0);
+	assert_int_equal(life.refused, 0);
+	assert_non_null(strstr(life.message, "joining"));
+	assert_int_equal(mesh__state_dir_load_snapshot(life.state, &(char *){NULL}, &(size_t){0}, NULL), MESH_E_NOT_FOUND);
+}
+
 static void is_refused_at_once_where_nothing_is_kept_and_there_is_no_token(void **state)
 {
 	(void)state;
@@ -182,6 +219,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(serves_from_the_kept_identity),
 		T(refuses_the_kept_identity_of_another_service),
+		T(prefers_the_kept_identity_to_a_token_of_the_same_mesh),
+		T(joins_with_a_token_that_pins_another_root_than_the_kept_identitys),
 		T(is_refused_at_once_where_nothing_is_kept_and_there_is_no_token),
 		T(asks_again_for_what_it_could_not_read_for_want_of_memory),
 	};
