@@ -113,20 +113,25 @@ void mesh__conns_release(struct mesh__conns *conns, const void *user)
 	}
 }
 
-static bool has_expired(const struct mesh__conns *conns, const struct mesh__conn *conn)
-{
-	return conn->not_after_ms != 0 && mesh__wall_ms(conns->env) >= conn->not_after_ms;
-}
-
 bool mesh__conns_quiet(const struct mesh__conns *conns)
 {
 	for (const struct mesh__conn *conn = conns->first; conn != NULL; conn = conn->next) {
 		struct pollfd pfd = {.fd = conn->fd, .events = POLLIN | POLLRDHUP};
-		if (conn->verified && conn->user == NULL && (has_expired(conns, conn) || poll(&pfd, 1, 0) != 0)) {
+		if (conn->verified && conn->user == NULL && poll(&pfd, 1, 0) != 0) {
 			return false;
 		}
 	}
 	return true;
+}
+
+bool mesh__conns_expired(const struct mesh__conns *conns)
+{
+	for (const struct mesh__conn *conn = conns->first; conn != NULL; conn = conn->next) {
+		if (conn->not_after_ms != 0 && mesh__wall_ms(conns->env) >= conn->not_after_ms) {
+			return true;
+		}
+	}
+	return false;
 }
 
 void mesh__conns_abandon(struct mesh__conns *conns)

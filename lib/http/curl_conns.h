@@ -47,9 +47,11 @@ struct mesh__conn *mesh__conns_find(struct mesh__conns *conns, const char *peer_
 /* The exchange `user` is over: what it used is idle. */
 void mesh__conns_release(struct mesh__conns *conns, const void *user);
 
-/* True when each idle connection is quiet: whatever it has to say (an end, a reset, an alert) means that it is not to be used. libcurl 7.88 itself takes a close_notify for a sign of life. One whose peer's
- * certificate has expired since is not quiet either. */
+/* True when each idle connection is quiet: whatever it has to say (an end, a reset, an alert) means that it is not to be used. libcurl 7.88 itself takes a close_notify for a sign of life. */
 bool mesh__conns_quiet(const struct mesh__conns *conns);
+
+/* True when the certificate of a peer, good when it was judged, has expired since. */
+bool mesh__conns_expired(const struct mesh__conns *conns);
 
 /* In a forked child: each socket becomes /dev/null, so that nothing said on it reaches the parent's peer. */
 void mesh__conns_abandon(struct mesh__conns *conns);

@@ -258,7 +258,8 @@ static int new_slot(struct mesh__pool *pool, struct mesh__slot **out, struct mes
 /* A server that closed a kept connection is the usual end of a rolling restart: seen here, it costs a dial; seen by libcurl after sending, it would cost the call. */
 static bool usable(const struct mesh__pool *pool, const struct mesh__slot *slot)
 {
-	return mesh__mono_us(pool->env) - slot->idle_since_us < pool->options.idle_ms * 1000 && slot->conns.first != NULL && mesh__conns_quiet(&slot->conns);
+	return mesh__mono_us(pool->env) - slot->idle_since_us < pool->options.idle_ms * 1000 && slot->conns.first != NULL && !mesh__conns_expired(&slot->conns) &&
+		mesh__conns_quiet(&slot->conns);
 }
 
 int mesh__pool_take(struct mesh__pool *pool, bool again, int64_t deadline_us, struct mesh__cancel *cancel, struct mesh__slot **out, struct mesh__err *err)
