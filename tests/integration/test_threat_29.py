@@ -193,7 +193,7 @@ class Threat29(MeshTest):
             self.assertEqual(replica.stop(), 0)
         result = load.stop()
         self.assertEqual((result["ok"], result["failed"]), (result["calls"], 0), f"{result}\n{load.child.err()[-2000:]}")
-        self.assertGreater(result["ok"], 10)
+        self.assertGreater(result["ok"], 2, "there was no load")
 
     def test_a_stopped_replica_is_deregistered_with_its_reason(self):
         replica = self.mesh.serve("payments")
