@@ -38,7 +38,7 @@ void mesh__conn_enter(struct mesh__conn *c, enum mesh__conn_state state)
 	int64_t ms = state_ms(c, state);
 
 	if (c->state == MESH__CONN_HANDSHAKE && state != MESH__CONN_HANDSHAKE) {
-		c->server->n_handshakes--;
+		mesh__handshakes_remove(c->server, c);
 	}
 	c->state = state;
 	c->deadline_us = ms > 0 ? mesh__mono_us(c->server->env) + ms * 1000 : INT64_MAX;
@@ -143,7 +143,7 @@ void mesh__conn_close(struct mesh__conn *c, bool reset)
 	}
 	c->closed = true;
 	if (c->state == MESH__CONN_HANDSHAKE) {
-		c->server->n_handshakes--;
+		mesh__handshakes_remove(c->server, c);
 	}
 	mesh__tcp_close(c->tcp, reset);
 	c->tcp = NULL;
@@ -401,7 +401,7 @@ void mesh__conn_accept(void *arg, struct mesh__tcp *tcp)
 	struct mesh__addr peer;
 	const char *full = s->n_conns >= limits->max_connections ? "too-many-connections" :
 		s->options.tls_required && s->options.tls == NULL ? "no-identity" :
-		s->options.tls != NULL && s->n_handshakes >= limits->max_handshakes ? "too-many-handshakes" : NULL;
+		s->options.tls != NULL && !mesh__handshakes_make_room(s) ? "too-many-handshakes" : NULL;
 
 	if (full == NULL) {
 		c = conn_new(s, tcp);
@@ -414,7 +414,7 @@ void mesh__conn_accept(void *arg, struct mesh__tcp *tcp)
 		return;
 	}
 	mesh__http_server_joined(s, c);
-	s->n_handshakes++;
+	mesh__handshakes_add(s, c);
 	mesh__conn_enter(c, MESH__CONN_HANDSHAKE);
 	if (c->tls == NULL) {
 		mesh__conn_enter(c, MESH__CONN_IDLE);

@@ -1,4 +1,4 @@
-/* The inside of the server core: the server, its connections, their exchanges. Private to server.c, conn*.c, exchange.c, stream.c. */
+/* The inside of the server core: the server, its connections, their exchanges. Private to server.c, conn*.c, handshakes.c, exchange.c, stream.c. */
 #ifndef MESH__HTTP_CORE_H
 #define MESH__HTTP_CORE_H
 
@@ -20,6 +20,12 @@ struct mesh__http_logger {
 	int64_t n_left_out;
 };
 
+/* The connections in state HANDSHAKE, in the order of their coming. */
+struct mesh__handshakes {
+	struct mesh__conn *oldest, *newest;
+	int32_t n;
+};
+
 struct mesh__http_server {
 	_Atomic int refs; /* its owner's, and one for each connection and exchange */
 	const struct mesh__env *env;
@@ -34,7 +40,9 @@ struct mesh__http_server {
 	struct mesh__timer *sweep;
 	bool sweeping;
 	struct mesh__conn *conns;
-	int32_t n_conns, n_handshakes;
+	int32_t n_conns;
+	struct mesh__handshakes handshakes;
+	int64_t n_sweeps;
 	bool closed;
 	bool draining;
 	bool grace;           /* the first part of the drain: connections may be idle and new ones come */
@@ -70,6 +78,8 @@ struct mesh__conn {
 	struct mesh__tls *tls; /* NULL: plaintext */
 	enum mesh__conn_state state;
 	int64_t deadline_us; /* of the state */
+	struct mesh__conn *older, *newer; /* in server->handshakes */
+	int64_t since_sweep;              /* likewise */
 	int busy;            /* calls of ours on the stack, or posted: the memory stays */
 	bool closed;
 	bool pumping;
@@ -142,6 +152,14 @@ void mesh__conn_sweep(struct mesh__conn *c, int64_t now_us);
 
 /* Sends bytes, encrypted where that is due. False: the connection is closed now, or (doomed) soon. */
 bool mesh__conn_send(struct mesh__conn *c, const void *bytes, size_t len, const void *more, size_t more_len);
+
+/* ---- handshakes.c: how many at a time ---- */
+
+void mesh__handshakes_add(struct mesh__http_server *s, struct mesh__conn *c);
+void mesh__handshakes_remove(struct mesh__http_server *s, struct mesh__conn *c);
+
+/* False when one more would be over the limit and all of them are young; else one that is not makes room where need be. */
+bool mesh__handshakes_make_room(struct mesh__http_server *s);
 
 /* ---- conn_request.c: from bytes to requests, from replies to bytes ---- */
 

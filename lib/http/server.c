@@ -213,6 +213,7 @@ static void on_sweep(void *arg)
 	struct mesh__http_server *s = mesh__http_server_ref(arg);
 	int64_t now_us = mesh__mono_us(s->env);
 
+	s->n_sweeps++;
 	each_conn(s, sweep_one, now_us);
 	if (s->grace && (now_us >= s->grace_until_us || s->conns == NULL)) {
 		end_grace(s);

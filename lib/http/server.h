@@ -29,7 +29,7 @@ struct mesh__field_text {
 
 struct mesh__http_limits {
 	int32_t max_connections;     /* 10000; over it: accepted and closed at once, counted */
-	int32_t max_handshakes;      /* 1000 at a time */
+	int32_t max_handshakes;      /* 1000 at a time; over it, one that has taken longer than a second makes room for the newcomer, else that is closed at once */
 	int32_t max_header_bytes;    /* 65536: request line and fields; 431 */
 	int32_t max_fields;          /* 128; 431 */
 	int64_t max_body_bytes;      /* 16 MiB; 413 */

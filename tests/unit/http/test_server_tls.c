@@ -340,6 +340,35 @@ static void handshakes_at_a_time_are_bounded(void **state)
 	assert_counted("mesh_handshakes_refused_total{reason=\"too-many-handshakes\"} 1");
 }
 
+/* THREATS 17. Who opens connections and says nothing holds no place against those who mean it. */
+static void threat_17_silent_handshakes_make_room_for_a_newcomer(void **state)
+{
+	enum { SILENT = 8 };
+	struct caller silent[SILENT], good;
+	char byte;
+
+	(void)state;
+	S.limits.max_handshakes = SILENT;
+	open_server(S.conf);
+	for (int i = 0; i < SILENT; i++) {
+		dial(&silent[i], true);
+	}
+	dial(&good, true);
+	shake_hands(&good, SIZE_MAX);
+	for (int i = 0; i < 100000 && !tls_client_established(good.tls); i++) { /* until they have had their second */
+		hang_up(&good);
+		dial(&good, true);
+		shake_hands(&good, SIZE_MAX);
+	}
+	assert_non_null(strstr(ask(&good), "svc/client"));
+	assert_true(stage_recv(silent[0].fd, &byte, 1) < 0); /* the oldest, by a reset */
+	assert_counted("mesh_handshakes_refused_total{reason=\"crowded-out\"} 1");
+	hang_up(&good);
+	for (int i = 0; i < SILENT; i++) {
+		hang_up(&silent[i]);
+	}
+}
+
 static void a_rotation_is_for_new_connections_and_drops_no_old_one(void **state)
 {
 	struct mesh__tls_conf *next;
@@ -449,6 +478,7 @@ int main(void)
 		TEST(a_client_without_certificate_where_allowed_loses_its_mesh_fields),
 		TEST(a_half_open_handshake_ends_at_its_deadline),
 		TEST(handshakes_at_a_time_are_bounded),
+		TEST(threat_17_silent_handshakes_make_room_for_a_newcomer),
 		TEST(a_rotation_is_for_new_connections_and_drops_no_old_one),
 		TEST(a_revoked_peers_idle_connection_is_closed),
 		TEST(a_peer_whose_certificate_has_expired_since_is_not_served),
