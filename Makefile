@@ -138,6 +138,7 @@ EXAMPLES    := $(if $(filter api,$(ROOMS)),$(EXAMPLE_SRC:examples/%.c=$(BUILD)/b
 SUPPORT_SRC := $(wildcard tests/support/*.c)
 UNIT_SRC    := $(wildcard tests/unit/*/test_*.c)
 FUZZ_SRC    := $(wildcard tests/fuzz/fuzz_*.c)
+FUZZ_TARGETS := $(FUZZ_SRC:tests/fuzz/fuzz_%.c=%)
 PRELOAD_SRC := $(wildcard tests/integration/preload_*.c)
 HELPER_SRC  := $(filter-out $(PRELOAD_SRC),$(wildcard tests/integration/*.c))
 BENCH_SRC   := $(wildcard tests/bench/*.c)
@@ -274,16 +275,17 @@ $(BUILD)/tests/integration/%: $(BUILD)/obj/tests/integration/%.o $(SUPPORT) $(AL
 $(BUILD)/tests/bench/%: $(BUILD)/obj/tests/bench/%.o $(SUPPORT) $(ALL_ROOMS)
 	$(link)
 
-# A fuzz target links the rooms whose headers it includes, and what they use.
+# A fuzz target is fuzz_NAME.c and what stands in NAME_*.c; it links the rooms whose headers it includes, and what they use.
+fuzz-objs  = $(call obj,tests/fuzz/fuzz_$(1).c $(wildcard tests/fuzz/$(1)_*.c))
 fuzz-rooms = $(sort $(shell sed -n 's|^\#include "\([a-z]*\)/.*|\1|p' $(1)))
 fuzz-uses  = $(foreach r,meshd meshca meshctl $(ROOMS),$(filter $r,$(foreach f,$(call fuzz-rooms,$(1)),$(uses-$f))))
 define replay-rule
-$(BUILD)/tests/fuzz/$(1): $(BUILD)/obj/tests/fuzz/$(1).o $(BUILD)/obj/tests/fuzz/replay.o $(SUPPORT) \
-    $(patsubst %,$(BUILD)/room/%.a,$(call fuzz-uses,tests/fuzz/$(1).c))
+$(BUILD)/tests/fuzz/fuzz_$(1): $(call fuzz-objs,$(1)) $(BUILD)/obj/tests/fuzz/replay.o $(SUPPORT) \
+    $(patsubst %,$(BUILD)/room/%.a,$(call fuzz-uses,tests/fuzz/fuzz_$(1).c))
 	$$(link)
-$(BUILD)/tests/fuzz/$(1): LIBS_EXTRA := $(SQLITE_LIBS)
+$(BUILD)/tests/fuzz/fuzz_$(1): LIBS_EXTRA := $(SQLITE_LIBS)
 endef
-$(foreach f,$(FUZZ_SRC:tests/fuzz/%.c=%),$(eval $(call replay-rule,$f)))
+$(foreach f,$(FUZZ_TARGETS),$(eval $(call replay-rule,$f)))
 
 # --- running the tests --------------------------------------------------------
 
@@ -327,14 +329,14 @@ TIME ?= 60
 fuzz:                                ## fuzz every target for TIME=60 seconds each
 	+$(MAKE) BUILD=$(BUILD)/fuzz CC=clang SAN=address,undefined CFLAGS=-fsanitize=fuzzer-no-link fuzz-run
 .PHONY: fuzz-run
-FUZZ_BINS := $(FUZZ_SRC:tests/fuzz/%.c=$(BUILD)/bin/%)
+FUZZ_BINS := $(FUZZ_TARGETS:%=$(BUILD)/bin/fuzz_%)
 define fuzz-rule
-$(BUILD)/bin/$(1): $(BUILD)/obj/tests/fuzz/$(1).o $(SUPPORT) \
-    $(patsubst %,$(BUILD)/room/%.a,$(call fuzz-uses,tests/fuzz/$(1).c))
+$(BUILD)/bin/fuzz_$(1): $(call fuzz-objs,$(1)) $(SUPPORT) \
+    $(patsubst %,$(BUILD)/room/%.a,$(call fuzz-uses,tests/fuzz/fuzz_$(1).c))
 	$$(call link,-fsanitize=fuzzer)
-$(BUILD)/bin/$(1): LIBS_EXTRA := $(SQLITE_LIBS)
+$(BUILD)/bin/fuzz_$(1): LIBS_EXTRA := $(SQLITE_LIBS)
 endef
-$(foreach f,$(FUZZ_SRC:tests/fuzz/%.c=%),$(eval $(call fuzz-rule,$f)))
+$(foreach f,$(FUZZ_TARGETS),$(eval $(call fuzz-rule,$f)))
 fuzz-run: $(FUZZ_BINS)
 	@set -e; for f in $(FUZZ_BINS); do n=$${f##*/fuzz_}; echo "== fuzz_$$n, $(TIME) s"; \
 	  mkdir -p $(BUILD)/corpus/$$n tests/fuzz/corpus/$$n; \
@@ -384,5 +386,5 @@ help:                                ## this list
 	@echo "  variables: BUILD=dir CC=compiler SAN=address,undefined|thread ONLY=pattern V=1"
 	@echo "  one room:  make room-<name>, make unit-<name>"
 
--include $(patsubst %.o,%.d,$(call obj,$(LIB_SRC) $(CTRL_SRC) $(SUPPORT_SRC) $(UNIT_SRC) $(FUZZ_SRC) \
-           $(HELPER_SRC) $(BENCH_SRC) $(EXAMPLE_SRC) $(wildcard tests/fuzz/replay.c)))
+-include $(patsubst %.o,%.d,$(call obj,$(LIB_SRC) $(CTRL_SRC) $(SUPPORT_SRC) $(UNIT_SRC) \
+           $(HELPER_SRC) $(BENCH_SRC) $(EXAMPLE_SRC) $(wildcard tests/fuzz/*.c)))

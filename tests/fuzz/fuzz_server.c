@@ -1,0 +1,623 @@
+/*
+ * The real server core under a script: bytes cut anywhere on several connections, half-closes, resets, peers that do not read, a clock that moves, handlers that reply now, later, never, from another
+ * thread, or with a stream, a drain, and an end in the middle. The input is what peers send; a byte from 0xf8 on is a step of the script (enum step).
+ *
+ * What must hold: the handler sees exactly the requests that the model reads (server_model.h), one at a time and in order, no field of which could forge anything; answers come whole, one a request, in
+ * order, none after a last one; all ends, and no memory is left.
+ */
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "http/server.h"
+#include "server_answers.h"
+#include "server_io.h"
+#include "server_model.h"
+#include "support/alloc_fail.h"
+#include "support/fake_env.h"
+
+enum { N_LINKS = 4, N_HELD = 12, N_REQUESTS = 512, CONNECTIONS_MAX = 3, STREAM_MAX = 8192, BIG = 20000, STATUS_REFUSED = 403 /* the handler's, without a tag; the core never says it */ };
+
+enum step {
+	STEP_LINK = 0xf8,   /* n: goes on with connection n, dialled where it is not open */
+	STEP_CUT = 0xf9,    /* what was sent so far arrives */
+	STEP_END = 0xfa,    /* half-close */
+	STEP_RESET = 0xfb,
+	STEP_CLOCK = 0xfc,  /* n: time passes (delays_ms) */
+	STEP_HELD = 0xfd,   /* n: act n % 16 on the held request n / 16 */
+	STEP_MODE = 0xfe,   /* n: what the handler does with requests from here on */
+	STEP_OTHER = 0xff   /* n: 255 drain, 254 the end, 253 no bound, else the connection takes n * 64 more bytes of what is said to it */
+};
+
+enum act { ACT_REPLY, ACT_REPLY_ELSEWHERE, ACT_REFUSE, ACT_FORGET, ACT_FORGET_ELSEWHERE, ACT_BEGIN, ACT_WRITE, ACT_WRITE_BIG, ACT_END, ACT_CLOSE, ACT_FORGERY, ACT_204, ACT_304, ACT_BIG, ACT_TWICE, ACT_HOLD };
+
+struct link {
+	struct io_peer peer;
+	bool dialled;
+	unsigned serial;
+	struct mesh__buf sent;   /* all that the server may have read */
+	size_t model_at;         /* what the model has read of it */
+	bool over;               /* the last request has been read, or the last answer was asked for */
+	bool streamed;
+	bool busy;               /* the handler has a request of it */
+	int n_requests;          /* that the handler has seen, and how: */
+	struct { bool head, http_1_0, expects, answered; } requests[N_REQUESTS];
+};
+
+struct held {
+	struct mesh__exchange *x;
+	struct link *link;       /* NULL once the connection is another */
+	int index;               /* of the request on its connection */
+	bool streaming, ended;
+	char tag[32];
+};
+
+static struct {
+	struct fake_env fake;
+	struct fail_mem mem;
+	struct mesh__loop *loop;
+	struct mesh__http_server *server;
+	struct link links[N_LINKS];
+	struct held held[N_HELD];
+	unsigned n_serials;
+	int mode, at;
+	bool draining, stopped;
+	int n_drained;
+} stage;
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+#define CHECK(holds) check((holds), #holds)
+static void check(bool holds, const char *what)
+{
+	if (!holds) {
+		(void)fprintf(stderr, "broken: %s\n", what);
+		abort();
+	}
+}
+
+/* ---- What the handler sees ---- */
+
+static struct link *link_of(struct mesh__exchange *x)
+{
+	struct mesh__addr addr;
+
+	mesh__exchange_address(x, &addr);
+	CHECK(addr.port >= 1 && addr.port <= N_LINKS);
+	return &stage.links[addr.port - 1];
+}
+
+static bool same(struct model_text text, const char *string)
+{
+	return text.len == strlen(string) && memcmp(text.at, string, text.len) == 0;
+}
+
+static void check_fields(const struct mesh__exchange *x, const struct model_request *model)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < model->n_fields; i++) {
+		struct mesh__field_text f;
+
+		if (model->names[i].len > 4 && strncasecmp(model->names[i].at, "mesh-", 5) == 0) {
+			continue;
+		}
+		CHECK(n < mesh__exchange_n_fields(x));
+		f = mesh__exchange_field(x, n++);
+		CHECK(model_is(model->names[i], f.name) && same(model->values[i], f.value));
+		CHECK(strpbrk(f.value, "\r\n") == NULL && strpbrk(f.name, "\r\n: ABCDEFGHIJKLMNOPQRSTUVWXYZ") == NULL);
+	}
+	CHECK(n == mesh__exchange_n_fields(x));
+}
+
+static void check_request(const struct mesh__exchange *x, const struct model_request *model)
+{
+	size_t len;
+	const char *body = mesh__exchange_body(x, &len);
+	const char *length = mesh__exchange_header(x, "Content-Length");
+
+	CHECK(same(model->method, mesh__exchange_method(x)));
+	CHECK(model->path.at == NULL || (same(model->path, mesh__exchange_path(x)) && same(model->query, mesh__exchange_query(x))));
+	CHECK(len == model->body.len && (len == 0 || memcmp(body, model->body.data, len) == 0));
+	CHECK(length == NULL || strtoull(length, NULL, 10) == len);
+	CHECK(mesh__exchange_peer(x) == NULL && mesh__exchange_path(x)[0] == '/');
+	check_fields(x, model);
+}
+
+static int take_request(struct link *l, const struct mesh__exchange *x)
+{
+	struct model_request model;
+	enum model_verdict v = model_read(l->sent.data + l->model_at, l->sent.len - l->model_at, &model);
+	int index = l->n_requests++;
+
+	CHECK(v == MODEL_TAKE || v == MODEL_MAY);
+	CHECK(!l->over && !l->busy && index < N_REQUESTS);
+	check_request(x, &model);
+	l->model_at += model.used;
+	l->over = model.last;
+	l->busy = true;
+	l->requests[index].head = same(model.method, "HEAD");
+	l->requests[index].http_1_0 = model.http_1_0;
+	l->requests[index].expects = model.expects;
+	l->requests[index].answered = false;
+	model_fini(&model);
+	return index;
+}
+
+/* ---- What it does ---- */
+
+static void on_gone(void *arg)
+{
+	struct held *h = arg;
+
+	CHECK(h->x != NULL && h->streaming && !h->ended);
+	h->ended = true; /* once */
+}
+
+static void mark(struct held *h, bool last)
+{
+	if (h->link != NULL) {
+		h->link->requests[h->index].answered = true;
+		h->link->over |= last;
+		h->link->busy = false;
+	}
+}
+
+static void reply(struct held *h, int status, const char *body, size_t len, bool close, const struct mesh__field_text *more)
+{
+	struct mesh__field_text fields[2] = {{"X-Tag", h->tag}};
+	struct mesh__reply r = {.status = status, .fields = fields, .n_fields = 1, .body = body, .body_len = len, .close = close};
+	struct mesh__exchange *x = h->x;
+
+	if (more != NULL) {
+		fields[r.n_fields++] = *more;
+	}
+	mark(h, close);
+	h->x = NULL;
+	mesh__exchange_reply(x, &r);
+}
+
+static void reply_tag(struct held *h)
+{
+	reply(h, 200, h->tag, strlen(h->tag), false, NULL);
+}
+
+static void reply_twice(struct held *h)
+{
+	struct mesh__exchange *x = h->x;
+
+	mesh__exchange_ref(x);
+	reply_tag(h);
+	mesh__exchange_refuse(x, 500, "twice", "never seen");
+}
+
+/* The core answers in its own words, or cuts what was half said. */
+static void forget(struct held *h)
+{
+	struct mesh__exchange *x = h->x;
+
+	mark(h, true);
+	h->x = NULL;
+	mesh__exchange_unref(x);
+}
+
+static void refuse(struct held *h)
+{
+	struct mesh__exchange *x = h->x;
+
+	mark(h, false);
+	h->x = NULL;
+	mesh__exchange_refuse(x, STATUS_REFUSED, "refused", "\"no\"\r\n");
+}
+
+static void begin(struct held *h)
+{
+	struct mesh__field_text field = {"X-Tag", h->tag};
+
+	if (mesh__stream_begin(h->x, 200, &field, 1, on_gone, h)) {
+		h->streaming = true;
+		if (h->link != NULL) {
+			h->link->streamed = true;
+			h->link->requests[h->index].answered = true;
+		}
+	}
+}
+
+static void end_stream(struct held *h)
+{
+	struct mesh__exchange *x = h->x;
+
+	mark(h, false);
+	h->ended = true;
+	h->x = NULL;
+	mesh__stream_end(x);
+}
+
+static void act_on_stream(struct held *h, enum act act)
+{
+	static const char big[BIG] = {'S'};
+
+	switch (act) {
+	case ACT_WRITE:
+		(void)!mesh__stream_write(h->x, h->tag, strlen(h->tag));
+		break;
+	case ACT_WRITE_BIG:
+		(void)!mesh__stream_write(h->x, big, sizeof(big) / 4);
+		break;
+	case ACT_BEGIN: /* a second time: nothing begins */
+		CHECK(!mesh__stream_begin(h->x, 200, NULL, 0, NULL, NULL));
+		break;
+	case ACT_FORGET:
+		forget(h);
+		break;
+	default:
+		end_stream(h);
+	}
+}
+
+static void act_whole(struct held *h, enum act act)
+{
+	static const struct mesh__field_text forgery = {"X-Split", "a\r\nSet-Cookie: b"};
+	static const char big[BIG] = {'B'};
+
+	switch (act) {
+	case ACT_REFUSE:
+		refuse(h);
+		break;
+	case ACT_FORGET:
+	case ACT_FORGET_ELSEWHERE:
+		forget(h);
+		break;
+	case ACT_BEGIN:
+		begin(h);
+		break;
+	case ACT_CLOSE:
+		reply(h, 200, h->tag, strlen(h->tag), true, NULL);
+		break;
+	case ACT_FORGERY:
+		reply(h, 200, h->tag, strlen(h->tag), false, &forgery);
+		break;
+	case ACT_204:
+		reply(h, 204, NULL, 0, false, NULL);
+		break;
+	case ACT_304:
+		reply(h, 304, "none", 4, false, NULL);
+		break;
+	case ACT_BIG:
+		reply(h, 200, big, sizeof(big), false, NULL);
+		break;
+	case ACT_TWICE:
+		reply_twice(h);
+		break;
+	default:
+		reply_tag(h);
+	}
+}
+
+static void act(struct held *h, enum act what)
+{
+	bool elsewhere = !h->streaming && (what == ACT_REPLY_ELSEWHERE || what == ACT_FORGET_ELSEWHERE);
+
+	if (h->x == NULL || what == ACT_HOLD) {
+		return;
+	}
+	io_be_on_loop(stage.loop, !elsewhere);
+	if (h->streaming) {
+		act_on_stream(h, what);
+	} else {
+		act_whole(h, what);
+	}
+	io_be_on_loop(stage.loop, true);
+}
+
+static void on_request(void *user, struct mesh__exchange *x)
+{
+	struct link *l = link_of(x);
+	struct held now = {.x = x}, *h = &now;
+
+	(void)user;
+	CHECK(l->dialled && !l->peer.closed);
+	for (int i = 0; i < N_HELD && h == &now; i++) {
+		h = stage.held[i].x == NULL ? &stage.held[i] : h;
+	}
+	*h = (struct held){.x = x, .link = l, .index = take_request(l, x)};
+	(void)snprintf(h->tag, sizeof(h->tag), "%u.%d", l->serial, h->index);
+	act(h, h == &now ? ACT_REPLY : (enum act)stage.mode);
+}
+
+/* ---- What was said to a peer ---- */
+
+/* Of the answer to a request that the handler had: true when it is whole. */
+static bool check_tagged(const struct link *l, const struct answer *a, int index, const char *heard, size_t len, size_t *at)
+{
+	bool bodyless = l->requests[index].head || a->status == 204 || a->status == 304;
+	char tag[32];
+
+	(void)snprintf(tag, sizeof(tag), "%u.%d", l->serial, index);
+	CHECK((a->status == STATUS_REFUSED || strcmp(a->tag, tag) == 0) && l->requests[index].answered);
+	CHECK(!l->requests[index].http_1_0 || (a->close && !a->chunked));
+	if (bodyless) {
+		return true;
+	}
+	if (a->chunked) {
+		int rc = answer_chunks(heard, len, at);
+
+		CHECK(rc >= 0);
+		return rc > 0;
+	}
+	if (!a->has_length) {
+		CHECK(a->close); /* until the end of the connection */
+		*at = len;
+		return true;
+	}
+	*at = a->length < len - *at ? *at + a->length : len;
+	return len - (size_t)(a->body - heard) >= a->length;
+}
+
+/* The core's own, which is always the last. */
+static void check_own(const struct answer *a, const char *heard, size_t len, bool cut)
+{
+	size_t left = len - (size_t)(a->body - heard);
+
+	CHECK(a->status >= 400 && a->close && !a->chunked && a->has_length);
+	CHECK(left == a->length || left == 0 || cut); /* to HEAD without a body */
+}
+
+struct tale {
+	int n_answers; /* to requests that the handler had */
+	bool own;      /* then one of the core's own */
+	bool whole;
+};
+
+static struct tale check_answers(const struct link *l)
+{
+	const char *heard = l->peer.heard.data;
+	size_t len = l->peer.heard.len, at = 0;
+	struct tale tale = {.whole = true};
+	struct answer a = {.status = 0};
+
+	while (at < len && tale.whole && !tale.own) {
+		int rc = answer_head(heard, len, &at, &a);
+
+		CHECK(rc >= 0);
+		tale.whole = rc > 0;
+		if (rc > 0 && a.status == 100) {
+			CHECK(!a.close && a.tag[0] == '\0');
+		} else if (rc > 0 && a.tag[0] == '\0' && a.status != STATUS_REFUSED) {
+			tale.own = true;
+			check_own(&a, heard, len, l->peer.server_reset || l->peer.reset || l->peer.window == 0);
+		} else if (rc > 0) {
+			CHECK(tale.n_answers < l->n_requests);
+			tale.whole = check_tagged(l, &a, tale.n_answers, heard, len, &at);
+			tale.n_answers += tale.whole;
+			CHECK(!a.close || at == len || !tale.whole);
+		}
+	}
+	return tale;
+}
+
+/* At the end of a connection that nobody broke and no clock ended. */
+static void check_link(const struct link *l)
+{
+	struct tale tale = check_answers(l);
+	bool broken = l->peer.reset || l->peer.server_reset || stage.draining || (l->peer.ended && l->streamed);
+	struct model_request model;
+	enum model_verdict v;
+	int n_due = 0;
+
+	if (broken || tale.own) {
+		return;
+	}
+	CHECK(tale.whole);
+	for (int i = 0; i < l->n_requests; i++) {
+		n_due += l->requests[i].answered;
+	}
+	CHECK(tale.n_answers == n_due);
+	if (l->over || l->model_at == l->sent.len) {
+		return;
+	}
+	v = model_read(l->sent.data + l->model_at, l->sent.len - l->model_at, &model);
+	CHECK(v != MODEL_TAKE && v != MODEL_REFUSE); /* else it had been handled, or answered in the core's own words */
+	model_fini(&model);
+}
+
+/* ---- The script ---- */
+
+static void hang_up(struct link *l)
+{
+	if (!l->dialled) {
+		return;
+	}
+	for (int i = 0; i < N_HELD; i++) {
+		stage.held[i].link = stage.held[i].link == l ? NULL : stage.held[i].link;
+	}
+	io_peer_fini(&l->peer);
+	mesh__buf_fini(&l->sent);
+	l->dialled = false;
+}
+
+static void dial(struct link *l)
+{
+	uint16_t port = (uint16_t)(l - stage.links + 1);
+
+	if (l->dialled && !l->peer.closed) {
+		return;
+	}
+	if (l->dialled) {
+		check_link(l);
+	}
+	hang_up(l);
+	memset(l, 0, offsetof(struct link, requests));
+	mesh__buf_init(&l->sent, mesh__mem_libc(), SIZE_MAX / 2);
+	l->serial = ++stage.n_serials;
+	l->dialled = io_dial(stage.loop, &l->peer, port);
+}
+
+static void say(struct link *l, const uint8_t *bytes, size_t len)
+{
+	if (len > 0 && l->dialled && !l->peer.closed && !l->peer.ended && !l->peer.reset) {
+		mesh__buf_add(&l->peer.to_server, bytes, len);
+		if (!l->peer.server_ended) {
+			mesh__buf_add(&l->sent, bytes, len);
+		}
+	}
+}
+
+static void on_drained(void *arg)
+{
+	(void)arg;
+	stage.n_drained++;
+}
+
+static void other(struct link *l, uint8_t n)
+{
+	if (n == 255 && !stage.draining) {
+		stage.draining = true;
+		mesh__http_server_drain(stage.server, 5000, on_drained, NULL);
+	} else if (n == 254) {
+		stage.stopped = true;
+	} else if (n == 253) {
+		l->peer.window = SIZE_MAX;
+	} else if (n < 253) {
+		l->peer.window = n * 64U;
+	}
+}
+
+static void step(enum step what, uint8_t n)
+{
+	static const int delays_ms[16] = {0, 1, 100, 250, 999, 1000, 1001, 2500, 5000, 9999, 10001, 30001, 60001, 90001, 120001, 600000};
+	struct link *l = &stage.links[stage.at];
+
+	switch (what) {
+	case STEP_LINK:
+		stage.at = n % N_LINKS;
+		dial(&stage.links[stage.at]);
+		break;
+	case STEP_CUT:
+		break;
+	case STEP_END:
+		l->peer.ended = true;
+		break;
+	case STEP_RESET:
+		l->peer.reset = true;
+		break;
+	case STEP_CLOCK:
+		fake_env_advance_ms(&stage.fake, delays_ms[n % 16]);
+		break;
+	case STEP_HELD:
+		act(&stage.held[n / 16 % N_HELD], (enum act)(n % 16));
+		break;
+	case STEP_MODE:
+		stage.mode = n % 16;
+		break;
+	case STEP_OTHER:
+		other(l, n);
+		break;
+	}
+	io_run(stage.loop);
+}
+
+static bool has_operand(uint8_t what)
+{
+	return what != STEP_CUT && what != STEP_END && what != STEP_RESET;
+}
+
+static void play(const uint8_t *data, size_t size)
+{
+	size_t from = 0, i;
+
+	dial(&stage.links[0]);
+	for (i = 0; i < size && !stage.stopped; i++) {
+		if (data[i] >= STEP_LINK) {
+			say(&stage.links[stage.at], data + from, i - from);
+			io_run(stage.loop);
+			if (has_operand(data[i]) && i + 1 == size) {
+				return;
+			}
+			step((enum step)data[i], has_operand(data[i]) ? data[i + 1] : 0);
+			i += has_operand(data[i]);
+			from = i + 1;
+		}
+	}
+	say(&stage.links[stage.at], data + (from < i ? from : i), from < i ? i - from : 0);
+	io_run(stage.loop);
+}
+
+/* All replies are made, and all peers read. */
+static void settle(void)
+{
+	for (int i = 0; i < N_LINKS; i++) {
+		stage.links[i].peer.window = SIZE_MAX;
+	}
+	stage.mode = ACT_REPLY;
+	for (int i = 0; i < N_HELD; i++) {
+		act(&stage.held[i], ACT_REPLY);
+		io_run(stage.loop);
+	}
+}
+
+static void finish(void)
+{
+	if (!stage.stopped) {
+		settle();
+		for (int i = 0; i < N_LINKS; i++) {
+			if (stage.links[i].dialled) {
+				check_link(&stage.links[i]);
+			}
+		}
+		for (int i = 0; i < 4; i++) {
+			fake_env_advance_ms(&stage.fake, 3600000);
+			io_run(stage.loop);
+		}
+		CHECK(io_n_open(stage.loop) == 0);
+		CHECK(stage.n_drained == (int)stage.draining);
+	}
+	mesh__http_server_free(stage.server);
+	for (int i = 0; i < N_HELD; i++) {
+		act(&stage.held[i], ACT_REPLY); /* after the server: to nobody */
+	}
+	for (int i = 0; i < N_LINKS; i++) {
+		hang_up(&stage.links[i]);
+	}
+}
+
+static void set_up(struct mesh__metrics **metrics)
+{
+	struct mesh__http_options options = {.name = "fuzz", .handler = on_request};
+
+	memset(stage.held, 0, sizeof(stage.held));
+	stage.n_serials = 0;
+	stage.mode = stage.at = stage.n_drained = 0;
+	stage.draining = stage.stopped = false;
+	fake_env_init(&stage.fake);
+	fail_mem_init(&stage.mem);
+	stage.fake.env.mem = stage.mem.mem;
+	*metrics = mesh__metrics_new(&stage.fake.env);
+	mesh__http_limits_default(&options.limits);
+	options.metrics = *metrics;
+	options.limits.max_connections = CONNECTIONS_MAX;
+	options.limits.max_header_bytes = MODEL_HEADER_MAX;
+	options.limits.max_fields = MODEL_FIELDS_MAX;
+	options.limits.max_body_bytes = MODEL_BODY_MAX;
+	options.limits.max_stream_bytes = STREAM_MAX;
+	options.limits.drain_grace_ms = 1000;
+	options.address = (struct mesh__addr){.ip = "127.0.0.1", .port = 80};
+	CHECK(mesh__loop_new(&stage.fake.env, &stage.loop, NULL) == MESH_OK);
+	CHECK(mesh__http_server_new(stage.loop, &options, &stage.server, NULL) == MESH_OK);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct mesh__metrics *metrics;
+
+	set_up(&metrics);
+	play(data, size);
+	finish();
+	mesh__loop_free(stage.loop);
+	mesh__metrics_free(metrics);
+	CHECK(stage.mem.live == 0);
+	return 0;
+}
