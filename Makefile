@@ -147,7 +147,7 @@ UNITS       := $(UNIT_SRC:%.c=$(BUILD)/%)
 REPLAYERS   := $(FUZZ_SRC:%.c=$(BUILD)/%)
 HELPERS     := $(HELPER_SRC:%.c=$(BUILD)/%)
 PRELOADS    := $(PRELOAD_SRC:%.c=$(BUILD)/%.so)
-BENCHES     := $(BENCH_SRC:%.c=$(BUILD)/%)
+BENCHES     := $(if $(BENCH_SRC),$(BUILD)/tests/bench/client)
 
 .PHONY: all lib programs examples tests unit-tests
 all: lib programs examples           ## the library, the programs, the examples
@@ -155,7 +155,7 @@ lib: $(LIBS)                         ## libmeshlib.so and libmeshlib.a
 programs: $(BINS)                    ## meshca, meshd, meshctl
 examples: $(EXAMPLES)                ## the programs in examples/
 unit-tests: $(UNITS)                 ## only the unit tests' programs
-tests: $(UNITS) $(REPLAYERS) $(HELPERS) $(PRELOADS)   ## everything that the tests run
+tests: $(UNITS) $(REPLAYERS) $(HELPERS) $(PRELOADS) $(BENCHES)   ## everything that the tests run
 
 .PHONY: $(ROOMS:%=room-%) $(ROOMS:%=unit-%) $(PROGRAMS:%=unit-%)
 $(ROOMS:%=room-%): room-%: $(BUILD)/room/%.a
@@ -272,8 +272,17 @@ $(BUILD)/tests/integration/%.so: tests/integration/%.c $(STAMP)
 	$(Q)$(CC) $(STD) $(WARN) -O2 -g -fPIC -shared $< -ldl -pthread -o $@
 $(BUILD)/tests/integration/%: $(BUILD)/obj/tests/integration/%.o $(SUPPORT) $(ALL_ROOMS)
 	$(link)
-$(BUILD)/tests/bench/%: $(BUILD)/obj/tests/bench/%.o $(SUPPORT) $(ALL_ROOMS)
-	$(link)
+# The benchmarks measure what an application gets: the public header, the shared library.
+$(BUILD)/obj/tests/bench/%.o: tests/bench/%.c $(STAMP)
+	$(call compile,-Iinclude $(call pkg-cflags,libcurl))
+define link-bench
+	$(call say,LINK,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) $(LINK_EXE) $(LDFLAGS) $(filter %.o,$^) -L$(BUILD)/lib -lmeshlib $(call pkg-libs,libcurl) \
+	    -Wl,-rpath,'$$ORIGIN/../../lib' -o $@
+endef
+$(BUILD)/tests/bench/client: $(patsubst %,$(BUILD)/obj/tests/bench/%.o,client way latency) $(SHARED)
+	$(link-bench)
 
 # A fuzz target is fuzz_NAME.c and what stands in NAME_*.c; it links the rooms whose headers it includes, and what they use.
 fuzz-objs  = $(call obj,tests/fuzz/fuzz_$(1).c $(wildcard tests/fuzz/$(1)_*.c))
@@ -316,13 +325,8 @@ demo: all                            ## the story, in under a minute
 demo-stay: all                       ## the same, left running
 	MESH_BUILD=$(abspath $(BUILD)) examples/demo.sh --stay
 
-ifeq ($(BENCH_SRC),)
-bench:                               ## measurements
-	@echo "bench: there is no benchmark yet (tests/bench has no source)"
-else
-bench: all $(BENCHES)
-	@set -e; for b in $(BENCHES); do echo "== $$b"; MESH_BUILD=$(abspath $(BUILD)) $$b; done
-endif
+bench: all $(BENCHES)                ## measurements beside raw libcurl, sidecars and nginx (QUICK=1)
+	MESH_BUILD=$(abspath $(BUILD)) $(PYTHON) tests/bench/bench.py $(if $(QUICK),--quick) $(BENCHFLAGS)
 
 # Real fuzzing: clang, libFuzzer, its own build of the rooms.
 TIME ?= 60

@@ -1,0 +1,425 @@
+/*
+ * The load of the benchmarks: threads that each make the same request, one after the other, over one or several ways in turn, so that what
+ * changes on the machine changes for all of them. Each round of a way has connections of its own, and is warmed up before its clock starts, until
+ * --warm-ms pass without another connection.
+ *
+ *	client --way NAME=KIND:TO[,PID...] [--way ...] --certificate F --key F --bundle F [--endpoints F]
+ *	       [--host NAME] [--path /1k] [--bytes 1024] [--callers 1] [--rounds 5] [--round-ms 500 | --calls N] [--warm-ms 50]
+ *
+ * KIND:TO is tls:ADDRESS (raw libcurl, TLS with the certificate), plain:ADDRESS (raw libcurl to a sidecar) or mesh:SERVICE (mesh_call). The PIDs are
+ * the processes that answer: their CPU is counted too. Prints one JSON object: each round of each way, and each way's medians over the rounds.
+ */
+#include <curl/curl.h>
+
+#include <dirent.h>
+#include <errno.h>
+#include <getopt.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "latency.h"
+#include "way.h"
+
+#define WAYS_MAX 8
+#define PEERS_MAX 32
+#define ROUNDS_MAX 1000
+#define CALLERS_MAX 512
+#define WARM_UPS_MAX 40
+
+struct named_way {
+	char *name, *kind, *to;
+	clockid_t peers[PEERS_MAX];
+	int n_peers;
+};
+
+/* What one round of one way gave. CPU is in microseconds a call. */
+struct round {
+	double calls_per_second, p50, p90, p99, max, client_cpu, peer_cpu;
+	double seconds;
+	unsigned long calls, failed;
+	int warm_ups;
+	int connections_before, connections_after; /* the measured part */
+	long rss_before_kb, rss_after_kb;
+};
+
+struct caller {
+	pthread_t thread;
+	int number;
+	unsigned long calls, failed;
+	struct latency latency;
+};
+
+static struct {
+	struct target target;
+	struct named_way ways[WAYS_MAX];
+	int n_ways, rounds;
+	long round_ms, warm_ms, calls;
+	struct round *results; /* [way][round] */
+	struct caller *callers;
+	pthread_barrier_t step; /* the callers and main: begin and end of what `work` says */
+	enum work { WORK_WARM_UP, WORK_MEASURE, WORK_OVER } work; /* these two change only while the callers wait to begin */
+	struct way *open;
+	struct latency sum;
+} g = {.target = {.host = "payments.default.mesh.local", .path = "/1k", .bytes = 1024, .callers = 1}, .rounds = 5, .round_ms = 500, .warm_ms = 50};
+
+static uint64_t now_ns(clockid_t clock)
+{
+	struct timespec t;
+
+	return clock_gettime(clock, &t) == 0 ? (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec : 0;
+}
+
+/* ---- the callers ---- */
+
+/* Calls until the time is over or its number is reached: at least once. */
+static void call_for(struct caller *c, uint64_t time_ns, unsigned long calls)
+{
+	uint64_t began = now_ns(CLOCK_MONOTONIC), t0 = began, t1;
+
+	latency_clear(&c->latency);
+	c->calls = c->failed = 0;
+	do {
+		bool ok = way_call(g.open, c->number);
+
+		t1 = now_ns(CLOCK_MONOTONIC);
+		latency_record(&c->latency, t1 - t0);
+		c->calls++;
+		c->failed += !ok;
+		t0 = t1;
+	} while (calls > 0 ? c->calls < calls : t1 - began < time_ns);
+}
+
+static void *caller_main(void *arg)
+{
+	struct caller *c = arg;
+	unsigned long share = (unsigned long)(g.calls / g.target.callers + (c->number < g.calls % g.target.callers));
+
+	for (;;) {
+		pthread_barrier_wait(&g.step);
+		switch (g.work) {
+		case WORK_WARM_UP: call_for(c, (uint64_t)g.warm_ms * 1000000u, 0); break;
+		case WORK_MEASURE: call_for(c, (uint64_t)g.round_ms * 1000000u, share); break;
+		case WORK_OVER: return NULL;
+		}
+		pthread_barrier_wait(&g.step);
+	}
+}
+
+/* ---- a round ---- */
+
+static uint64_t own_cpu_ns(void)
+{
+	struct rusage u;
+
+	(void)getrusage(RUSAGE_SELF, &u);
+	return ((uint64_t)u.ru_utime.tv_sec + (uint64_t)u.ru_stime.tv_sec) * 1000000000u + ((uint64_t)u.ru_utime.tv_usec + (uint64_t)u.ru_stime.tv_usec) * 1000u;
+}
+
+static uint64_t peers_cpu_ns(const struct named_way *w)
+{
+	uint64_t sum = 0;
+
+	for (int i = 0; i < w->n_peers; i++) {
+		sum += now_ns(w->peers[i]);
+	}
+	return sum;
+}
+
+static long rss_kb(void)
+{
+	FILE *f = fopen("/proc/self/statm", "r");
+	long pages = 0;
+
+	if (f != NULL) {
+		if (fscanf(f, "%*d %ld", &pages) != 1) {
+			pages = 0;
+		}
+		fclose(f);
+	}
+	return pages * (sysconf(_SC_PAGESIZE) / 1024);
+}
+
+/* TCP connections of this process. */
+static int connections(void)
+{
+	DIR *fds = opendir("/proc/self/fd");
+	struct dirent *entry;
+	int n = 0;
+
+	while (fds != NULL && (entry = readdir(fds)) != NULL) {
+		struct sockaddr_storage peer;
+		socklen_t len = sizeof(peer);
+
+		n += getpeername((int)strtol(entry->d_name, NULL, 10), (struct sockaddr *)&peer, &len) == 0 && (peer.ss_family == AF_INET || peer.ss_family == AF_INET6);
+	}
+	if (fds != NULL) {
+		closedir(fds);
+	}
+	return n;
+}
+
+static void have_callers_do(enum work work)
+{
+	g.work = work;
+	pthread_barrier_wait(&g.step);
+	if (work != WORK_OVER) {
+		pthread_barrier_wait(&g.step);
+	}
+}
+
+static void warm_up(struct round *r)
+{
+	int before;
+
+	do {
+		before = connections();
+		have_callers_do(WORK_WARM_UP);
+		r->warm_ups++;
+	} while (connections() > before && r->warm_ups < WARM_UPS_MAX);
+}
+
+static void sum_up(struct round *r, uint64_t wall_ns, uint64_t own_ns, uint64_t peers_ns)
+{
+	latency_clear(&g.sum);
+	for (int i = 0; i < g.target.callers; i++) {
+		latency_add(&g.sum, &g.callers[i].latency);
+		r->calls += g.callers[i].calls;
+		r->failed += g.callers[i].failed;
+	}
+	r->seconds = (double)wall_ns / 1e9;
+	r->calls_per_second = (double)r->calls / r->seconds;
+	r->p50 = latency_us(&g.sum, 0.5);
+	r->p90 = latency_us(&g.sum, 0.9);
+	r->p99 = latency_us(&g.sum, 0.99);
+	r->max = latency_us(&g.sum, 1);
+	r->client_cpu = (double)own_ns / 1000 / (double)r->calls;
+	r->peer_cpu = (double)peers_ns / 1000 / (double)r->calls;
+}
+
+static bool run_round(const struct named_way *w, struct round *r)
+{
+	uint64_t wall, own, peers;
+
+	r->rss_before_kb = rss_kb();
+	g.open = way_open(w->kind, w->to, &g.target);
+	if (g.open == NULL) {
+		return false;
+	}
+	warm_up(r);
+	r->connections_before = connections();
+	wall = now_ns(CLOCK_MONOTONIC);
+	own = own_cpu_ns();
+	peers = peers_cpu_ns(w);
+	have_callers_do(WORK_MEASURE);
+	own = own_cpu_ns() - own;
+	peers = peers_cpu_ns(w) - peers;
+	wall = now_ns(CLOCK_MONOTONIC) - wall;
+	sum_up(r, wall, own, peers);
+	r->connections_after = connections();
+	r->rss_after_kb = rss_kb();
+	way_close(g.open);
+	return true;
+}
+
+static bool run(void)
+{
+	bool ok = true;
+
+	for (int round = 0; ok && round < g.rounds; round++) {
+		for (int i = 0; ok && i < g.n_ways; i++) {
+			/* There and back, so that none always comes after the same other. */
+			int way = round % 2 == 0 ? i : g.n_ways - 1 - i;
+
+			ok = run_round(&g.ways[way], &g.results[way * g.rounds + round]);
+		}
+	}
+	have_callers_do(WORK_OVER);
+	for (int i = 0; i < g.target.callers; i++) {
+		pthread_join(g.callers[i].thread, NULL);
+	}
+	return ok;
+}
+
+static bool start_callers(void)
+{
+	g.results = calloc((size_t)g.n_ways * (size_t)g.rounds, sizeof(*g.results));
+	g.callers = calloc((size_t)g.target.callers, sizeof(*g.callers));
+	if (g.results == NULL || g.callers == NULL || pthread_barrier_init(&g.step, NULL, (unsigned)g.target.callers + 1) != 0) {
+		return false;
+	}
+	for (int i = 0; i < g.target.callers; i++) {
+		g.callers[i].number = i;
+		/* Touched, so that it is no growth later. */
+		memset(&g.callers[i].latency, 1, sizeof(g.callers[i].latency));
+		if (pthread_create(&g.callers[i].thread, NULL, caller_main, &g.callers[i]) != 0) {
+			return false;
+		}
+	}
+	return true;
+}
+
+/* ---- telling ---- */
+
+static int by_value(const void *a, const void *b)
+{
+	const double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* The median of one figure over a way's rounds; `offset` is that of a double in struct round. */
+static double median(const struct round *rounds, size_t offset)
+{
+	static double values[ROUNDS_MAX];
+
+	for (int i = 0; i < g.rounds; i++) {
+		memcpy(&values[i], (const char *)&rounds[i] + offset, sizeof(values[i]));
+	}
+	qsort(values, (size_t)g.rounds, sizeof(values[0]), by_value);
+	return (values[(g.rounds - 1) / 2] + values[g.rounds / 2]) / 2;
+}
+
+static void print_median(const struct round *rounds, const char *name, size_t offset, const char *after)
+{
+	printf("\"%s\":%.2f%s", name, median(rounds, offset), after);
+}
+
+static void print_way(int way)
+{
+	const struct round *rounds = &g.results[way * g.rounds];
+
+	printf("\"%s\":{\"median\":{", g.ways[way].name);
+	print_median(rounds, "callsPerSecond", offsetof(struct round, calls_per_second), ",");
+	print_median(rounds, "p50", offsetof(struct round, p50), ",");
+	print_median(rounds, "p90", offsetof(struct round, p90), ",");
+	print_median(rounds, "p99", offsetof(struct round, p99), ",");
+	print_median(rounds, "max", offsetof(struct round, max), ",");
+	print_median(rounds, "clientCpu", offsetof(struct round, client_cpu), ",");
+	print_median(rounds, "peerCpu", offsetof(struct round, peer_cpu), "},\n\"rounds\":[");
+	for (int i = 0; i < g.rounds; i++) {
+		const struct round *r = &rounds[i];
+
+		printf("%s\n{\"calls\":%lu,\"failed\":%lu,\"seconds\":%.4f,\"callsPerSecond\":%.1f,\"p50\":%.2f,\"p90\":%.2f,\"p99\":%.2f,\"max\":%.2f,"
+		       "\"clientCpu\":%.2f,\"peerCpu\":%.2f,\"warmUps\":%d,\"connectionsBefore\":%d,\"connectionsAfter\":%d,\"rssBeforeKb\":%ld,\"rssAfterKb\":%ld}",
+			i == 0 ? "" : ",", r->calls, r->failed, r->seconds, r->calls_per_second, r->p50, r->p90, r->p99, r->max, r->client_cpu, r->peer_cpu, r->warm_ups, r->connections_before, r->connections_after, r->rss_before_kb,
+			r->rss_after_kb);
+	}
+	printf("]}");
+}
+
+static void print_all(void)
+{
+	printf("{\"callers\":%d,\"path\":\"%s\",\"bytes\":%zu,\"ways\":{\n", g.target.callers, g.target.path, g.target.bytes);
+	for (int i = 0; i < g.n_ways; i++) {
+		print_way(i);
+		printf("%s\n", i + 1 < g.n_ways ? "," : "");
+	}
+	printf("}}\n");
+}
+
+/* ---- options ---- */
+
+/* NAME=KIND:TO[,PID...], in place. */
+static bool add_way(char *text)
+{
+	struct named_way *w = &g.ways[g.n_ways];
+	char *pid;
+
+	if (g.n_ways == WAYS_MAX) {
+		return false;
+	}
+	w->name = strsep(&text, "=");
+	w->kind = strsep(&text, ":");
+	w->to = strsep(&text, ",");
+	if (w->to == NULL || (strcmp(w->kind, "tls") != 0 && strcmp(w->kind, "plain") != 0 && strcmp(w->kind, "mesh") != 0)) {
+		return false;
+	}
+	while ((pid = strsep(&text, ",")) != NULL) {
+		if (w->n_peers == PEERS_MAX || clock_getcpuclockid((pid_t)strtol(pid, NULL, 10), &w->peers[w->n_peers]) != 0) {
+			fprintf(stderr, "client: the CPU of process %s cannot be read\n", pid);
+			return false;
+		}
+		w->n_peers++;
+	}
+	g.n_ways++;
+	return true;
+}
+
+static bool number(const char *text, long low, long high, long *value)
+{
+	char *end;
+
+	errno = 0;
+	*value = strtol(text, &end, 10);
+	return errno == 0 && end != text && *end == '\0' && *value >= low && *value <= high;
+}
+
+static bool take_option(char option, char *text)
+{
+	long n = 0;
+	bool ok = true;
+
+	switch (option) {
+	case 'w': return add_way(text);
+	case 'C': g.target.certificate = text; break;
+	case 'K': g.target.key = text; break;
+	case 'B': g.target.bundle = text; break;
+	case 'E': g.target.endpoints = text; break;
+	case 'h': g.target.host = text; break;
+	case 'p': g.target.path = text; break;
+	case 'b': ok = number(text, 0, 1L << 30, &n); g.target.bytes = (size_t)n; break;
+	case 'c': ok = number(text, 1, CALLERS_MAX, &n); g.target.callers = (int)n; break;
+	case 'r': ok = number(text, 1, ROUNDS_MAX, &n); g.rounds = (int)n; break;
+	case 'm': ok = number(text, 1, 3600000, &g.round_ms); break;
+	case 'n': ok = number(text, 1, 1000000000, &g.calls); break;
+	case 'W': ok = number(text, 1, 60000, &g.warm_ms); break;
+	default: return false;
+	}
+	return ok;
+}
+
+static bool take_options(int argc, char **argv)
+{
+	static const struct option options[] = {{"way", 1, NULL, 'w'}, {"certificate", 1, NULL, 'C'}, {"key", 1, NULL, 'K'}, {"bundle", 1, NULL, 'B'}, {"endpoints", 1, NULL, 'E'},
+		{"host", 1, NULL, 'h'}, {"path", 1, NULL, 'p'}, {"bytes", 1, NULL, 'b'}, {"callers", 1, NULL, 'c'}, {"rounds", 1, NULL, 'r'}, {"round-ms", 1, NULL, 'm'},
+		{"calls", 1, NULL, 'n'}, {"warm-ms", 1, NULL, 'W'}, {0}};
+	int option;
+
+	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		if (option == '?' || !take_option((char)option, optarg)) {
+			return false;
+		}
+	}
+	return optind == argc && g.n_ways > 0 && (g.calls == 0 || g.calls >= g.target.callers);
+}
+
+int main(int argc, char **argv)
+{
+	bool failed = false;
+
+	if (!take_options(argc, argv)) {
+		fprintf(stderr, "usage: client --way NAME=tls:ADDRESS|plain:ADDRESS|mesh:SERVICE[,PID...] [--way ...] --certificate F --key F --bundle F [--endpoints F]\n"
+				"       [--host NAME] [--path /1k] [--bytes 1024] [--callers 1] [--rounds 5] [--round-ms 500 | --calls N] [--warm-ms 50]\n");
+		return 2;
+	}
+	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK || !start_callers()) {
+		fprintf(stderr, "client: cannot start its callers\n");
+		return 1;
+	}
+	if (!run()) {
+		return 1;
+	}
+	print_all();
+	for (int i = 0; i < g.n_ways * g.rounds; i++) {
+		failed = failed || g.results[i].failed > 0;
+	}
+	free(g.results);
+	free(g.callers);
+	return failed;
+}
