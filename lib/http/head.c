@@ -14,11 +14,15 @@ static int refuse(struct mesh__err *err, const char *why)
 	return mesh__fail_at(err, MESH__ORIGIN_PEER, MESH_E_PROTOCOL, "the response is malformed: %s", why);
 }
 
-/* RFC 9110 section 5.6.2. */
-static bool is_token_char(unsigned char c)
-{
-	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL);
-}
+/* RFC 9110 section 5.6.2: a token's characters, each in lower case; 0 for all others. */
+static const unsigned char token_lower[256] = {
+	['!'] = '!', ['#'] = '#', ['$'] = '$', ['%'] = '%', ['&'] = '&', ['\''] = '\'', ['*'] = '*', ['+'] = '+', ['-'] = '-', ['.'] = '.', ['^'] = '^', ['_'] = '_', ['`'] = '`', ['|'] = '|', ['~'] = '~',
+	['0'] = '0', ['1'] = '1', ['2'] = '2', ['3'] = '3', ['4'] = '4', ['5'] = '5', ['6'] = '6', ['7'] = '7', ['8'] = '8', ['9'] = '9',
+	['a'] = 'a', ['b'] = 'b', ['c'] = 'c', ['d'] = 'd', ['e'] = 'e', ['f'] = 'f', ['g'] = 'g', ['h'] = 'h', ['i'] = 'i', ['j'] = 'j', ['k'] = 'k', ['l'] = 'l', ['m'] = 'm',
+	['n'] = 'n', ['o'] = 'o', ['p'] = 'p', ['q'] = 'q', ['r'] = 'r', ['s'] = 's', ['t'] = 't', ['u'] = 'u', ['v'] = 'v', ['w'] = 'w', ['x'] = 'x', ['y'] = 'y', ['z'] = 'z',
+	['A'] = 'a', ['B'] = 'b', ['C'] = 'c', ['D'] = 'd', ['E'] = 'e', ['F'] = 'f', ['G'] = 'g', ['H'] = 'h', ['I'] = 'i', ['J'] = 'j', ['K'] = 'k', ['L'] = 'l', ['M'] = 'm',
+	['N'] = 'n', ['O'] = 'o', ['P'] = 'p', ['Q'] = 'q', ['R'] = 'r', ['S'] = 's', ['T'] = 't', ['U'] = 'u', ['V'] = 'v', ['W'] = 'w', ['X'] = 'x', ['Y'] = 'y', ['Z'] = 'z',
+};
 
 static bool is_space(char c)
 {
@@ -86,10 +90,15 @@ static bool list_has(const char *value, size_t len, const char *word)
 	return false;
 }
 
-/* The fields that say where the response ends, and whether the connection goes on. */
+static bool is_name(const char *name, size_t len, const char *what, size_t what_len)
+{
+	return len == what_len && memcmp(name, what, what_len) == 0;
+}
+
+/* The fields that say where the response ends, and whether the connection goes on. `name` is in lower case. */
 static int framing(struct mesh__head *head, const char *name, size_t name_len, const char *value, size_t len, struct mesh__err *err)
 {
-	if (mesh__str_eq_nocase(name, name_len, "content-length")) {
+	if (is_name(name, name_len, "content-length", 14)) {
 		uint64_t length;
 
 		if (!mesh__str_u64(value, len, INT64_MAX, &length) || (head->has_length && length != head->content_length)) {
@@ -97,57 +106,74 @@ static int framing(struct mesh__head *head, const char *name, size_t name_len, c
 		}
 		head->has_length = true;
 		head->content_length = length;
-	} else if (mesh__str_eq_nocase(name, name_len, "transfer-encoding")) {
+	} else if (is_name(name, name_len, "transfer-encoding", 17)) {
 		if (head->chunked || !mesh__str_eq_nocase(value, len, "chunked")) {
 			return refuse(err, "its Transfer-Encoding is not just \"chunked\"");
 		}
 		head->chunked = true;
-	} else if (mesh__str_eq_nocase(name, name_len, "connection")) {
+	} else if (is_name(name, name_len, "connection", 10)) {
 		head->close = list_has(value, len, "close") || (head->close && !list_has(value, len, "keep-alive"));
 	}
 	return MESH_OK;
 }
 
-static int keep(struct mesh__client_response *response, const char *name, size_t name_len, const char *value, size_t len, struct mesh__err *err)
+/* Writes the pair into `out`, which has room for the line and one byte more; its length, or 0 with the reason in *why. */
+static size_t write_pair(const char *line, size_t len, char *out, size_t *name_len, const char **why)
 {
-	struct mesh__buf *fields = &response->fields;
+	size_t n = 0, from, to = len;
 
-	for (size_t i = 0; i < name_len; i++) {
-		mesh__buf_chr(fields, name[i] >= 'A' && name[i] <= 'Z' ? (char)(name[i] + ('a' - 'A')) : name[i]);
+	while (n < len && token_lower[(unsigned char)line[n]] != 0) {
+		out[n] = (char)token_lower[(unsigned char)line[n]];
+		n++;
 	}
-	mesh__buf_chr(fields, '\0');
-	mesh__buf_add(fields, value, len);
-	mesh__buf_chr(fields, '\0');
-	response->n_fields++;
-	return mesh__buf_error(fields, "the header of the response", err);
-}
-
-static int field_line(struct mesh__head *head, const char *line, size_t len, struct mesh__err *err)
-{
-	size_t name_len = 0, from, to = len;
-	int code;
-
-	while (name_len < len && is_token_char((unsigned char)line[name_len])) {
-		name_len++;
+	if (n == 0 || n == len || line[n] != ':') {
+		*why = "a line of its header is no \"name: value\"";
+		return 0;
 	}
-	if (name_len == 0 || name_len == len || line[name_len] != ':') {
-		return refuse(err, "a line of its header is no \"name: value\"");
-	}
-	for (from = name_len + 1; from < to && is_space(line[from]); from++) {
+	*name_len = n;
+	for (from = n + 1; from < to && is_space(line[from]); from++) {
 	}
 	for (; to > from && is_space(line[to - 1]); to--) {
 	}
-	for (size_t i = from; i < to; i++) {
-		unsigned char c = (unsigned char)line[i];
+	out[n++] = '\0';
+	for (; from < to; from++) {
+		unsigned char c = (unsigned char)line[from];
 		if ((c < ' ' && c != '\t') || c == 0x7f) {
-			return refuse(err, "a field of its header has a control character in its value");
+			*why = "a field of its header has a control character in its value";
+			return 0;
 		}
+		out[n++] = (char)c;
 	}
-	if (head->response->n_fields >= MESH__HEAD_MAX_FIELDS) {
-		return mesh__fail_at(err, MESH__ORIGIN_PEER, MESH_E_TOO_LARGE, "the response has more than %d header fields", MESH__HEAD_MAX_FIELDS);
+	out[n++] = '\0';
+	return n;
+}
+
+/* This runs for every field of every response: one pass, straight to where it is kept. */
+static int field_line(struct mesh__head *head, const char *line, size_t len, struct mesh__err *err)
+{
+	struct mesh__buf *fields = &head->response->fields;
+	char *pair = mesh__buf_reserve(fields, len + 2);
+	const char *why = NULL;
+	size_t name_len, n;
+	int code;
+
+	if (pair == NULL) {
+		return mesh__buf_error(fields, "the header of the response", err);
 	}
-	code = framing(head, line, name_len, line + from, to - from, err);
-	return code != MESH_OK ? code : keep(head->response, line, name_len, line + from, to - from, err);
+	n = write_pair(line, len, pair, &name_len, &why);
+	if (n == 0) {
+		code = refuse(err, why);
+	} else if (head->response->n_fields >= MESH__HEAD_MAX_FIELDS) {
+		code = mesh__fail_at(err, MESH__ORIGIN_PEER, MESH_E_TOO_LARGE, "the response has more than %d header fields", MESH__HEAD_MAX_FIELDS);
+	} else {
+		code = framing(head, pair, name_len, pair + name_len + 1, n - name_len - 2, err);
+	}
+	if (code == MESH_OK) {
+		fields->len += n;
+		head->response->n_fields++;
+	}
+	fields->data[fields->len] = '\0';
+	return code;
 }
 
 int mesh__head_line(struct mesh__head *head, const char *line, size_t len, struct mesh__err *err)
