@@ -90,7 +90,6 @@ struct mesh__client_result {
 	bool reused;                   /* on a connection that had served before */
 	int64_t connect_us;            /* the part of the time that was spent dialling and shaking hands */
 	int64_t total_us;
-	char local[MESH__ADDR_TEXT];   /* our address on that connection, "" when none */
 };
 
 /* ---- The calling thread's way: a pool of handles for one endpoint and one generation ---- */

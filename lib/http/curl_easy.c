@@ -58,7 +58,7 @@ static bool set_http(struct mesh__easy *e)
 	CURL *curl = e->curl;
 
 	return curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, e->text) == CURLE_OK &&
-		curl_easy_setopt(curl, CURLOPT_URL, e->url) == CURLE_OK &&
+		curl_easy_setopt(curl, CURLOPT_CURLU, e->url) == CURLE_OK &&
 		curl_easy_setopt(curl, CURLOPT_CONNECT_TO, e->connect_to) == CURLE_OK &&
 		curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, e->plaintext ? "http" : "https") == CURLE_OK &&
 		curl_easy_setopt(curl, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1) == CURLE_OK &&
@@ -82,6 +82,16 @@ static bool make_connect_to(struct mesh__easy *e, const struct mesh__easy_peer *
 	return e->connect_to != NULL;
 }
 
+/* "https://host/"; what comes behind the slash is each exchange's own. */
+static bool make_url(struct mesh__easy *e, const char *host)
+{
+	char text[MESH__EASY_NAME_MAX + 32];
+
+	(void)snprintf(text, sizeof(text), "%s://%s/", e->plaintext ? "http" : "https", host);
+	e->url = curl_url();
+	return e->url != NULL && curl_url_set(e->url, CURLUPART_URL, text, 0) == CURLUE_OK;
+}
+
 static bool nameable(const char *host)
 {
 	return strlen(host) < MESH__EASY_NAME_MAX && strpbrk(host, "/?#@\\ ") == NULL;
@@ -89,7 +99,6 @@ static bool nameable(const char *host)
 
 static int make_names(struct mesh__easy *e, const struct mesh__easy_peer *peer, struct mesh__err *err)
 {
-	const char *scheme = peer->plaintext ? "http" : "https";
 	char address[MESH__EASY_NAME_MAX + 16];
 
 	if (!nameable(peer->host) || !nameable(peer->connect_host) || peer->connect_host[0] == '\0' || peer->connect_port == 0 || strlen(peer->expect) >= sizeof(e->expect)) {
@@ -97,9 +106,8 @@ static int make_names(struct mesh__easy *e, const struct mesh__easy_peer *peer, 
 	}
 	(void)snprintf(address, sizeof(address), strchr(peer->connect_host, ':') != NULL ? "[%s]:%u" : "%s:%u", peer->connect_host, (unsigned)peer->connect_port);
 	(void)snprintf(e->expect, sizeof(e->expect), "%s", peer->expect);
-	(void)snprintf(e->url, sizeof(e->url), "%s://%s/", scheme, peer->host[0] != '\0' ? peer->host : address);
 	(void)snprintf(e->where, sizeof(e->where), "%s%s%s", peer->host, peer->host[0] != '\0' ? " at " : "", address);
-	return MESH_OK;
+	return make_url(e, peer->host[0] != '\0' ? peer->host : address) ? MESH_OK : mesh__fail_memory(err);
 }
 
 int mesh__easy_init(struct mesh__easy *e, const struct mesh__env *env, const struct mesh__easy_peer *peer, struct mesh__conns *conns, struct mesh__err *err)
@@ -108,12 +116,13 @@ int mesh__easy_init(struct mesh__easy *e, const struct mesh__env *env, const str
 
 	memset(e, 0, sizeof(*e));
 	mesh__buf_init(&e->lines, &env->mem, LINES_MAX_BYTES);
-	code = make_names(e, peer, err);
-	if (code != MESH_OK) {
-		return code;
-	}
 	e->conns = conns;
 	e->plaintext = peer->plaintext;
+	code = make_names(e, peer, err);
+	if (code != MESH_OK) {
+		mesh__easy_fini(e);
+		return code;
+	}
 	e->creds = peer->creds != NULL ? mesh__creds_ref(peer->creds) : NULL;
 	e->trust = peer->trust != NULL ? mesh__trust_ref(peer->trust) : NULL;
 	e->curl = curl_easy_init();
@@ -133,6 +142,7 @@ void mesh__easy_fini(struct mesh__easy *e)
 	if (e->curl != NULL) {
 		curl_easy_cleanup(e->curl);
 	}
+	curl_url_cleanup(e->url);
 	curl_slist_free_all(e->connect_to);
 	mesh__free(e->nodes);
 	if (e->lines.mem != NULL) {
@@ -157,11 +167,18 @@ static bool has_field(const struct mesh__client_request *request, const char *na
 	return false;
 }
 
+/* RFC 9110 section 8.6: a method that anticipates content says that there is none. */
+static bool announces_body(const struct mesh__client_request *request)
+{
+	return request->has_body || mesh__str_eq(request->method, "POST") || mesh__str_eq(request->method, "PUT") || mesh__str_eq(request->method, "PATCH");
+}
+
 /* libcurl's notation: "name: value", "name;" for an empty value, "name:" to leave out what it would add itself (Expect stalls an upload by a second). */
 static size_t write_lines(struct mesh__buf *lines, const struct mesh__client_request *request)
 {
-	static const char *const added_by_libcurl[] = {"Expect", "Accept", "Content-Type"};
-	size_t n = request->n_fields;
+	/* libcurl looks through all lines for each field that it might add: none that it does not add without a body. */
+	static const char *const added_by_libcurl[] = {"Accept", "Expect", "Content-Type"};
+	size_t n = request->n_fields, n_added = announces_body(request) ? MESH__COUNT(added_by_libcurl) : 1;
 
 	mesh__buf_clear(lines);
 	for (size_t i = 0; i < request->n_fields; i++) {
@@ -170,7 +187,7 @@ static size_t write_lines(struct mesh__buf *lines, const struct mesh__client_req
 		mesh__buf_str(lines, value[0] == '\0' ? ";" : ": ");
 		mesh__buf_add(lines, value, strlen(value) + 1);
 	}
-	for (size_t i = 0; i < MESH__COUNT(added_by_libcurl); i++) {
+	for (size_t i = 0; i < n_added; i++) {
 		if (!has_field(request, added_by_libcurl[i])) {
 			mesh__buf_str(lines, added_by_libcurl[i]);
 			mesh__buf_add(lines, ":", 2);
@@ -205,12 +222,6 @@ static int set_fields(struct mesh__easy *e, const struct mesh__client_request *r
 	return curl_easy_setopt(e->curl, CURLOPT_HTTPHEADER, n > 0 ? e->nodes : NULL) == CURLE_OK ? MESH_OK : mesh__fail_memory(err);
 }
 
-/* RFC 9110 section 8.6: a method that anticipates content says that there is none. */
-static bool announces_body(const struct mesh__client_request *request)
-{
-	return request->has_body || mesh__str_eq(request->method, "POST") || mesh__str_eq(request->method, "PUT") || mesh__str_eq(request->method, "PATCH");
-}
-
 static bool set_method(const struct mesh__easy *e, const struct mesh__client_request *request)
 {
 	static const char none[] = "";
@@ -241,7 +252,6 @@ static void forget_exchange(struct mesh__easy *e)
 	e->dial_refused = e->dial_failed = e->passed = e->again = e->refused = e->reused = false;
 	e->dial_errno = 0;
 	e->passed_us = 0;
-	e->local = (struct mesh__addr){.port = 0};
 	e->stopped = (struct mesh__err)MESH__NO_ERR;
 }
 
@@ -298,9 +308,5 @@ int mesh__easy_end(struct mesh__easy *e, int curl_code, struct mesh__client_resu
 	result->sent = e->passed ? MESH__SENT_MAYBE : MESH__SENT_NOTHING;
 	result->reused = e->reused;
 	result->connect_us = e->reused || !e->may_dial ? 0 : (e->passed ? e->passed_us : now_us) - e->begun_us;
-	result->local[0] = '\0';
-	if (e->passed) {
-		mesh__addr_format(&e->local, result->local);
-	}
 	return mesh__easy_verdict(e, curl_code, err);
 }

@@ -45,7 +45,7 @@ struct mesh__easy {
 	bool plaintext;
 	char expect[MESH__SPIFFE_MAX];
 	char where[MESH__EASY_NAME_MAX + 4 + MESH__EASY_NAME_MAX + 16]; /* "host at address", for messages */
-	char url[MESH__EASY_NAME_MAX + 32];
+	void *url;                     /* CURLU: parsed once, and not for each exchange */
 	struct curl_slist *connect_to;
 	struct mesh__easy_events events;
 	char text[MESH__EASY_TEXT_MAX]; /* CURLOPT_ERRORBUFFER */
@@ -67,7 +67,6 @@ struct mesh__easy {
 	bool reused;
 	int64_t begun_us, passed_us;
 	int64_t connect_timeout_ms;
-	struct mesh__addr local;
 	struct mesh__err stopped;      /* why we ended it ourselves; code MESH_OK: we did not */
 };
 

@@ -124,7 +124,6 @@ static int on_ready_to_send(void *arg, char *peer_ip, char *local_ip, int peer_p
 	conn->user = e;
 	e->passed = true;
 	e->passed_us = mesh__mono_us(e->conns->env);
-	e->local = conn->local;
 	if (e->events.connected != NULL) {
 		e->events.connected(e->events.arg);
 	}
