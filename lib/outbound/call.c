@@ -1,6 +1,7 @@
 #include "outbound/call.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "outbound/steps.h"
 
@@ -62,11 +63,32 @@ static enum state begin(struct mesh_request *r)
 	return STATE_RESOLVE;
 }
 
+/* Both are bounded where they come into the process. */
+static void copy_text(char *out, size_t size, const char *text)
+{
+	size_t len = text == NULL ? 0 : strlen(text);
+
+	len = len < size ? len : size - 1;
+	if (len > 0) {
+		memcpy(out, text, len);
+	}
+	out[len] = '\0';
+}
+
+/* The trail of a call that failed. */
+static void tell_tries(struct mesh_request *r)
+{
+	r->error.tries = r->tries;
+	for (int32_t i = 0; i < r->tries && i < MESH__TRIES_MAX; i++) {
+		(void)snprintf(r->error.endpoints[i], sizeof(r->error.endpoints[i]), "%s %s", r->tried[i]->instance, r->tried[i]->address);
+	}
+}
+
 static int conclude(struct mesh_request *r)
 {
 	if (answered(r)) {
-		(void)snprintf(r->instance, sizeof(r->instance), "%s", r->endpoint->instance);
-		(void)snprintf(r->version, sizeof(r->version), "%s", r->endpoint->version == NULL ? "" : r->endpoint->version);
+		copy_text(r->instance, sizeof(r->instance), r->endpoint->instance);
+		copy_text(r->version, sizeof(r->version), r->endpoint->version);
 		r->err = (struct mesh__err)MESH__NO_ERR;
 		mesh__count(r->outbound->calls_ok, 1);
 		return MESH_OK;
@@ -76,7 +98,7 @@ static int conclude(struct mesh_request *r)
 		r->err.code = MESH_E_CLOSED; /* closing cancels what is still under way */
 	}
 	r->error.err = r->err;
-	r->error.tries = r->tries;
+	tell_tries(r);
 	r->has_error = true;
 	mesh__count(r->outbound->calls_failed, 1);
 	mesh__count(mesh__metrics_counter(r->outbound->metrics, "mesh_call_errors_total", "Calls that ended without a response, by code.", "code", mesh__code_name(r->err.code)), 1);

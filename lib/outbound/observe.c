@@ -1,5 +1,3 @@
-#include <stdio.h>
-
 #include "outbound/steps.h"
 
 enum { TELL_EVERY_US = 1000000 };
@@ -49,7 +47,6 @@ void mesh__step_observe(struct mesh_request *r)
 		mesh__endpoint_sample(r->endpoint, rtt_us, is_failure(r), mesh__mono_us(r->outbound->env));
 	}
 	if (r->tries < MESH__TRIES_MAX) {
-		(void)snprintf(r->error.endpoints[r->tries], sizeof(r->error.endpoints[0]), "%s %s", r->endpoint->instance, r->endpoint->address);
 		r->tried[r->tries] = r->endpoint;
 		mesh__endpoint_ref(r->endpoint);
 	}

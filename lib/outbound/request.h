@@ -17,7 +17,9 @@ struct mesh_request {
 	void *owner;                        /* the mesh that it was made of, for the public side */
 
 	/* What is asked for. */
-	char *service_text, *method, *path;
+	char *service_text, *method, *path; /* never change; nor does what is read from them: */
+	bool checked;                       /* they are well-formed, and the key is there */
+	char key[MESH__SERVICE_KEY_MAX];
 	struct mesh__client_field fields[MESH__REQUEST_FIELDS_MAX + MESH__REQUEST_OWN_FIELDS]; /* the caller's (heap strings), then room for ours */
 	size_t n_fields, fields_bytes;
 	char *body;
@@ -31,8 +33,6 @@ struct mesh_request {
 	_Atomic bool running;
 	size_t shard;                       /* of outbound->running, in which it is chained */
 	struct mesh_request *running_next, **running_link;
-	struct mesh__name name;
-	char key[MESH__SERVICE_KEY_MAX];
 	struct mesh__snapshot *snapshot;    /* one, from its start to its end */
 	struct mesh__service *service;      /* in it */
 	int64_t deadline_us;

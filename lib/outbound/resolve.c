@@ -6,13 +6,24 @@
 
 static int check(struct mesh_request *r)
 {
+	struct mesh__name name;
+	int code;
+
+	if (r->checked) {
+		return MESH_OK;
+	}
 	if (!mesh__method_valid(r->method)) {
 		return mesh__fail(&r->err, MESH_E_INVALID, "method \"%.40s\": not an HTTP method; CONNECT is not carried", r->method);
 	}
 	if (!mesh__target_valid(r->path, strlen(r->path))) {
 		return mesh__fail(&r->err, MESH_E_INVALID, "path \"%.100s\": it must begin with '/' and be percent-encoded, without '#', at most 8192 bytes", r->path);
 	}
-	return mesh__service_parse(r->service_text, r->outbound->ns, &r->name, &r->err);
+	code = mesh__service_parse(r->service_text, r->outbound->ns, &name, &r->err);
+	if (code == MESH_OK) {
+		mesh__service_key(&name, r->key);
+		r->checked = true;
+	}
+	return code;
 }
 
 static void set_deadline(struct mesh_request *r, const struct mesh__service_policy *policy, int64_t now_us)
@@ -34,7 +45,6 @@ int mesh__step_resolve(struct mesh_request *r)
 	if (code != MESH_OK) {
 		return code;
 	}
-	mesh__service_key(&r->name, r->key);
 	mesh__service_policy_default(&built_in);
 	set_deadline(r, &built_in, begun_us);
 	r->snapshot = mesh__control_snapshot(r->outbound->control);
