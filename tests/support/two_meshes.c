@@ -66,17 +66,37 @@ mesh_options *two_meshes_identity(struct two_meshes *t, const char *service)
 	return o;
 }
 
-mesh_options *two_meshes_options(struct two_meshes *t, const char *service)
+mesh_options *two_meshes_options_at(struct two_meshes *t, const char *service, const struct mesh__addr *addresses, size_t n)
 {
 	mesh_options *o = two_meshes_identity(t, service);
-	char *address = mesh_server_address(t->server), text[256], path[160];
+	char text[1024], address[MESH__ADDR_TEXT], path[160];
+	size_t len = (size_t)snprintf(text, sizeof(text), "apiVersion: mesh/v1\nkind: Endpoints\nname: payments\nendpoints:\n");
 
-	(void)snprintf(text, sizeof(text), "apiVersion: mesh/v1\nkind: Endpoints\nname: payments\nendpoints: [{address: \"%s\", labels: {version: v1}}]\n", address);
-	mesh_string_free(address);
+	for (size_t i = 0; i < n; i++) {
+		mesh__addr_format(&addresses[i], address);
+		len += (size_t)snprintf(text + len, sizeof(text) - len, "- {address: \"%s\", labels: {version: v1}}\n", address);
+		must(len < sizeof(text), "too many endpoints");
+	}
 	write_file(t, service, ".endpoints", text);
 	path_of(t, service, ".endpoints", path);
 	set(o, "endpoints", path);
 	return o;
+}
+
+void two_meshes_address(const struct two_meshes *t, struct mesh__addr *out)
+{
+	char *text = mesh_server_address(t->server);
+
+	must(mesh__addr_parse("address", text, false, out, NULL) == MESH_OK, "payments has no address");
+	mesh_string_free(text);
+}
+
+mesh_options *two_meshes_options(struct two_meshes *t, const char *service)
+{
+	struct mesh__addr address;
+
+	two_meshes_address(t, &address);
+	return two_meshes_options_at(t, service, &address, 1);
 }
 
 mesh_options *two_meshes_cart(struct two_meshes *t)
@@ -120,6 +140,7 @@ void two_meshes_fini(struct two_meshes *t)
 	(void)mesh_close(t->payments, 2000);
 	remove_files(t, "payments");
 	remove_files(t, "cart");
+	remove_files(t, "shop");
 	(void)rmdir(t->dir);
 	test_ca_fini(&t->ca);
 }

@@ -9,6 +9,7 @@
 
 #include "alloc_fail.h"
 #include "test_ca.h"
+#include "wire/addr.h"
 
 struct two_meshes {
 	struct mesh__env env;
@@ -28,7 +29,13 @@ void two_meshes_fini(struct two_meshes *t);
 /* Options for `service` with an identity of its own and the static endpoints of payments; the allocator is libc's. */
 mesh_options *two_meshes_options(struct two_meshes *t, const char *service);
 
-/* The same for cart, with the allocator under the test's hand. */
+/* The same, with these endpoints instead: whoever listens there. */
+mesh_options *two_meshes_options_at(struct two_meshes *t, const char *service, const struct mesh__addr *addresses, size_t n);
+
+/* Where payments listens. */
+void two_meshes_address(const struct two_meshes *t, struct mesh__addr *out);
+
+/* Options for cart as two_meshes_options() gives them, with the allocator under the test's hand. */
 mesh_options *two_meshes_cart(struct two_meshes *t);
 
 /* Options for `service` with an identity of its own and nothing else. */
