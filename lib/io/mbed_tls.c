@@ -17,6 +17,7 @@ struct mesh__tls {
 	const unsigned char *in; /* during a call, once the preview is done: the caller's ciphertext */
 	size_t in_len;
 	struct mesh__buf *out;  /* during a call: where ciphertext goes */
+	bool whole;             /* keys were exchanged: this handshake resumes no session */
 	bool established;
 	bool peer_closed;       /* it said close_notify: nothing more comes, what is left may still be sent */
 	bool dead;
@@ -144,6 +145,11 @@ bool mesh__tls_established(const struct mesh__tls *tls)
 	return tls->established && !tls->dead;
 }
 
+bool mesh__tls_resumed(const struct mesh__tls *tls)
+{
+	return tls->established && !tls->whole;
+}
+
 const struct mesh__leaf *mesh__tls_peer(const struct mesh__tls *tls)
 {
 	return tls->established && tls->judged ? &tls->leaf : NULL;
@@ -237,13 +243,34 @@ static int feed(struct mesh__tls *tls, const char *in, size_t len, struct mesh__
 	return MESH_OK;
 }
 
-/* Not the library's word alone: who is let in has been judged here, or may come without a certificate and did. */
+/* What the session was made with may have expired, or have been revoked, since. Its chain is not judged again: the session would not be there under another trust. */
+static int judge_resumed(struct mesh__tls *tls)
+{
+	const mbedtls_x509_crt *cert = mbedtls_ssl_get_peer_cert(&tls->ssl);
+	uint32_t flags = 0;
+	int rc;
+
+	if (cert == NULL) {
+		return MBEDTLS_ERR_SSL_NO_CLIENT_CERTIFICATE;
+	}
+	mesh__mbed_judge_time(tls->conf->env, cert, &flags);
+	rc = judge_leaf(tls, cert, &flags);
+	tls->flags |= flags;
+	return rc;
+}
+
+/* Not the library's word alone: who is let in has been judged here, or may come without a certificate and did. Nobody resumes a session without one. */
 static int establish(struct mesh__tls *tls, struct mesh__err *err)
 {
+	bool shown = tls->preview.certificate || !tls->whole;
+	int rc = tls->whole ? 0 : judge_resumed(tls);
 	bool good = tls->judged && tls->flags == 0 && mbedtls_ssl_get_verify_result(&tls->ssl) == 0;
 
-	if (tls->preview.certificate ? !good : !tls->conf->client_optional) {
-		return fail_handshake(tls, tls->preview.certificate ? MBEDTLS_ERR_X509_CERT_VERIFY_FAILED : MBEDTLS_ERR_SSL_NO_CLIENT_CERTIFICATE, tls->out->len, err);
+	if (rc == 0 && (shown ? !good : !tls->conf->client_optional)) {
+		rc = shown ? MBEDTLS_ERR_X509_CERT_VERIFY_FAILED : MBEDTLS_ERR_SSL_NO_CLIENT_CERTIFICATE;
+	}
+	if (rc != 0) {
+		return fail_handshake(tls, rc, tls->out->len, err);
 	}
 	tls->established = true;
 	return MESH_OK;
@@ -260,6 +287,8 @@ static int handshake(struct mesh__tls *tls, struct mesh__err *err)
 		if (rc != 0) {
 			return fail_handshake(tls, rc, before, err);
 		}
+		/* A resumed handshake goes from the hellos to the Finished messages directly. */
+		tls->whole = tls->whole || tls->ssl.state == MBEDTLS_SSL_CLIENT_KEY_EXCHANGE;
 	}
 	return establish(tls, err);
 }

@@ -16,9 +16,13 @@ struct mesh__tls_conf {
 	const struct mesh__env *env;
 	struct mesh__trust *trust;
 	bool client_optional;
+	struct mesh__sessions *sessions; /* NULL: none is resumed */
 	mbedtls_ssl_config ssl;
 	mbedtls_x509_crt chain, roots;
 	mbedtls_pk_context key;
 };
+
+/* Has the handshakes under this configuration keep and resume sessions; they are borrowed. */
+void mesh__mbed_use_sessions(mbedtls_ssl_config *ssl, struct mesh__sessions *sessions);
 
 #endif

@@ -86,6 +86,9 @@ static int set_up(struct mesh__tls_conf *conf, struct mesh__err *err)
 		mbedtls_ssl_conf_ca_chain(&conf->ssl, &conf->roots, NULL);
 		mbedtls_ssl_conf_authmode(&conf->ssl, conf->client_optional ? MBEDTLS_SSL_VERIFY_OPTIONAL : MBEDTLS_SSL_VERIFY_REQUIRED);
 		mbedtls_ssl_conf_renegotiation(&conf->ssl, MBEDTLS_SSL_RENEGOTIATION_DISABLED);
+		if (conf->sessions != NULL) {
+			mesh__mbed_use_sessions(&conf->ssl, conf->sessions);
+		}
 		rc = mbedtls_ssl_conf_alpn_protocols(&conf->ssl, protocols);
 	}
 	rc = rc != 0 ? rc : mbedtls_ssl_conf_own_cert(&conf->ssl, &conf->chain, &conf->key);
@@ -110,6 +113,7 @@ int mesh__tls_conf_new(const struct mesh__env *env, const struct mesh__tls_conf_
 	conf->env = env;
 	conf->trust = mesh__trust_ref(options->trust);
 	conf->client_optional = options->client_optional;
+	conf->sessions = options->sessions != NULL ? mesh__sessions_ref(options->sessions) : NULL;
 	mbedtls_ssl_config_init(&conf->ssl);
 	mbedtls_x509_crt_init(&conf->chain);
 	mbedtls_x509_crt_init(&conf->roots);
@@ -126,6 +130,14 @@ int mesh__tls_conf_new(const struct mesh__env *env, const struct mesh__tls_conf_
 	return MESH_OK;
 }
 
+struct mesh__sessions *mesh__tls_conf_sessions(const struct mesh__env *env, const struct mesh__tls_conf *old, const struct mesh__trust *trust)
+{
+	if (old != NULL && old->sessions != NULL && mesh__trust_same(old->trust, trust)) {
+		return mesh__sessions_ref(old->sessions);
+	}
+	return mesh__sessions_new(env);
+}
+
 struct mesh__tls_conf *mesh__tls_conf_ref(struct mesh__tls_conf *conf)
 {
 	atomic_fetch_add_explicit(&conf->refs, 1, memory_order_relaxed);
@@ -139,6 +151,7 @@ void mesh__tls_conf_unref(struct mesh__tls_conf *conf)
 		mbedtls_x509_crt_free(&conf->chain);
 		mbedtls_x509_crt_free(&conf->roots);
 		mbedtls_pk_free(&conf->key);
+		mesh__sessions_unref(conf->sessions);
 		mesh__trust_unref(conf->trust);
 		mesh__free(conf);
 	}

@@ -1,6 +1,6 @@
 /*
  * Server-side TLS that never touches a socket: ciphertext in, plaintext and ciphertext out. TLS 1.2 (ECDHE-ECDSA, AES-GCM or ChaCha20, P-256/X25519), no renegotiation,
- * no compression, no tickets, no session cache yet. ALPN "http/1.1".
+ * no compression, no tickets. Sessions are resumed by their ids, from a cache of ours; the peer's leaf is part of the session, and is judged again. ALPN "http/1.1".
  */
 #ifndef MESH__IO_TLS_H
 #define MESH__IO_TLS_H
@@ -12,6 +12,7 @@
 #include "base/env.h"
 #include "base/error.h"
 #include "io/pki.h"
+#include "io/sessions.h"
 #include "io/trust.h"
 
 /* Certificate, key, trust: immutable, counted. A rotation makes a new one; connections keep theirs. Any thread. */
@@ -22,11 +23,18 @@ struct mesh__tls_conf_options {
 	const char *key_pem;
 	struct mesh__trust *trust;
 	bool client_optional;   /* true: a client may show no certificate (meshd); one that it shows must be good all the same */
+	struct mesh__sessions *sessions; /* referenced; one a trust (see there). NULL: every handshake is a whole one */
 };
 
 int mesh__tls_conf_new(const struct mesh__env *env, const struct mesh__tls_conf_options *options, struct mesh__tls_conf **out, struct mesh__err *err) MESH__MUST_USE;
 struct mesh__tls_conf *mesh__tls_conf_ref(struct mesh__tls_conf *conf);
 void mesh__tls_conf_unref(struct mesh__tls_conf *conf);
+
+/*
+ * The sessions to go on with under `trust`, where a new configuration takes the place of `old` (NULL: of none): those of `old` when its trust says the same, so that a renewed certificate costs
+ * no peer a whole handshake; else an empty cache, so that nobody comes back who is believed no longer. For the caller to unref; NULL when out of memory.
+ */
+struct mesh__sessions *mesh__tls_conf_sessions(const struct mesh__env *env, const struct mesh__tls_conf *old, const struct mesh__trust *trust) MESH__MUST_USE;
 
 /* One connection. One thread at a time. */
 struct mesh__tls;
@@ -47,6 +55,9 @@ int mesh__tls_send(struct mesh__tls *tls, const void *bytes, size_t len, struct 
 void mesh__tls_close(struct mesh__tls *tls, struct mesh__buf *out);
 
 bool mesh__tls_established(const struct mesh__tls *tls);
+
+/* True when the handshake resumed a session: no certificate was shown in it, the peer's leaf is the one that it showed when the session was made. */
+bool mesh__tls_resumed(const struct mesh__tls *tls);
 
 /* The peer's judged leaf, or NULL without one (client_optional). Lives as long as the connection. */
 const struct mesh__leaf *mesh__tls_peer(const struct mesh__tls *tls);

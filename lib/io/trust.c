@@ -104,6 +104,12 @@ void mesh__trust_unref(struct mesh__trust *trust)
 	}
 }
 
+bool mesh__trust_same(const struct mesh__trust *a, const struct mesh__trust *b)
+{
+	return strcmp(a->trust_domain, b->trust_domain) == 0 && strcmp(a->roots_pem, b->roots_pem) == 0 && a->n_revoked == b->n_revoked &&
+		(a->n_revoked == 0 || memcmp(a->revoked, b->revoked, a->n_revoked * sizeof(*a->revoked)) == 0);
+}
+
 const char *mesh__trust_domain(const struct mesh__trust *trust)
 {
 	return trust->trust_domain;

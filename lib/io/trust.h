@@ -20,6 +20,9 @@ int mesh__trust_new(const struct mesh__env *env, const char *trust_domain, const
 struct mesh__trust *mesh__trust_ref(struct mesh__trust *trust);
 void mesh__trust_unref(struct mesh__trust *trust);
 
+/* True when both say the same of every peer: one domain, the same roots, the same serials revoked. */
+bool mesh__trust_same(const struct mesh__trust *a, const struct mesh__trust *b);
+
 const char *mesh__trust_domain(const struct mesh__trust *trust);
 const char *mesh__trust_roots(const struct mesh__trust *trust);
 bool mesh__trust_revoked(const struct mesh__trust *trust, const char *serial);

@@ -102,6 +102,19 @@ static void set_version(struct tls_client *client, bool tls13)
 #endif
 }
 
+/* mbedTLS copies it. */
+static int offer_session(struct tls_client *client, struct tls_client *of)
+{
+	mbedtls_ssl_session session;
+	int rc;
+
+	mbedtls_ssl_session_init(&session);
+	rc = mbedtls_ssl_get_session(&of->ssl, &session);
+	rc = rc != 0 ? rc : mbedtls_ssl_set_session(&client->ssl, &session);
+	mbedtls_ssl_session_free(&session);
+	return rc;
+}
+
 static int set_up(struct tls_client *client, const struct tls_client_options *options)
 {
 	int rc = mbedtls_ssl_config_defaults(&client->conf, MBEDTLS_SSL_IS_CLIENT, MBEDTLS_SSL_TRANSPORT_STREAM, MBEDTLS_SSL_PRESET_DEFAULT);
@@ -124,6 +137,7 @@ static int set_up(struct tls_client *client, const struct tls_client_options *op
 	rc = rc != 0 ? rc : load(client, options);
 	rc = rc != 0 ? rc : mbedtls_ssl_setup(&client->ssl, &client->conf);
 	rc = rc != 0 ? rc : mbedtls_ssl_set_hostname(&client->ssl, NULL);
+	rc = rc != 0 || options->resume == NULL ? rc : offer_session(client, options->resume);
 	mbedtls_ssl_set_bio(&client->ssl, client, bio_send, bio_receive, NULL);
 	return rc;
 }

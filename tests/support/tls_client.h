@@ -7,15 +7,16 @@
 
 #include "base/buf.h"
 
+struct tls_client;
+
 struct tls_client_options {
 	const char *chain_pem, *key_pem; /* NULL: shows no certificate */
 	const char *roots_pem;           /* the server must be vouched for by one of them, its validity aside; NULL: anybody will do */
 	const char *alpn;                /* NULL: none offered */
 	int suite;                       /* IANA's number; 0: the default list */
 	bool tls13;                      /* offer TLS 1.3 too, where the library has it; else at most TLS 1.2 */
+	struct tls_client *resume;       /* offer this one's session, which is established; NULL: none */
 };
-
-struct tls_client;
 
 /* NULL when mbedTLS refuses the options. */
 struct tls_client *tls_client_new(const struct tls_client_options *options);
