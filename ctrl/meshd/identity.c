@@ -18,7 +18,9 @@ int meshd_identity_apply(struct meshd *meshd, struct mesh__err *err)
 	if (options.chain_pem == NULL || options.trust == NULL) {
 		return MESH_OK;
 	}
-	code = mesh__tls_conf_new(meshd->env, &options, &tls, err);
+	options.sessions = mesh__tls_conf_sessions(meshd->env, meshd->tls, meshd->trust);
+	code = options.sessions == NULL ? mesh__fail_memory(err) : mesh__tls_conf_new(meshd->env, &options, &tls, err);
+	mesh__sessions_unref(options.sessions);
 	if (code != MESH_OK) {
 		return code;
 	}

@@ -146,7 +146,9 @@ int mesh__credentials_renew(struct mesh__credentials *c, struct mesh__err *err)
 	}
 	if (code == MESH_OK) {
 		options.trust = trust;
-		code = mesh__tls_conf_new(c->env, &options, &tls, err);
+		options.sessions = mesh__tls_conf_sessions(c->env, c->tls, trust);
+		code = options.sessions == NULL ? mesh__fail_memory(err) : mesh__tls_conf_new(c->env, &options, &tls, err);
+		mesh__sessions_unref(options.sessions);
 	}
 	if (code != MESH_OK) {
 		drop_generation(creds, tls, trust);

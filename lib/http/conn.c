@@ -306,6 +306,7 @@ static void on_ciphertext(struct mesh__conn *c, const char *bytes, size_t len)
 		return;
 	}
 	if (c->state == MESH__CONN_HANDSHAKE && mesh__tls_established(c->tls)) {
+		mesh__http_server_shook_hands(c->server, mesh__tls_resumed(c->tls));
 		mesh__conn_enter(c, MESH__CONN_IDLE);
 	}
 	if (plain->len > 0) {

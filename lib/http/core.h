@@ -54,6 +54,7 @@ struct mesh__http_server {
 	int64_t date_s;
 	char date[MESH__DATE_TEXT];
 	struct mesh__counter *n_accepted, *n_open; /* NULL without metrics */
+	struct mesh__counter *n_whole, *n_resumed; /* handshakes done; NULL also without TLS */
 	struct mesh__http_logger logger;
 };
 
@@ -133,6 +134,9 @@ void mesh__http_server_unref(struct mesh__http_server *s); /* any thread; the la
 const char *mesh__http_server_date(struct mesh__http_server *s);
 void mesh__http_server_joined(struct mesh__http_server *s, struct mesh__conn *c);
 void mesh__http_server_left(struct mesh__http_server *s, struct mesh__conn *c);
+
+/* Counts a handshake that is done. */
+void mesh__http_server_shook_hands(struct mesh__http_server *s, bool resumed);
 
 /* Counts and, within reason, logs: `event` "handshake refused" or "request refused". */
 void mesh__http_server_refused(struct mesh__http_server *s, const char *event, const struct mesh__addr *peer, const char *reason, const char *message);

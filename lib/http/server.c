@@ -41,6 +41,13 @@ static void count_refusal(struct mesh__http_server *s, bool handshake, const cha
 	}
 }
 
+void mesh__http_server_shook_hands(struct mesh__http_server *s, bool resumed)
+{
+	if (s->n_whole != NULL) {
+		mesh__count(resumed ? s->n_resumed : s->n_whole, 1);
+	}
+}
+
 /* True when one more line may be logged now; tells how many were not once a new second begins. */
 static bool may_log(struct mesh__http_server *s)
 {
@@ -262,6 +269,12 @@ static void set_up_metrics(struct mesh__http_server *s)
 	if (m != NULL) {
 		s->n_accepted = mesh__metrics_counter(m, "mesh_connections_total", "Connections accepted, by listener.", "listener", s->name);
 		s->n_open = mesh__metrics_gauge(m, "mesh_connections", "Connections open now, by listener.", "listener", s->name);
+	}
+	if (m != NULL && (s->options.tls != NULL || s->options.tls_required)) {
+		const char *help = "TLS handshakes done, by whether a session was resumed.";
+
+		s->n_whole = mesh__metrics_counter(m, "mesh_handshakes_total", help, "resumed", "no");
+		s->n_resumed = mesh__metrics_counter(m, "mesh_handshakes_total", help, "resumed", "yes");
 	}
 }
 

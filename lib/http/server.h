@@ -57,7 +57,7 @@ struct mesh__http_options {
 	struct mesh__http_limits limits;
 	mesh__http_handler handler;
 	void *user;
-	struct mesh__metrics *metrics;   /* may be NULL. Counts mesh_connections_total, mesh_handshakes_refused_total{reason}, mesh_requests_refused_total{reason} and the gauge mesh_connections */
+	struct mesh__metrics *metrics;   /* may be NULL. Counts mesh_connections_total, mesh_handshakes_total{resumed}, mesh_handshakes_refused_total{reason}, mesh_requests_refused_total{reason} and the gauge mesh_connections */
 };
 
 /* Listens and serves. Loop's thread, or before the loop runs. Copies what it needs. */

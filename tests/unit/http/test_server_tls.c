@@ -29,6 +29,7 @@ static struct {
 	struct mesh__http_server *server;
 	struct mesh__metrics *metrics;
 	struct mesh__addr addr;
+	struct tls_client *resume;       /* whose session the next callers offer */
 	_Atomic int n_requests;
 	pthread_mutex_t mu; /* guards rotated */
 	pthread_cond_t changed;
@@ -58,7 +59,7 @@ static struct mesh__trust *trust_new(const char *revoked)
 
 static struct mesh__tls_conf *conf_new(const char *service, bool client_optional)
 {
-	struct mesh__tls_conf_options options = {.trust = S.trust, .client_optional = client_optional};
+	struct mesh__tls_conf_options options = {.trust = S.trust, .client_optional = client_optional, .sessions = mesh__sessions_new(&S.fake.env)};
 	struct mesh__tls_conf *conf;
 	char *chain, *key;
 
@@ -66,6 +67,7 @@ static struct mesh__tls_conf *conf_new(const char *service, bool client_optional
 	options.chain_pem = chain;
 	options.key_pem = key;
 	assert_int_equal(mesh__tls_conf_new(&S.fake.env, &options, &conf, NULL), MESH_OK);
+	mesh__sessions_unref(options.sessions);
 	mesh__free(chain);
 	mesh__free(key);
 	return conf;
@@ -127,7 +129,7 @@ struct caller {
 static void dial(struct caller *c, bool with_cert)
 {
 	struct sockaddr_in sa = {.sin_family = AF_INET, .sin_port = htons(S.addr.port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	struct tls_client_options options = {.chain_pem = with_cert ? S.chain : NULL, .key_pem = with_cert ? S.key : NULL, .roots_pem = S.ca.root};
+	struct tls_client_options options = {.chain_pem = with_cert ? S.chain : NULL, .key_pem = with_cert ? S.key : NULL, .roots_pem = S.ca.root, .resume = S.resume};
 	struct timeval limit = {10, 0};
 
 	memset(c, 0, sizeof(*c));
@@ -255,6 +257,31 @@ static void an_authenticated_peer_is_known_and_keeps_its_mesh_fields(void **stat
 	shake_hands(&c, SIZE_MAX);
 	assert_non_null(strstr(ask(&c), "peer=spiffe://mesh.local/ns/default/svc/client try=2."));
 	assert_non_null(strstr(ask(&c), "try=2."));
+	hang_up(&c);
+}
+
+static void counts_whole_and_resumed_handshakes_and_knows_a_resumed_peer(void **state)
+{
+	struct caller c, again, once_more;
+
+	(void)state;
+	open_server(S.conf);
+	assert_counted("mesh_handshakes_total{resumed=\"no\"} 0");
+	assert_counted("mesh_handshakes_total{resumed=\"yes\"} 0");
+	dial(&c, true);
+	shake_hands(&c, SIZE_MAX);
+	assert_non_null(strstr(ask(&c), "svc/client"));
+	S.resume = c.tls;
+	dial(&again, true);
+	shake_hands(&again, SIZE_MAX);
+	assert_non_null(strstr(ask(&again), "peer=spiffe://mesh.local/ns/default/svc/client try=2."));
+	dial(&once_more, true);
+	shake_hands(&once_more, 1);
+	assert_non_null(strstr(ask(&once_more), "svc/client"));
+	assert_counted("mesh_handshakes_total{resumed=\"no\"} 1");
+	assert_counted("mesh_handshakes_total{resumed=\"yes\"} 2");
+	hang_up(&once_more);
+	hang_up(&again);
 	hang_up(&c);
 }
 
@@ -473,6 +500,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(an_authenticated_peer_is_known_and_keeps_its_mesh_fields),
+		TEST(counts_whole_and_resumed_handshakes_and_knows_a_resumed_peer),
 		TEST(takes_a_handshake_that_comes_byte_by_byte),
 		TEST(refuses_counts_and_logs_a_client_without_certificate),
 		TEST(a_client_without_certificate_where_allowed_loses_its_mesh_fields),
