@@ -198,25 +198,19 @@ static enum mesh__refusal judge_framing(const struct rulers *r, uint64_t max_bod
 	return head->content_length > max_body_bytes ? MESH__REFUSAL_BODY_TOO_LARGE : MESH__REFUSAL_NONE;
 }
 
-/* host[:port] of plain characters; '@' (userinfo), '/', '?' and '#' are none of them. */
+/* host[:port]: a name of plain characters ('@' of userinfo, '/', '?' and '#' are none of them), or an IPv6 literal in brackets. */
 static bool authority_valid(const char *text)
 {
-	const char *port = strrchr(text, ':');
+	static const char plain[] = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-._~!$&'()*+,;=%";
+	bool literal = *text == '[';
+	size_t host = literal ? strspn(++text, "0123456789abcdefABCDEF:.") : strspn(text, plain);
+	uint64_t port;
 
-	if (*text == '\0' || *text == ':') {
+	if (host == 0 || (literal && text[host++] != ']')) {
 		return false;
 	}
-	for (const char *c = text; *c != '\0'; c++) {
-		if (!mesh__byte_is_alnum(*c) && strchr("-._~!$&'()*+,;=%:[]", *c) == NULL) {
-			return false;
-		}
-	}
-	if (port != NULL && strchr(port, ']') == NULL) {
-		size_t len = strlen(port + 1);
-
-		return len <= 5 && strspn(port + 1, "0123456789") == len;
-	}
-	return true;
+	text += host;
+	return *text == '\0' || (*text == ':' && (text[1] == '\0' || mesh__str_u64(text + 1, strlen(text + 1), UINT16_MAX, &port)));
 }
 
 static enum mesh__refusal judge_host(const struct rulers *r, const struct mesh__h1_head *head)

@@ -7,7 +7,9 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -192,9 +194,10 @@ int stage_dial(void)
 {
 	struct sockaddr_in sa = {.sin_family = AF_INET, .sin_port = htons(stage.addr.port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	struct timeval limit = {10, 0};
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), yes = 1;
 
 	assert_true(fd >= 0);
+	assert_int_equal(setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof(yes)), 0);
 	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)), 0);
 	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)), 0);
 	assert_int_equal(connect(fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
@@ -203,10 +206,15 @@ int stage_dial(void)
 
 void stage_say(int fd, const char *text)
 {
-	size_t len = strlen(text), sent = 0;
+	stage_send(fd, text, strlen(text));
+}
+
+void stage_send(int fd, const void *bytes, size_t len)
+{
+	size_t sent = 0;
 
 	while (sent < len) {
-		ssize_t n = send(fd, text + sent, len - sent, MSG_NOSIGNAL);
+		ssize_t n = send(fd, (const char *)bytes + sent, len - sent, MSG_NOSIGNAL);
 
 		assert_true(n > 0 || errno == EINTR);
 		sent += n > 0 ? (size_t)n : 0;
@@ -254,6 +262,21 @@ void stage_assert_has(const char *text, const char *part)
 	if (strstr(text, part) == NULL) {
 		fail_msg("no \"%s\" in: %s", part, text);
 	}
+}
+
+long stage_count(const char *series)
+{
+	size_t len = strlen(series);
+	struct mesh__buf text;
+	long value = 0;
+
+	mesh__buf_init(&text, mesh__mem_libc(), 1024 * 1024);
+	mesh__metrics_text(stage.metrics, &text);
+	for (const char *at = text.data; at != NULL && (at = strstr(at, series)) != NULL; at += len) {
+		value = at[len] == ' ' ? strtol(at + len, NULL, 10) : value;
+	}
+	mesh__buf_fini(&text);
+	return value;
 }
 
 void stage_wait(bool (*done)(void))

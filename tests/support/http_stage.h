@@ -41,6 +41,7 @@ void stage_open(void);
 /* The client. hear returns what comes until the server closes, or until `until` has come. ask: one request on a connection of its own, until it closes. */
 int stage_dial(void);
 void stage_say(int fd, const char *text);
+void stage_send(int fd, const void *bytes, size_t len);
 ssize_t stage_recv(int fd, void *bytes, size_t size); /* recv() that goes on after EINTR: a loop's io_uring interrupts its process's threads */
 const char *stage_hear(int fd, const char *until);
 const char *stage_ask(const char *request);
@@ -49,6 +50,9 @@ void stage_assert_has(const char *text, const char *part);
 /* Waits, with a deadline, for what the handler or a callback reports under stage.mu with stage_changed(). */
 void stage_wait(bool (*done)(void));
 void stage_changed(void);
+
+/* The value of a series, such as mesh_connections{listener="test"}; 0 when there is none. */
+long stage_count(const char *series);
 
 /* The request that "/keep" or "/watch" has kept, once it is there; and a plain reply to it. */
 bool stage_is_kept(void);

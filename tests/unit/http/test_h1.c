@@ -71,128 +71,31 @@ static void judge(const struct row *rows, size_t n)
 	}
 }
 
-static void refuses_every_doubt_about_the_bodys_length(void **state)
+/* What is refused is in test_threats_1_to_4.c, on the server core; this is what stands beside it and is taken. */
+static void takes_what_has_one_reading(void **state)
 {
 	static const struct row rows[] = {
 		{GET "Content-Length: 5\r\n", ""},
 		{GET "Content-Length: 0\r\n", ""},
 		{GET "Content-Length: 005\r\n", ""},
-		{GET "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", "framing"},
-		{GET "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n", "framing"},
-		{GET "Content-Length: 5\r\nContent-Length: 6\r\n", "framing"},
-		{GET "Content-Length: 5\r\nContent-Length: 5\r\n", "framing"},
-		{GET "Content-Length: 5, 6\r\n", "framing"},
-		{GET "Content-Length: 5, 5\r\n", "framing"},
-		{GET "Content-Length: +5\r\n", "framing"},
-		{GET "Content-Length: -0\r\n", "framing"},
-		{GET "Content-Length: 0x5\r\n", "framing"},
-		{GET "Content-Length: 5_0\r\n", "framing"},
-		{GET "Content-Length: 5 0\r\n", "framing"},
-		{GET "Content-Length:\r\n", "framing"},
-		{GET "Content-Length: 18446744073709551616\r\n", "framing"},
-		{GET "Content-Length: 99999999999999999999999\r\n", "framing"},
+		{GET "Content-Length: 00000000000000000005\r\n", ""},
+		{GET "Content-Length:  5 \r\n", ""},
+		{GET "Content-Length: 1000\r\n", ""},
 		{GET "Content-Length: 1001\r\n", "body-too-large"},
 		{GET "Transfer-Encoding: chunked\r\n", ""},
 		{GET "Transfer-Encoding: Chunked\r\n", ""},
-		{GET "Transfer-Encoding: xchunked\r\n", "framing"},
-		{GET "Transfer-Encoding: chunkedx\r\n", "framing"},
-		{GET "Transfer-Encoding: chunked, chunked\r\n", "framing"},
-		{GET "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", "framing"},
-		{GET "Transfer-Encoding: chunked, identity\r\n", "framing"},
-		{GET "Transfer-Encoding: gzip, chunked\r\n", "framing"},
-		{GET "Transfer-Encoding: identity\r\n", "framing"},
-		{GET "Transfer-Encoding:\r\n", "framing"},
-		{GET "Transfer-Encoding: \vchunked\r\n", "malformed"},
-		{GET "Transfer-Encoding : chunked\r\n", "malformed"},
-		{GET "Transfer-Encoding:\r\n chunked\r\n", "malformed"},
-		{"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n", "framing"},
-	};
-
-	(void)state;
-	judge(rows, MESH__COUNT(rows));
-}
-
-static void refuses_lines_that_two_parsers_end_differently(void **state)
-{
-	static const struct row rows[] = {
-		{"GET / HTTP/1.1\n" HOST, "malformed"},
-		{"GET / HTTP/1.1\r" HOST, "malformed"},
-		{GET "A: b\nC: d\r\n", "malformed"},
-		{GET "A: b\rC: d\r\n", "malformed"},
-		{GET "A: b\r\n\tc\r\n", "malformed"},
-		{GET " A: b\r\n", "malformed"},
-		{GET "A : b\r\n", "malformed"},
-		{GET "A\t: b\r\n", "malformed"},
-		{GET ": b\r\n", "malformed"},
-		{GET "A b\r\n", "malformed"},
-		{GET "A(: b\r\n", "malformed"},
-		{GET "A: \x01\r\n", "malformed"},
-		{GET "A: \x7f\r\n", "malformed"},
-		{GET "A: \xc3\xa9\r\n", ""},
+		{GET "A: \xc3\xa9 \x80\r\n", ""},
 		{GET "A:\r\nB: \r\n", ""},
 		{"\r\n\r\n" GET, ""},
-		{"\n" GET, "malformed"},
-	};
-	static const char nul[] = GET "A: b\0c\r\n\r\n";
-
-	(void)state;
-	judge(rows, MESH__COUNT(rows));
-	assert_string_equal(word(take(nul, sizeof(nul) - 1, 7)), "malformed");
-}
-
-static void refuses_request_lines_and_targets_that_it_does_not_serve(void **state)
-{
-	static const struct row rows[] = {
-		{"GET  / HTTP/1.1\r\n" HOST, "malformed"},
-		{"GET /  HTTP/1.1\r\n" HOST, "malformed"},
-		{"GET / HTTP/1.1 \r\n" HOST, "malformed"},
-		{"GET /a b HTTP/1.1\r\n" HOST, "malformed"},
-		{"GET\r\n" HOST, "malformed"},
-		{"GET /\r\n" HOST, "malformed"},
-		{" GET / HTTP/1.1\r\n" HOST, "malformed"},
-		{"GET / http/1.1\r\n" HOST, "malformed"},
-		{"GET / ICY/1.1\r\n" HOST, "malformed"},
-		{"GET / HTTP/1.2\r\n" HOST, "version"},
-		{"GET / HTTP/2.0\r\n" HOST, "version"},
-		{"GET / HTTP/0.9\r\n" HOST, "version"},
-		{"GET / HTTP/11\r\n" HOST, "malformed"},
-		{"BREW / HTTP/1.1\r\n" HOST, "method"},
-		{"get / HTTP/1.1\r\n" HOST, "method"},
-		{"CONNECT h:80 HTTP/1.1\r\n" HOST, "target"},
-		{"OPTIONS * HTTP/1.1\r\n" HOST, "target"},
-		{"GET * HTTP/1.1\r\n" HOST, "target"},
-		{"GET h:80 HTTP/1.1\r\n" HOST, "target"},
-		{"GET /a#b HTTP/1.1\r\n" HOST, "target"},
-		{"GET /a?b#c HTTP/1.1\r\n" HOST, "target"},
 		{"GET http://h/a HTTP/1.1\r\n" HOST, ""},
 		{"GET http://H HTTP/1.1\r\n" HOST, ""},
 		{"GET http://h?a HTTP/1.1\r\n" HOST, ""},
-		{"GET http://g/a HTTP/1.1\r\n" HOST, "host"},
-		{"GET http://h:80/a HTTP/1.1\r\n" HOST, "host"},
-		{"GET http://u@h/a HTTP/1.1\r\n" HOST, "host"},
-		{"GET ftp://h/a HTTP/1.1\r\n" HOST, "target"},
-	};
-
-	(void)state;
-	judge(rows, MESH__COUNT(rows));
-}
-
-static void wants_one_host_without_userinfo(void **state)
-{
-	static const struct row rows[] = {
-		{"GET / HTTP/1.1\r\n", "host"},
 		{"GET / HTTP/1.0\r\n", ""},
-		{"GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n", "host"},
-		{"GET / HTTP/1.0\r\nHost: a\r\nHost: b\r\n", "host"},
-		{"GET / HTTP/1.1\r\nHost:\r\n", "host"},
-		{"GET / HTTP/1.1\r\nHost: u@h\r\n", "host"},
-		{"GET / HTTP/1.1\r\nHost: h/x\r\n", "host"},
-		{"GET / HTTP/1.1\r\nHost: h h\r\n", "host"},
-		{"GET / HTTP/1.1\r\nHost: h:8x\r\n", "host"},
-		{"GET / HTTP/1.1\r\nHost: :80\r\n", "host"},
 		{"GET / HTTP/1.1\r\nHost: h:8080\r\n", ""},
+		{"GET / HTTP/1.1\r\nHost: h:\r\n", ""},
+		{"GET / HTTP/1.1\r\nHost: 127.0.0.1:65535\r\n", ""},
 		{"GET / HTTP/1.1\r\nHost: [::1]:8080\r\n", ""},
-		{"GET / HTTP/1.1\r\nHost: [::1]\r\n", ""},
+		{"GET / HTTP/1.1\r\nHost: [::ffff:1.2.3.4]\r\n", ""},
 	};
 
 	(void)state;
@@ -237,7 +140,7 @@ static void gives_the_parts(void **state)
 	assert_true(T.head.keep_alive && !T.head.has_body);
 }
 
-static void bounds_the_header(void **state)
+static void threat_7_bounds_the_header(void **state)
 {
 	static char text[MAX_BYTES + 100];
 	size_t at;
@@ -274,7 +177,7 @@ static enum mesh__refusal decode(const char *text, size_t step, struct mesh__buf
 	return refusal;
 }
 
-static void decodes_chunks_strictly(void **state)
+static void threat_3_decodes_chunks_strictly(void **state)
 {
 	static const struct {
 		const char *text, *word, *body;
@@ -369,14 +272,11 @@ static void bounds_extensions_and_trailers(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(refuses_every_doubt_about_the_bodys_length),
-		cmocka_unit_test(refuses_lines_that_two_parsers_end_differently),
-		cmocka_unit_test(refuses_request_lines_and_targets_that_it_does_not_serve),
-		cmocka_unit_test(wants_one_host_without_userinfo),
+		cmocka_unit_test(takes_what_has_one_reading),
 		cmocka_unit_test(meets_no_expectation_and_no_upgrade_but_100_continue),
 		cmocka_unit_test(gives_the_parts),
-		cmocka_unit_test(bounds_the_header),
-		cmocka_unit_test(decodes_chunks_strictly),
+		cmocka_unit_test(threat_7_bounds_the_header),
+		cmocka_unit_test(threat_3_decodes_chunks_strictly),
 		cmocka_unit_test(leaves_what_follows_the_last_chunk),
 		cmocka_unit_test(bounds_extensions_and_trailers),
 	};

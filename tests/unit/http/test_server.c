@@ -87,56 +87,6 @@ static void a_reply_may_come_from_any_thread(void **state)
 	(void)close(fd);
 }
 
-static void refuses_what_two_parsers_could_read_differently(void **state)
-{
-	static const struct {
-		const char *request, *status;
-	} rows[] = {
-		{"POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "400"},
-		{"POST /echo HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\nabc\r\n0\r\n\r\n", "400"},
-		{"GET /echo HTTP/1.1\nHost: h\n\n", "400"},
-		{"GET /echo HTTP/1.1\r\nHost: h\r\nX : y\r\n\r\n", "400"},
-		{"GET /echo HTTP/1.1\r\n\r\n", "400"},
-		{"CONNECT h:1 HTTP/1.1\r\nHost: h:1\r\n\r\n", "400"},
-		{"OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n", "400"},
-		{"GET http://other/echo HTTP/1.1\r\nHost: h\r\n\r\n", "400"},
-		{"GET /echo HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n", "501"},
-		{"GET /echo HTTP/1.1\r\nHost: h\r\nExpect: miracles\r\n\r\n", "417"},
-		{"POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 99999999999\r\n\r\n", "413"},
-		{"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "505"},
-		{"\x16\x03\x01\x02", "400"},
-	};
-
-	(void)state;
-	stage_open();
-	for (size_t i = 0; i < MESH__COUNT(rows); i++) {
-		char want[32];
-
-		(void)snprintf(want, sizeof(want), "HTTP/1.1 %s ", rows[i].status);
-		if (strncmp(stage_ask(rows[i].request), want, strlen(want)) != 0 || strstr(stage.seen, "Connection: close") == NULL) {
-			fail_msg("row %zu: %s", i, stage.seen);
-		}
-	}
-	assert_int_equal(stage.n_requests, 0);
-	assert_true(fake_env_logged(&stage.fake, "request refused listener=test peer=127.0.0.1:"));
-}
-
-static void an_early_refusal_is_seen_although_the_body_was_not_read(void **state)
-{
-	static char body[60 * 1024];
-	int fd;
-
-	(void)state;
-	stage.limits.max_body_bytes = 1000;
-	stage_open();
-	memset(body, 'b', sizeof(body));
-	fd = stage_dial();
-	stage_say(fd, "POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 61440\r\n\r\n");
-	assert_int_equal(send(fd, body, sizeof(body), MSG_NOSIGNAL), sizeof(body));
-	stage_assert_has(stage_hear(fd, NULL), "HTTP/1.1 413 ");
-	(void)close(fd);
-}
-
 static void a_chunked_body_is_bounded_too(void **state)
 {
 	(void)state;
@@ -144,33 +94,6 @@ static void a_chunked_body_is_bounded_too(void **state)
 	stage_open();
 	stage_assert_has(stage_ask("POST /echo HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabcde\r\n5\r\n"), "HTTP/1.1 413 ");
 	stage_assert_has(stage_ask("POST /echo HTTP/1.1\r\nHost: h\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabcde\r\n3\r\nfgh\r\n0\r\n\r\n"), "[abcdefgh]");
-}
-
-static void a_header_is_bounded(void **state)
-{
-	static const char head[] = "GET /echo HTTP/1.1\r\nHost: h\r\n";
-	char request[2048];
-	size_t at;
-
-	(void)state;
-	stage.limits.max_header_bytes = 1024;
-	stage.limits.max_fields = 10;
-	stage_open();
-	memset(request, 'x', sizeof(request));
-	memcpy(request, head, sizeof(head) - 1);
-	memcpy(request + sizeof(request) - 5, "\r\n\r\n", 5);
-	stage_assert_has(stage_ask(request), "HTTP/1.1 431 ");
-	memset(request, 'x', sizeof(request));
-	memcpy(request, "GET /", 5);
-	request[sizeof(request) - 1] = '\0';
-	stage_assert_has(stage_ask(request), "HTTP/1.1 414 ");
-	at = (size_t)snprintf(request, sizeof(request), "%s", head);
-	for (int i = 0; i < 10; i++) {
-		at += (size_t)snprintf(request + at, sizeof(request) - at, "X: y\r\n");
-	}
-	(void)snprintf(request + at, sizeof(request) - at, "\r\n");
-	stage_assert_has(stage_ask(request), "HTTP/1.1 431 ");
-	assert_int_equal(stage.n_requests, 0);
 }
 
 static void says_continue_when_the_body_is_awaited(void **state)
@@ -185,39 +108,6 @@ static void says_continue_when_the_body_is_awaited(void **state)
 	stage_say(fd, "ok");
 	stage_assert_has(stage_hear(fd, "]"), "[ok]");
 	(void)close(fd);
-}
-
-/* Sends a byte, each `step_ms` of the server's time, as long as nothing comes back. */
-static void drip_until_answered(int fd, int64_t step_ms)
-{
-	struct pollfd p = {.fd = fd, .events = POLLIN};
-	char drop = '1';
-
-	for (int n = 0; poll(&p, 1, 20) <= 0; n++) {
-		assert_true(n < 400);
-		if (n % 20 == 0 && n < 100) {
-			assert_int_equal(send(fd, &drop, 1, MSG_NOSIGNAL), 1);
-		}
-		fake_env_advance_ms(&stage.fake, step_ms / 20);
-	}
-}
-
-static void a_slow_header_or_body_ends_at_an_absolute_deadline(void **state)
-{
-	static const char *const halves[] = {"GET /echo HT", "POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nhal"};
-
-	(void)state;
-	stage_open();
-	for (size_t i = 0; i < MESH__COUNT(halves); i++) {
-		int fd = stage_dial();
-
-		stage_say(fd, "GET /echo HTTP/1.1\r\nHost: h\r\n\r\n");
-		(void)stage_hear(fd, "[]");
-		stage_say(fd, halves[i]);
-		drip_until_answered(fd, i == 0 ? 2000 : 20000);
-		stage_assert_has(stage_hear(fd, "}"), "HTTP/1.1 408 ");
-		(void)close(fd);
-	}
 }
 
 static void an_idle_connection_is_closed_without_a_word(void **state)
@@ -282,16 +172,6 @@ static void to_head_only_the_head_is_sent(void **state)
 	(void)close(fd);
 }
 
-static void strangers_mesh_fields_are_removed(void **state)
-{
-	(void)state;
-	stage_open();
-	(void)stage_ask("GET /echo HTTP/1.1\r\nHost: h\r\nMesh-Try: 3\r\nmesh-deadline: 9\r\nX-Mesh: stays\r\nConnection: close\r\n\r\n");
-	assert_null(strstr(stage.seen, "mesh-try"));
-	assert_null(strstr(stage.seen, "mesh-deadline"));
-	stage_assert_has(stage.seen, "x-mesh=stays");
-}
-
 #define TEST(f) cmocka_unit_test_setup_teardown(f, stage_set_up, stage_tear_down)
 
 int main(void)
@@ -301,17 +181,12 @@ int main(void)
 		TEST(takes_bodies_of_both_framings_in_any_pieces),
 		TEST(answers_pipelined_requests_in_order_one_at_a_time),
 		TEST(a_reply_may_come_from_any_thread),
-		TEST(refuses_what_two_parsers_could_read_differently),
-		TEST(an_early_refusal_is_seen_although_the_body_was_not_read),
 		TEST(a_chunked_body_is_bounded_too),
-		TEST(a_header_is_bounded),
 		TEST(says_continue_when_the_body_is_awaited),
-		TEST(a_slow_header_or_body_ends_at_an_absolute_deadline),
 		TEST(an_idle_connection_is_closed_without_a_word),
 		TEST(a_handler_that_never_answers_is_answered_for),
 		TEST(a_handlers_fields_cannot_split_the_reply),
 		TEST(to_head_only_the_head_is_sent),
-		TEST(strangers_mesh_fields_are_removed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
