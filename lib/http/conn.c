@@ -322,11 +322,12 @@ static void on_ciphertext(struct mesh__conn *c, const char *bytes, size_t len)
 	}
 }
 
+/* No more than so many bytes are read for one whose request is refused; what it still sends stays in the kernel until the time is up. Closing now would be a reset, which may overtake the answer. */
 static void on_lingering(struct mesh__conn *c, size_t len)
 {
 	c->n_lingered += len;
 	if (c->n_lingered > LINGER_MAX_BYTES) {
-		mesh__conn_close(c, false);
+		mesh__tcp_pause(c->tcp, true);
 	}
 }
 
