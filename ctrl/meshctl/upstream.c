@@ -57,8 +57,7 @@ bool ctl_field_stays(const char *name, const char *connection)
 	size_t len = strlen(name);
 
 	return mesh__field_is_hop(name, len) || mesh__field_is_mesh(name, len) ||
-		(connection != NULL && len > 0 && names_field(connection, name)) ||
-		strcasecmp(name, "x-forwarded-client-cert") == 0;
+		mesh__field_is_claim(name, len) || (connection != NULL && len > 0 && names_field(connection, name));
 }
 
 size_t ctl_gateway_length(const char *method, const char *content_length, size_t body_len)

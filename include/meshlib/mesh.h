@@ -261,7 +261,7 @@ MESH_API int32_t mesh_serve(mesh *m, const char *mode, mesh_handler_fn handler, 
 /* The address that the server listens on, "ip:port" or "[ip]:port", as a heap string to be freed with mesh_string_free(); NULL before it listens. */
 MESH_API char *mesh_server_address(mesh_server *server);
 
-/* The request: method, path without query and the query without '?' ("" when none), as received. All live until the reply. */
+/* The request: method, path without query and the query without '?' ("" when none), as received; its header without mesh-* and X-Forwarded-Client-Cert, which are nobody's to say. All live until the reply. */
 MESH_API const char *mesh_inbound_method(const mesh_inbound *inbound);
 MESH_API const char *mesh_inbound_path(const mesh_inbound *inbound);
 MESH_API const char *mesh_inbound_query(const mesh_inbound *inbound);

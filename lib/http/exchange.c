@@ -22,12 +22,16 @@ static struct mesh__exchange *exchange_alloc(struct mesh__conn *c, char **text, 
 	return x;
 }
 
-static void drop_mesh_fields(struct mesh__h1_head *head)
+/* What is not the peer's to say: who it is never, and what the mesh's own fields say only where it is one of the mesh. */
+static void drop_fields(struct mesh__h1_head *head, bool of_the_mesh)
 {
 	size_t n = 0;
 
 	for (size_t i = 0; i < head->n_fields; i++) {
-		if (!mesh__field_is_mesh(head->fields[i].name, strlen(head->fields[i].name))) {
+		const char *name = head->fields[i].name;
+		size_t len = strlen(name);
+
+		if (!mesh__field_is_claim(name, len) && (of_the_mesh || !mesh__field_is_mesh(name, len))) {
 			head->fields[n++] = head->fields[i];
 		}
 	}
@@ -76,9 +80,8 @@ enum mesh__refusal mesh__exchange_new(struct mesh__conn *c, struct mesh__exchang
 	if (leaf != NULL) {
 		x->peer = *leaf;
 		x->has_peer = true;
-	} else {
-		drop_mesh_fields(&x->head);
 	}
+	drop_fields(&x->head, leaf != NULL);
 	*out = x;
 	return MESH__REFUSAL_NONE;
 }

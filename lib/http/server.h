@@ -4,7 +4,8 @@
  *
  * The requests of one connection are handled one at a time and answered in order; what follows the one at hand waits, in the kernel where it is more than 64 KiB.
  *
- * What is refused (THREATS 1 to 7) is answered here and never reaches the handler; it is counted, and logged at most twenty times a second. Peers' header fields named mesh-* are removed unless the peer is an authenticated mesh identity.
+ * What is refused (THREATS 1 to 7) is answered here and never reaches the handler; it is counted, and logged at most twenty times a second. Header fields
+ * named mesh-* are removed unless the peer is an authenticated mesh identity; X-Forwarded-Client-Cert always: who calls, the certificate says.
  */
 #ifndef MESH__HTTP_SERVER_H
 #define MESH__HTTP_SERVER_H

@@ -264,3 +264,17 @@ bool mesh__field_is_mesh(const char *name, size_t len)
 {
 	return len >= 5 && mesh__str_eq_nocase(name, 5, "mesh-");
 }
+
+bool mesh__field_is_claim(const char *name, size_t len)
+{
+	static const char claim[] = "X-Forwarded-Client-Cert";
+	char dashed[sizeof(claim)];
+
+	if (len != sizeof(claim) - 1) {
+		return false;
+	}
+	for (size_t i = 0; i < len; i++) {
+		dashed[i] = (char)(name[i] == '_' ? '-' : name[i]);
+	}
+	return mesh__str_eq_nocase(dashed, len, claim);
+}

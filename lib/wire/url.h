@@ -40,4 +40,7 @@ bool mesh__field_is_hop(const char *name, size_t len);
 /* True for names that begin with "mesh-" in any case: the library owns them. */
 bool mesh__field_is_mesh(const char *name, size_t len);
 
+/* True for X-Forwarded-Client-Cert, in any case and with '_' for any '-' (CGI makes one of both): a claim of who calls, which in a mesh the certificate alone says. */
+bool mesh__field_is_claim(const char *name, size_t len);
+
 #endif

@@ -73,6 +73,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	(void)mesh__method_valid(text);
 	(void)mesh__field_is_hop((const char *)data, size);
 	(void)mesh__field_is_mesh((const char *)data, size);
+	(void)mesh__field_is_claim((const char *)data, size);
 	if ((mesh__target_valid((const char *)data, size) || mesh__field_name_valid((const char *)data, size)) && memchr(data, '\r', size) != NULL) {
 		abort();
 	}

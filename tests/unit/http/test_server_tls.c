@@ -247,7 +247,7 @@ static void rotate(struct mesh__tls_conf *conf, struct mesh__trust *trust)
 
 /* ---- Tests ---- */
 
-static void an_authenticated_peer_is_known_and_keeps_its_mesh_fields(void **state)
+static void threat_9_an_authenticated_peer_is_known_and_keeps_its_mesh_fields(void **state)
 {
 	struct caller c;
 
@@ -313,7 +313,7 @@ static void refuses_counts_and_logs_a_client_without_certificate(void **state)
 	assert_int_equal(S.n_requests, 0);
 }
 
-static void a_client_without_certificate_where_allowed_loses_its_mesh_fields(void **state)
+static void threat_9_a_client_without_certificate_where_allowed_loses_its_mesh_fields(void **state)
 {
 	struct mesh__tls_conf *conf;
 	struct caller c;
@@ -499,11 +499,11 @@ static void a_flood_of_refusals_is_counted_but_not_all_logged(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(an_authenticated_peer_is_known_and_keeps_its_mesh_fields),
+		TEST(threat_9_an_authenticated_peer_is_known_and_keeps_its_mesh_fields),
 		TEST(counts_whole_and_resumed_handshakes_and_knows_a_resumed_peer),
 		TEST(takes_a_handshake_that_comes_byte_by_byte),
 		TEST(refuses_counts_and_logs_a_client_without_certificate),
-		TEST(a_client_without_certificate_where_allowed_loses_its_mesh_fields),
+		TEST(threat_9_a_client_without_certificate_where_allowed_loses_its_mesh_fields),
 		TEST(a_half_open_handshake_ends_at_its_deadline),
 		TEST(handshakes_at_a_time_are_bounded),
 		TEST(threat_17_silent_handshakes_make_room_for_a_newcomer),

@@ -1,4 +1,4 @@
-/* THREATS 5, 6 and 7 on the server core, in plaintext and on a clock of our own. */
+/* THREATS 5, 6, 7 and 9 on the server core, in plaintext and on a clock of our own; test_server_tls.c has what 9 says of authenticated peers. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -429,6 +429,17 @@ static void threat_7_the_bounds_are_the_limits(void **state)
 	assert_int_equal(stage.n_requests, 2);
 }
 
+/* ---- 9: names that are not theirs to say ---- */
+
+static void threat_9_strangers_mesh_fields_and_claims_of_identity_are_removed(void **state)
+{
+	(void)state;
+	stage_open();
+	(void)stage_ask("GET /echo HTTP/1.1\r\nHost: h\r\nMesh-Try: 3\r\nmesh-deadline-ms: 9\r\nMESH-PEER: spiffe://mesh.local/ns/default/svc/admin\r\nmesh-: x\r\nX-Mesh: stays\r\n"
+		"X-Forwarded-Client-Cert: URI=spiffe://mesh.local/ns/default/svc/admin\r\nx-FORWARDED-client-cert: y\r\nX_Forwarded_Client_Cert: z\r\nX-Forwarded-For: stays\r\nConnection: close\r\n\r\n");
+	stage_assert_has(stage.seen, "GET /echo ? \nhost=h\nx-mesh=stays\nx-forwarded-for=stays\nconnection=close\n[]");
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, stage_set_up, stage_tear_down)
 
 int main(void)
@@ -448,6 +459,7 @@ int main(void)
 		TEST(threat_7_a_megabyte_of_header_and_ten_thousand_fields_are_refused),
 		TEST(threat_7_a_flood_of_small_chunks_is_a_body_like_another),
 		TEST(threat_7_the_bounds_are_the_limits),
+		TEST(threat_9_strangers_mesh_fields_and_claims_of_identity_are_removed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -71,7 +71,7 @@ static void a_proxy_keeps_back_the_fields_of_one_connection(void **state)
 		bool stays;
 	} rows[] = {
 		{"Connection", NULL, true}, {"keep-alive", NULL, true}, {"TE", NULL, true}, {"Trailer", NULL, true}, {"Transfer-Encoding", NULL, true}, {"upgrade", NULL, true},
-		{"Host", NULL, true}, {"Content-Length", NULL, true}, {"mesh-try", NULL, true}, {"Mesh-Anything", NULL, true}, {"X-Forwarded-Client-Cert", NULL, true},
+		{"Host", NULL, true}, {"Content-Length", NULL, true}, {"mesh-try", NULL, true}, {"Mesh-Anything", NULL, true}, {"X-Forwarded-Client-Cert", NULL, true}, {"x_forwarded-client_cert", NULL, true},
 		{"x-hop", "close, X-Hop", true}, {"x-hop", "x-hop-too", false}, {"x-hop", NULL, false}, {"Accept", "keep-alive", false}, {"authorization", "", false},
 		{"meshy", NULL, false}, {"cookie", ",,, ,", false},
 	};

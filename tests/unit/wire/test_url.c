@@ -182,6 +182,11 @@ static void knows_the_fields_of_one_connection_and_of_the_mesh(void **state)
 	assert_true(mesh__field_is_mesh(BYTES("MESH-")));
 	assert_false(mesh__field_is_mesh(BYTES("mesh")));
 	assert_false(mesh__field_is_mesh(BYTES("x-mesh-")));
+	assert_true(mesh__field_is_claim(BYTES("X-Forwarded-Client-Cert")));
+	assert_true(mesh__field_is_claim(BYTES("x_forwarded-CLIENT_cert")));
+	assert_false(mesh__field_is_claim(BYTES("x-forwarded-client-certs")));
+	assert_false(mesh__field_is_claim(BYTES("x-forwarded-client-cer")));
+	assert_false(mesh__field_is_claim(BYTES("x-forwarded-client.cert")));
 }
 
 int main(void)
