@@ -28,33 +28,31 @@ static void pay(void *user, mesh_inbound *in)
 
 void fault_stage_init(struct fault_stage *s)
 {
-	struct mesh__addr payments, both[2];
+	struct mesh__addr payments;
 
 	memset(s, 0, sizeof(*s));
 	two_meshes_init(&s->meshes, "inline", pay, s);
 	two_meshes_address(&s->meshes, &payments);
 	s->proxy = fault_proxy_new(&payments, NULL);
-	fault_proxy_addresses(s->proxy, both);
-	s->one = two_meshes_options_at(&s->meshes, "cart", both, 1);
-	s->two = two_meshes_options_at(&s->meshes, "shop", both, 2);
+	fault_proxy_addresses(s->proxy, s->addresses);
 }
 
 void fault_stage_fini(struct fault_stage *s)
 {
-	mesh_options_free(s->one);
-	mesh_options_free(s->two);
 	fault_proxy_free(s->proxy);
 	two_meshes_fini(&s->meshes);
 }
 
-mesh *fault_stage_open(const mesh_options *options)
+mesh *fault_stage_open(struct fault_stage *s, const struct mesh__addr *addresses, size_t n, const char *connect_timeout)
 {
+	mesh_options *options = two_meshes_options_at(&s->meshes, "cart", addresses, n, connect_timeout);
 	mesh *m = NULL;
 
 	if (mesh_open(options, &m, NULL) != MESH_OK || mesh_wait_ready(m, 10000, NULL) != MESH_OK) {
 		(void)fprintf(stderr, "fault_stage: the caller does not open\n");
 		abort();
 	}
+	mesh_options_free(options);
 	return m;
 }
 
@@ -93,12 +91,4 @@ void fault_stage_call(struct fault_stage *s, mesh *m, const char *method, int64_
 	out->ms = (mesh__mono_us(&s->meshes.env) - begun_us) / 1000;
 	fill(out, r);
 	mesh_request_free(r);
-}
-
-void fault_stage_call_cold(struct fault_stage *s, const mesh_options *options, const char *method, int64_t timeout_ms, struct outcome *out)
-{
-	mesh *m = fault_stage_open(options);
-
-	fault_stage_call(s, m, method, timeout_ms, out);
-	(void)mesh_close(m, 0);
 }

@@ -9,12 +9,12 @@
 #include "fault_proxy.h"
 #include "two_meshes.h"
 
-enum { STAGE_CALLS_MAX = 8192, STAGE_ANSWER_BYTES = 20000 /* two TLS records */ };
+enum { STAGE_CALLS_MAX = 8192, STAGE_ANSWER_BYTES = 20000, STAGE_ANSWER_RECORDS = 3 /* of TLS: header, 16 KiB of the body, the rest */ };
 
 struct fault_stage {
 	struct two_meshes meshes;
 	struct fault_proxy *proxy;
-	mesh_options *one, *two; /* cart's options: with one of the proxy's addresses as endpoint, with both */
+	struct mesh__addr addresses[2]; /* the proxy's */
 	int n_calls;
 	_Atomic int executed[STAGE_CALLS_MAX]; /* by the number of the call */
 };
@@ -34,13 +34,11 @@ struct outcome {
 void fault_stage_init(struct fault_stage *s);
 void fault_stage_fini(struct fault_stage *s);
 
-/* A mesh for cart; closed by the caller. */
-mesh *fault_stage_open(const mesh_options *options);
+/* A mesh for cart, with these endpoints of payments. A machine under load must not look like a fault: the connect timeout is none of a test's concern unless it says so. Closed by the caller. */
+mesh *fault_stage_open(struct fault_stage *s, const struct mesh__addr *addresses, size_t n, const char *connect_timeout);
+#define FAULT_STAGE_PATIENT "60s"
 
 /* One call of payments: "POST" with a body, or any other method without. */
 void fault_stage_call(struct fault_stage *s, mesh *m, const char *method, int64_t timeout_ms, struct outcome *out);
-
-/* The same on a mesh of its own: surely no kept connection. */
-void fault_stage_call_cold(struct fault_stage *s, const mesh_options *options, const char *method, int64_t timeout_ms, struct outcome *out);
 
 #endif

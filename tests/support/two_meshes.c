@@ -66,7 +66,7 @@ mesh_options *two_meshes_identity(struct two_meshes *t, const char *service)
 	return o;
 }
 
-mesh_options *two_meshes_options_at(struct two_meshes *t, const char *service, const struct mesh__addr *addresses, size_t n)
+mesh_options *two_meshes_options_at(struct two_meshes *t, const char *service, const struct mesh__addr *addresses, size_t n, const char *connect_timeout)
 {
 	mesh_options *o = two_meshes_identity(t, service);
 	char text[1024], address[MESH__ADDR_TEXT], path[160];
@@ -77,6 +77,8 @@ mesh_options *two_meshes_options_at(struct two_meshes *t, const char *service, c
 		len += (size_t)snprintf(text + len, sizeof(text) - len, "- {address: \"%s\", labels: {version: v1}}\n", address);
 		must(len < sizeof(text), "too many endpoints");
 	}
+	len += (size_t)snprintf(text + len, sizeof(text) - len, "---\napiVersion: mesh/v1\nkind: Service\nname: payments\nconnectTimeout: %s\n", connect_timeout);
+	must(len < sizeof(text), "too long a timeout");
 	write_file(t, service, ".endpoints", text);
 	path_of(t, service, ".endpoints", path);
 	set(o, "endpoints", path);
@@ -96,7 +98,7 @@ mesh_options *two_meshes_options(struct two_meshes *t, const char *service)
 	struct mesh__addr address;
 
 	two_meshes_address(t, &address);
-	return two_meshes_options_at(t, service, &address, 1);
+	return two_meshes_options_at(t, service, &address, 1, "1s");
 }
 
 mesh_options *two_meshes_cart(struct two_meshes *t)
@@ -140,7 +142,6 @@ void two_meshes_fini(struct two_meshes *t)
 	(void)mesh_close(t->payments, 2000);
 	remove_files(t, "payments");
 	remove_files(t, "cart");
-	remove_files(t, "shop");
 	(void)rmdir(t->dir);
 	test_ca_fini(&t->ca);
 }

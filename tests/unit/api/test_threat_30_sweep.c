@@ -136,7 +136,7 @@ static void sweep(enum fault_action action, bool on_a_reused_connection)
 	struct outcome out;
 
 	fault_stage_init(&stage);
-	cart = fault_stage_open(on_a_reused_connection ? stage.one : stage.two);
+	cart = fault_stage_open(&stage, stage.addresses, on_a_reused_connection ? 1 : 2, FAULT_STAGE_PATIENT);
 	reused = on_a_reused_connection;
 	memset(&first, 0, sizeof(first));
 	for (int i = 0; i < 1 + reused; i++) {
