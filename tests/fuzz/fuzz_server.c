@@ -90,11 +90,6 @@ static struct link *link_of(struct mesh__exchange *x)
 	return &stage.links[addr.port - 1];
 }
 
-static bool same(struct model_text text, const char *string)
-{
-	return text.len == strlen(string) && memcmp(text.at, string, text.len) == 0;
-}
-
 static void check_fields(const struct mesh__exchange *x, const struct model_request *model)
 {
 	size_t n = 0;
@@ -107,7 +102,7 @@ static void check_fields(const struct mesh__exchange *x, const struct model_requ
 		}
 		CHECK(n < mesh__exchange_n_fields(x));
 		f = mesh__exchange_field(x, n++);
-		CHECK(model_is(model->names[i], f.name) && same(model->values[i], f.value));
+		CHECK(text_same_nocase(model->names[i], f.name) && text_same(model->values[i], f.value));
 		CHECK(strpbrk(f.value, "\r\n") == NULL && strpbrk(f.name, "\r\n: ABCDEFGHIJKLMNOPQRSTUVWXYZ") == NULL);
 	}
 	CHECK(n == mesh__exchange_n_fields(x));
@@ -119,8 +114,8 @@ static void check_request(const struct mesh__exchange *x, const struct model_req
 	const char *body = mesh__exchange_body(x, &len);
 	const char *length = mesh__exchange_header(x, "Content-Length");
 
-	CHECK(same(model->method, mesh__exchange_method(x)));
-	CHECK(model->path.at == NULL || (same(model->path, mesh__exchange_path(x)) && same(model->query, mesh__exchange_query(x))));
+	CHECK(text_same(model->method, mesh__exchange_method(x)));
+	CHECK(model->path.at == NULL || (text_same(model->path, mesh__exchange_path(x)) && text_same(model->query, mesh__exchange_query(x))));
 	CHECK(len == model->body.len && (len == 0 || memcmp(body, model->body.data, len) == 0));
 	CHECK(length == NULL || strtoull(length, NULL, 10) == len);
 	CHECK(mesh__exchange_peer(x) == NULL && mesh__exchange_path(x)[0] == '/');
@@ -139,7 +134,7 @@ static int take_request(struct link *l, const struct mesh__exchange *x)
 	l->model_at += model.used;
 	l->over = model.last;
 	l->busy = true;
-	l->requests[index].head = same(model.method, "HEAD");
+	l->requests[index].head = text_same(model.method, "HEAD");
 	l->requests[index].http_1_0 = model.http_1_0;
 	l->requests[index].expects = model.expects;
 	l->requests[index].answered = false;

@@ -4,86 +4,63 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The line at *at without its CR LF; false when it is not whole. */
-static bool next_line(const char *bytes, size_t len, size_t *at, const char **line, size_t *line_len)
-{
-	const char *end = *at < len ? memmem(bytes + *at, len - *at, "\r\n", 2) : NULL;
+#include "support/text_span.h"
 
-	if (end == NULL) {
-		return false;
-	}
-	*line = bytes + *at;
-	*line_len = (size_t)(end - *line);
-	*at += *line_len + 2;
-	return true;
+static bool starts(struct text_span line, const char *with)
+{
+	return line.len >= strlen(with) && memcmp(line.at, with, strlen(with)) == 0;
 }
 
-static bool starts(const char *line, size_t len, const char *with)
+static bool status_line(struct text_span line, int *status)
 {
-	return len >= strlen(with) && memcmp(line, with, strlen(with)) == 0;
-}
-
-static bool status_line(const char *line, size_t len, int *status)
-{
-	if (len < 13 || !starts(line, len, "HTTP/1.1 ") || line[12] != ' ') {
+	if (line.len < 13 || !starts(line, "HTTP/1.1 ") || line.at[12] != ' ') {
 		return false;
 	}
-	*status = (line[9] - '0') * 100 + (line[10] - '0') * 10 + line[11] - '0';
+	*status = (line.at[9] - '0') * 100 + (line.at[10] - '0') * 10 + line.at[11] - '0';
 	return *status >= 100 && *status < 600;
 }
 
-static bool plain(const char *line, size_t len)
+static bool take_field(struct text_span line, struct answer *out)
 {
-	for (size_t i = 0; i < len; i++) {
-		if ((unsigned char)line[i] < ' ' || line[i] == 0x7f) {
-			return false;
-		}
-	}
-	return memchr(line, ':', len) != NULL;
-}
-
-static bool take_field(const char *line, size_t len, struct answer *out)
-{
-	if (!plain(line, len)) {
+	if (text_has_control(line) || !text_has(line, ':')) {
 		return false;
 	}
-	if (starts(line, len, "Content-Length: ")) {
+	if (starts(line, "Content-Length: ")) {
 		if (out->has_length || out->chunked) {
 			return false;
 		}
 		out->has_length = true;
-		out->length = (size_t)strtoull(line + 16, NULL, 10);
-	} else if (starts(line, len, "Transfer-Encoding: ")) {
-		if (out->has_length || out->chunked || !starts(line + 19, len - 19, "chunked")) {
+		out->length = (size_t)strtoull(line.at + 16, NULL, 10);
+	} else if (starts(line, "Transfer-Encoding: ")) {
+		if (out->has_length || out->chunked || !text_same(line, "Transfer-Encoding: chunked")) {
 			return false;
 		}
 		out->chunked = true;
-	} else if (starts(line, len, "Connection: close")) {
+	} else if (starts(line, "Connection: close")) {
 		out->close = true;
-	} else if (starts(line, len, "X-Tag: ")) {
-		(void)snprintf(out->tag, sizeof(out->tag), "%.*s", (int)(len - 7), line + 7);
+	} else if (starts(line, "X-Tag: ")) {
+		(void)snprintf(out->tag, sizeof(out->tag), "%.*s", (int)(line.len - 7), line.at + 7);
 	}
 	return true;
 }
 
 int answer_head(const char *bytes, size_t len, size_t *at, struct answer *out)
 {
-	const char *line;
-	size_t n;
+	struct text_span line;
 
 	memset(out, 0, sizeof(*out));
-	if (!next_line(bytes, len, at, &line, &n)) {
+	if (!text_line(bytes, len, at, &line)) {
 		return 0;
 	}
-	if (!status_line(line, n, &out->status)) {
+	if (!status_line(line, &out->status)) {
 		return -1;
 	}
-	while (next_line(bytes, len, at, &line, &n)) {
-		if (n == 0) {
+	while (text_line(bytes, len, at, &line)) {
+		if (line.len == 0) {
 			out->body = bytes + *at;
 			return 1;
 		}
-		if (!take_field(line, n, out)) {
+		if (!take_field(line, out)) {
 			return -1;
 		}
 	}
@@ -92,14 +69,14 @@ int answer_head(const char *bytes, size_t len, size_t *at, struct answer *out)
 
 int answer_chunks(const char *bytes, size_t len, size_t *at)
 {
-	const char *line;
-	size_t n, size;
+	struct text_span line;
+	size_t size;
 
-	while (next_line(bytes, len, at, &line, &n)) {
-		if (n == 0 || strspn(line, "0123456789abcdef") != n) {
+	while (text_line(bytes, len, at, &line)) {
+		if (!text_all_of(line, TEXT_HEX)) {
 			return -1;
 		}
-		size = (size_t)strtoull(line, NULL, 16);
+		size = (size_t)strtoull(line.at, NULL, 16);
 		if (len - *at < size + 2) {
 			return 0;
 		}

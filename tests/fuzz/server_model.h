@@ -9,6 +9,7 @@
 #include <stddef.h>
 
 #include "base/buf.h"
+#include "support/text_span.h"
 
 enum { MODEL_HEADER_MAX = 2048, MODEL_FIELDS_MAX = 16, MODEL_BODY_MAX = 4096 };
 
@@ -19,14 +20,9 @@ enum model_verdict {
 	MODEL_REFUSE      /* must be refused */
 };
 
-struct model_text {
-	const char *at; /* in the bytes that were read */
-	size_t len;
-};
-
 struct model_request {
-	struct model_text method, path, query;
-	struct model_text names[MODEL_FIELDS_MAX], values[MODEL_FIELDS_MAX];
+	struct text_span method, path, query;
+	struct text_span names[MODEL_FIELDS_MAX], values[MODEL_FIELDS_MAX];
 	size_t n_fields;
 	bool http_1_0;
 	bool last;             /* surely: nothing after it is a request */
@@ -38,7 +34,5 @@ struct model_request {
 /* Reads the first request; release with model_fini() whatever the verdict. */
 enum model_verdict model_read(const char *bytes, size_t len, struct model_request *out);
 void model_fini(struct model_request *request);
-
-bool model_is(struct model_text text, const char *word); /* without regard to case */
 
 #endif
