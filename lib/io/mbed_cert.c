@@ -105,6 +105,9 @@ static int check_names(const mbedtls_x509_crt *cert, struct mesh__leaf *out, str
 	if (mesh__san_find(cert, 0, NULL) > SANS_MAX) {
 		return refuse(r, "uri-san", "it has more than 16 alternative names");
 	}
+	if (!mesh__san_der(cert)) {
+		return refuse(r, "uri-san", "an alternative name is not in DER");
+	}
 	if (mesh__san_find(cert, MESH__SAN_URI, &uri) != 1) {
 		return refuse(r, "uri-san", uri == NULL ? "it has no URI name" : "it has more than one URI name");
 	}

@@ -15,6 +15,13 @@ void mesh__san_write(struct mesh__der *d, const char *uri, const char *dns)
 	mesh__der_wrap(d, mark, MESH__DER_SEQUENCE);
 }
 
+bool mesh__san_misshapen(int tag)
+{
+	int type = tag & MBEDTLS_ASN1_TAG_VALUE_MASK;
+
+	return (type == MESH__SAN_DNS || type == MESH__SAN_URI) && tag != (MBEDTLS_ASN1_CONTEXT_SPECIFIC | type);
+}
+
 size_t mesh__san_find(const mbedtls_x509_crt *cert, int type, const mbedtls_x509_buf **first)
 {
 	size_t n = 0;
@@ -34,6 +41,16 @@ size_t mesh__san_find(const mbedtls_x509_crt *cert, int type, const mbedtls_x509
 	return n;
 }
 
+bool mesh__san_der(const mbedtls_x509_crt *cert)
+{
+	for (const mbedtls_x509_sequence *san = &cert->subject_alt_names; san != NULL && san->buf.p != NULL; san = san->next) {
+		if (mesh__san_misshapen(san->buf.tag)) {
+			return false;
+		}
+	}
+	return true;
+}
+
 bool mesh__san_foreign_ca(const mbedtls_x509_crt *cert, const char *trust_domain)
 {
 	static const char scheme[] = "spiffe://";
@@ -44,5 +61,5 @@ bool mesh__san_foreign_ca(const mbedtls_x509_crt *cert, const char *trust_domain
 	if (n == 0) {
 		return false;
 	}
-	return n > 1 || uri->len != sizeof(scheme) - 1 + len || memcmp(uri->p, scheme, sizeof(scheme) - 1) != 0 || memcmp(uri->p + sizeof(scheme) - 1, trust_domain, len) != 0;
+	return n > 1 || !mesh__san_der(cert) || uri->len != sizeof(scheme) - 1 + len || memcmp(uri->p, scheme, sizeof(scheme) - 1) != 0 || memcmp(uri->p + sizeof(scheme) - 1, trust_domain, len) != 0;
 }

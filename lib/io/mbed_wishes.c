@@ -34,6 +34,9 @@ static int read_names(struct wishes *w, unsigned char *p, const unsigned char *e
 		if (rc != 0) {
 			break;
 		}
+		if (mesh__san_misshapen(tag)) {
+			return refuse(w, "a name that it asks for is not in DER");
+		}
 		if (tag == (MBEDTLS_ASN1_CONTEXT_SPECIFIC | MESH__SAN_URI)) {
 			if (w->out->has_uri) {
 				return refuse(w, "it asks for more than one URI name");

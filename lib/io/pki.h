@@ -75,7 +75,7 @@ struct mesh__leaf {
 
 /*
  * Reads the first certificate of `pem` (or one DER certificate) and holds it to the rules for a leaf that do not need a chain: exactly one URI SAN, a valid SPIFFE ID; exactly one DNS SAN, that of the SPIFFE ID; no CA, no keyCertSign; EKU present with
- * serverAuth and clientAuth; P-256 key, ECDSA-SHA-256 signature; at most 16 SANs, no wildcard among
+ * serverAuth and clientAuth; P-256 key, ECDSA-SHA-256 signature; at most 16 SANs, each in DER, no wildcard among
  * them. Neither chain nor time is checked here. MESH_E_IDENTITY with the reason; caps come before arithmetic.
  */
 int mesh__pki_leaf_read(const void *cert, size_t len, struct mesh__leaf *out, struct mesh__err *err) MESH__MUST_USE;

@@ -6,6 +6,7 @@
 #include "base/buf.h"
 #include "base/env.h"
 #include "io/pki.h"
+#include "support/base64.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -21,31 +22,13 @@ static void check(const char *text, size_t len)
 	}
 }
 
-static void add_base64(struct mesh__buf *out, const uint8_t *data, size_t size)
-{
-	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-	for (size_t i = 0; i < size; i += 3) {
-		uint32_t bits = (uint32_t)data[i] << 16 | (i + 1 < size ? (uint32_t)data[i + 1] << 8 : 0) | (i + 2 < size ? data[i + 2] : 0);
-		mesh__buf_chr(out, digits[bits >> 18]);
-		mesh__buf_chr(out, digits[bits >> 12 & 63]);
-		mesh__buf_chr(out, i + 1 < size ? digits[bits >> 6 & 63] : '=');
-		mesh__buf_chr(out, i + 2 < size ? digits[bits & 63] : '=');
-		if (i % 48 == 45) {
-			mesh__buf_chr(out, '\n');
-		}
-	}
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct mesh__buf pem;
 
 	check((const char *)data, size);
 	mesh__buf_init(&pem, mesh__mem_libc(), 1 << 20);
-	mesh__buf_str(&pem, "-----BEGIN CERTIFICATE REQUEST-----\n");
-	add_base64(&pem, data, size);
-	mesh__buf_str(&pem, "\n-----END CERTIFICATE REQUEST-----\n");
+	base64_pem(&pem, "CERTIFICATE REQUEST", data, size);
 	if (pem.error == MESH_OK) {
 		check(pem.data, pem.len);
 	}
