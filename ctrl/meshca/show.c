@@ -23,27 +23,36 @@ struct report {
 	size_t n;
 };
 
-static const char *kind_of(const struct mesh__cert *c)
+/* A certificate as it is shown. */
+struct shown {
+	struct mesh__cert facts;
+	bool self_signed;
+	char pin[65], from[MESHCA_UTC_TEXT], until[MESHCA_UTC_TEXT];
+};
+
+static const char *kind_of(const struct shown *s)
 {
-	return !c->ca ? "leaf" : c->self_signed ? "root" : "intermediate";
+	return !s->facts.ca ? "leaf" : s->self_signed ? "root" : "intermediate";
 }
 
-static void put_json(struct mesh__json_out *out, const char *file, const struct mesh__cert *c, const char *pin, const char *from, const char *until)
+static void put_json(struct mesh__json_out *out, const char *file, const struct shown *s)
 {
+	const struct mesh__cert *c = &s->facts;
+
 	mesh__json_open(out, NULL, '{');
 	mesh__json_put_text(out, "file", file);
-	mesh__json_put_text(out, "kind", kind_of(c));
+	mesh__json_put_text(out, "kind", kind_of(s));
 	mesh__json_put_text(out, "subject", c->subject);
 	mesh__json_put_text(out, "issuer", c->issuer);
 	mesh__json_put_text(out, "serial", c->serial);
 	mesh__json_put_text(out, "uri", c->uri);
 	mesh__json_put_text(out, "dns", c->dns);
-	mesh__json_put_text(out, "pin", pin);
-	mesh__json_put_text(out, "notBefore", from);
-	mesh__json_put_text(out, "notAfter", until);
+	mesh__json_put_text(out, "pin", s->pin);
+	mesh__json_put_text(out, "notBefore", s->from);
+	mesh__json_put_text(out, "notAfter", s->until);
 	mesh__json_put_bool(out, "ca", c->ca);
 	mesh__json_put_int(out, "pathlen", c->pathlen);
-	mesh__json_put_bool(out, "selfSigned", c->self_signed);
+	mesh__json_put_bool(out, "selfSigned", s->self_signed);
 	mesh__json_close(out, '}');
 }
 
@@ -54,17 +63,19 @@ static void put_line(struct mesh__buf *text, const char *key, const char *value)
 	}
 }
 
-static void put_text(struct mesh__buf *text, const char *file, const struct mesh__cert *c, const char *pin, const char *from, const char *until)
+static void put_text(struct mesh__buf *text, const char *file, const struct shown *s)
 {
-	mesh__buf_printf(text, "%s%s: %s\n", text->len > 0 ? "\n" : "", file, kind_of(c));
+	const struct mesh__cert *c = &s->facts;
+
+	mesh__buf_printf(text, "%s%s: %s\n", text->len > 0 ? "\n" : "", file, kind_of(s));
 	put_line(text, "subject", c->subject[0] != '\0' ? c->subject : "(empty)");
 	put_line(text, "issuer", c->issuer);
 	put_line(text, "serial", c->serial);
 	put_line(text, "uri", c->uri);
 	put_line(text, "dns", c->dns);
-	put_line(text, "pin", pin);
-	put_line(text, "not before", from);
-	put_line(text, "not after", until);
+	put_line(text, "pin", s->pin);
+	put_line(text, "not before", s->from);
+	put_line(text, "not after", s->until);
 	if (c->ca && c->pathlen >= 0) {
 		mesh__buf_printf(text, "  %-11s true, path length %d\n", "CA", c->pathlen);
 	} else {
@@ -74,20 +85,20 @@ static void put_text(struct mesh__buf *text, const char *file, const struct mesh
 
 static int put_cert(struct report *r, const char *file, const char *pem, struct mesh__err *err)
 {
-	struct mesh__cert cert;
-	char pin[65], from[MESHCA_UTC_TEXT], until[MESHCA_UTC_TEXT];
-	int code = mesh__pki_cert_read(pem, &cert, err);
+	struct shown shown;
+	int code = mesh__pki_cert_read(pem, &shown.facts, err);
 
 	if (code != MESH_OK) {
 		return mesh__wrap(err, "%s", file);
 	}
-	mesh__str_hex(cert.pin, sizeof(cert.pin), pin);
-	meshca_utc(cert.not_before_ms, from);
-	meshca_utc(cert.not_after_ms, until);
+	shown.self_signed = mesh__pki_self_signed(pem);
+	mesh__str_hex(shown.facts.pin, sizeof(shown.facts.pin), shown.pin);
+	meshca_utc(shown.facts.not_before_ms, shown.from);
+	meshca_utc(shown.facts.not_after_ms, shown.until);
 	if (r->as_json) {
-		put_json(&r->json, file, &cert, pin, from, until);
+		put_json(&r->json, file, &shown);
 	} else {
-		put_text(&r->text, file, &cert, pin, from, until);
+		put_text(&r->text, file, &shown);
 	}
 	r->n++;
 	return MESH_OK;

@@ -207,7 +207,6 @@ static void read_facts(mbedtls_x509_crt *cert, struct mesh__cert *out)
 
 	out->ca = cert->ca_istrue != 0;
 	out->pathlen = cert->max_pathlen - 1; /* mbedTLS keeps one more, and 0 for none */
-	out->self_signed = is_self_signed(cert);
 	if (mbedtls_x509_dn_gets(out->subject, sizeof(out->subject), &cert->subject) < 0) {
 		(void)snprintf(out->subject, sizeof(out->subject), "(too long)");
 	}
@@ -237,6 +236,17 @@ int mesh__pki_cert_read(const char *pem, struct mesh__cert *out, struct mesh__er
 	}
 	mbedtls_x509_crt_free(&cert);
 	return code;
+}
+
+bool mesh__pki_self_signed(const char *pem)
+{
+	mbedtls_x509_crt cert;
+	bool self_signed;
+
+	mbedtls_x509_crt_init(&cert);
+	self_signed = mesh__mbed_certs_parse(&cert, pem, 1, NULL) == MESH_OK && is_self_signed(&cert);
+	mbedtls_x509_crt_free(&cert);
+	return self_signed;
 }
 
 int mesh__pki_pin_of_cert(const char *cert_pem, unsigned char pin[32], struct mesh__err *err)

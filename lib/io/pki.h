@@ -90,7 +90,6 @@ int mesh__pki_ca_judge(const void *cert, size_t len, const char *trust_domain, s
 struct mesh__cert {
 	bool ca;
 	int pathlen;                         /* -1: none */
-	bool self_signed;                    /* issuer is subject and the signature verifies with its own key */
 	char subject[256], issuer[256];
 	char serial[MESH__SERIAL_MAX];
 	char uri[MESH__SPIFFE_MAX];          /* the first URI SAN, "" without */
@@ -99,6 +98,9 @@ struct mesh__cert {
 	int64_t not_before_ms, not_after_ms;
 };
 int mesh__pki_cert_read(const char *pem, struct mesh__cert *out, struct mesh__err *err) MESH__MUST_USE;
+
+/* True when the first certificate's issuer is its subject and the signature verifies with its own key (a millisecond of arithmetic). */
+bool mesh__pki_self_signed(const char *pem);
 
 /* True when the private key belongs to the first certificate. */
 bool mesh__pki_matches(const char *cert_pem, const char *key_pem);
