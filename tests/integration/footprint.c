@@ -94,7 +94,7 @@ int main(int argc, char **argv)
 	ok = mesh_open(options, &m, NULL) == MESH_OK && call(m, argv[2]);
 	first_ms = now_ms() - begun_ms;
 	for (int i = 2; ok && i < argc; i++) {
-		for (int n = atoi(argv[1]); ok && n > 0; n--) {
+		for (long n = strtol(argv[1], NULL, 10); ok && n > 0; n--) {
 			ok = call(m, argv[i]);
 		}
 	}
