@@ -58,6 +58,35 @@ static int warm_up(struct mesh__tls_conf *conf)
 }
 #endif
 
+/* No sooner than the first of the roots: a chain that ends at `cert` is not asked for its root. */
+static bool outlives_a_root(const struct mesh__tls_conf *conf, const mbedtls_x509_crt *cert)
+{
+	for (const mbedtls_x509_crt *root = &conf->roots; root != NULL; root = root->next) {
+		if (mesh__mbed_time_ms(&cert->valid_to) > mesh__mbed_time_ms(&root->valid_to)) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/*
+ * Peers mostly hang from the intermediate that this process itself hangs from. Verified here once, it need not be verified in each handshake: of the 5 ms that one costs, that is more than 1.
+ * Where the own chain does not stand, nothing is added.
+ */
+static int add_own_issuers(struct mesh__tls_conf *conf, const struct mesh__tls_conf_options *options, struct mesh__err *err)
+{
+	if (mesh__pki_chain_verify(conf->env, options->chain_pem, mesh__trust_roots(options->trust), NULL) != MESH_OK) {
+		return MESH_OK;
+	}
+	for (const mbedtls_x509_crt *issuer = conf->chain.next; issuer != NULL; issuer = issuer->next) {
+		int rc = outlives_a_root(conf, issuer) ? 0 : mbedtls_x509_crt_parse_der(&conf->roots, issuer->raw.p, issuer->raw.len);
+		if (rc != 0) {
+			return mesh__mbed_fail(err, MESH_E_INTERNAL, rc, "TLS cannot be set up");
+		}
+	}
+	return MESH_OK;
+}
+
 static int load(struct mesh__tls_conf *conf, const struct mesh__tls_conf_options *options, struct mesh__err *err)
 {
 	int code = mesh__mbed_certs_parse(&conf->chain, options->chain_pem, MESH__CHAIN_MAX, err);
@@ -70,6 +99,9 @@ static int load(struct mesh__tls_conf *conf, const struct mesh__tls_conf_options
 	}
 	if (code == MESH_OK) {
 		code = mesh__mbed_certs_parse(&conf->roots, mesh__trust_roots(options->trust), MESH__CHAIN_MAX, err);
+	}
+	if (code == MESH_OK) {
+		code = add_own_issuers(conf, options, err);
 	}
 	return code;
 }

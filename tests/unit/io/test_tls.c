@@ -488,6 +488,70 @@ static void goes_by_the_wall_clock_of_the_environment(void **state)
 	wire_fini(&w);
 }
 
+/* A certificate under `issuer` (NULL: by itself) that lives for so many hours from now; heap PEM for free(). */
+static void mint(struct bad_cert plan, int64_t hours, const char *issuer, const char *issuer_key, char **cert, char **key)
+{
+	plan.not_before_ms = mesh__wall_ms(&fake.env) - 60000;
+	plan.not_after_ms = mesh__wall_ms(&fake.env) + hours * hour_ms;
+	plan.ca_cert_pem = issuer;
+	plan.ca_key_pem = issuer_key;
+	assert_true(bad_cert_mint(&plan, cert, key));
+}
+
+/* The server knows its own intermediate, and need not ask for the root above it each time; for the end of both it must. */
+static void refuses_a_peer_once_anything_above_it_has_expired(void **state)
+{
+	static const struct {
+		const char *rule;
+		int64_t root_hours, inter_hours, later_hours;
+		const char *word;
+	} rows[] = {
+		{"all live", 10, 9, 2, NULL},
+		{"the intermediate has expired", 10, 3, 4, "expired"},
+		{"the root has expired before its intermediate", 3, 9, 4, "expired"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < MESH__COUNT(rows); i++) {
+		struct mesh__tls_conf_options options = {.client_optional = false};
+		struct tls_client_options peer;
+		char *root, *root_key, *inter, *inter_key, *leaf, *key;
+		struct wire w;
+
+		mint((struct bad_cert){.cn = "a root", .ca = true, .uri = {"spiffe://mesh.local"}}, rows[i].root_hours, NULL, NULL, &root, &root_key);
+		mint((struct bad_cert){.cn = "an intermediate", .ca = true, .pathlen = 1, .uri = {"spiffe://mesh.local"}}, rows[i].inter_hours, root, root_key, &inter, &inter_key);
+		mint((struct bad_cert){.uri = {client_uri}}, 48, inter, inter_key, &leaf, &key);
+		options.chain_pem = test_ca_join(leaf, inter);
+		options.key_pem = key;
+		wire_init_server(&w, false, NULL, 0);
+		mesh__tls_free(w.tls);
+		mesh__tls_conf_unref(w.conf);
+		assert_int_equal(mesh__trust_new(&fake.env, "mesh.local", root, NULL, 0, &options.trust, &w.err), MESH_OK);
+		assert_int_equal(mesh__tls_conf_new(&fake.env, &options, &w.conf, &w.err), MESH_OK);
+		mesh__trust_unref(options.trust);
+		fake_env_advance_ms(&fake, rows[i].later_hours * hour_ms);
+		assert_int_equal(mesh__tls_new(w.conf, &w.tls), MESH_OK);
+		peer = (struct tls_client_options){.chain_pem = options.chain_pem, .key_pem = key};
+		w.client = tls_client_new(&peer);
+		assert_non_null(w.client);
+		wire_run(&w);
+		if (rows[i].word == NULL) {
+			assert_true(mesh__tls_established(w.tls));
+		} else {
+			assert_refused(&w, rows[i].rule, MESH_E_IDENTITY, rows[i].word);
+		}
+		wire_fini(&w);
+		fake_env_advance_ms(&fake, -rows[i].later_hours * hour_ms);
+		mesh__free((void *)(uintptr_t)options.chain_pem);
+		free(root);
+		free(root_key);
+		free(inter);
+		free(inter_key);
+		free(leaf);
+		free(key);
+	}
+}
+
 /* ---- the protocol ---- */
 
 static void refuses_what_is_not_tls_1_2(void **state)
@@ -667,6 +731,7 @@ int main(void)
 		cmocka_unit_test(refuses_a_chain_over_the_bound),
 		cmocka_unit_test(refuses_an_rsa_key_anywhere_in_the_chain),
 		cmocka_unit_test(goes_by_the_wall_clock_of_the_environment),
+		cmocka_unit_test(refuses_a_peer_once_anything_above_it_has_expired),
 		cmocka_unit_test(refuses_what_is_not_tls_1_2),
 		cmocka_unit_test(holds_no_more_than_a_record_before_the_handshake),
 		cmocka_unit_test(speaks_tls_1_2_with_a_client_that_offers_1_3),
