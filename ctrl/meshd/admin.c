@@ -46,6 +46,7 @@ static bool from_this_machine(struct meshd *meshd, struct mesh__exchange *x)
 	const char *host = mesh__exchange_header(x, "host");
 	const char *origin = mesh__exchange_header(x, "origin");
 	const char *why = NULL;
+	char address[MESH__ADDR_TEXT];
 	struct mesh__addr addr;
 
 	mesh__http_server_address(meshd->admin, &addr);
@@ -55,7 +56,9 @@ static bool from_this_machine(struct meshd *meshd, struct mesh__exchange *x)
 		why = "the request comes from a page of another site";
 	}
 	if (why != NULL) {
-		meshd_audit_refused(meshd->audit, "admin-refused", why, "host", host, "origin", origin, "path", mesh__exchange_path(x), (char *)NULL);
+		meshd_peer_address(x, address);
+		meshd_audit_refused(meshd->audit, "admin-refused", why, "method", mesh__exchange_method(x), "path", mesh__exchange_path(x), "address", address,
+			"host", host, "origin", origin, (char *)NULL);
 		mesh__exchange_refuse(x, 403, "denied", why);
 	}
 	return why == NULL;
@@ -163,6 +166,7 @@ void meshd_admin_handle(void *user, struct mesh__exchange *x)
 {
 	struct meshd *meshd = user;
 	const struct route *route;
+	char address[MESH__ADDR_TEXT];
 	const char *rest = "";
 	bool path_known;
 
@@ -171,8 +175,9 @@ void meshd_admin_handle(void *user, struct mesh__exchange *x)
 	}
 	route = find_route(x, &rest, &path_known);
 	if ((route == NULL || !route->open) && !authorized(meshd, x)) {
+		meshd_peer_address(x, address);
 		meshd_audit_refused(meshd->audit, "admin-unauthorized", "the bearer token is missing or wrong", "method", mesh__exchange_method(x),
-			"path", mesh__exchange_path(x), (char *)NULL);
+			"path", mesh__exchange_path(x), "address", address, (char *)NULL);
 		mesh__exchange_refuse(x, 401, "unauthorized", "this call needs Authorization: Bearer with the contents of DIR/admin.token");
 	} else if (route == NULL) {
 		mesh__exchange_refuse(x, path_known ? 405 : 404, path_known ? "invalid" : "not-found", path_known ? "there is no such method here" : "there is no such call");

@@ -16,6 +16,7 @@ enum {
 	LINE_MAX_BYTES = 16 * 1024,
 	TAIL_MAX_BYTES = 4 * 1024 * 1024,
 	PAIRS_MAX = 12,
+	VALUE_MAX_BYTES = 1024, /* of one pair: what strangers make long must not make the line too long to be written */
 	REFUSALS_A_SECOND = 20
 };
 
@@ -92,6 +93,17 @@ static void put_time(const struct meshd_audit *audit, struct mesh__json_out *jso
 	mesh__json_put_text(json, "time", text);
 }
 
+static void put_value(struct mesh__json_out *json, const char *key, const char *value)
+{
+	char cut[VALUE_MAX_BYTES + 4];
+
+	if (value != NULL && strlen(value) > VALUE_MAX_BYTES) {
+		(void)snprintf(cut, sizeof(cut), "%.*s...", VALUE_MAX_BYTES, value);
+		value = cut;
+	}
+	mesh__json_put_text(json, key, value);
+}
+
 static void compose(const struct meshd_audit *audit, struct mesh__buf *line, const char *event, const char *result, const char *reason, va_list pairs)
 {
 	struct mesh__json_out json = {.buf = line};
@@ -100,14 +112,14 @@ static void compose(const struct meshd_audit *audit, struct mesh__buf *line, con
 	put_time(audit, &json);
 	mesh__json_put_text(&json, "event", event);
 	mesh__json_put_text(&json, "result", result);
-	mesh__json_put_text(&json, "reason", reason);
+	put_value(&json, "reason", reason);
 	for (int i = 0; i < PAIRS_MAX; i++) {
 		const char *key = va_arg(pairs, const char *);
 
 		if (key == NULL) {
 			break;
 		}
-		mesh__json_put_text(&json, key, va_arg(pairs, const char *));
+		put_value(&json, key, va_arg(pairs, const char *));
 	}
 	if (audit->suppressed > 0 && strcmp(result, "refused") == 0) {
 		mesh__json_put_u64(&json, "suppressed", audit->suppressed);

@@ -17,7 +17,8 @@ int meshd_audit_open(const struct mesh__env *env, const char *path, struct meshd
 void meshd_audit_close(struct meshd_audit *audit);
 
 /*
- * Appends and syncs {"time", "event", "result", "reason", pairs…}: pairs of strings up to NULL, at most 12; a NULL value is left out, also a NULL `reason`.
+ * Appends and syncs {"time", "event", "result", "reason", pairs…}: pairs of strings up to NULL, at most 12; a NULL value is left out, also a NULL `reason`;
+ * one longer than 1 KiB is cut, and ends in "...".
  * MESH_E_IO: what it is about must not be answered with success.
  */
 int meshd_audit_allowed(struct meshd_audit *audit, struct mesh__err *err, const char *event, const char *reason, ...) MESH__MUST_USE MESH__NULL_TERMINATED;

@@ -7,6 +7,7 @@
 #include "meshd/enroll.h"
 #include "meshd/reply.h"
 #include "meshd/trust.h"
+#include "wire/json.h"
 #include "wire/message.h"
 
 /* ---- GET /v1/bundle ---- */
@@ -63,7 +64,6 @@ static void watch(struct meshd *meshd, struct mesh__exchange *x)
 	struct stream *stream;
 	struct meshd_sink sink;
 	char address[MESH__ADDR_TEXT];
-	struct mesh__addr addr;
 	struct meshd_session *session;
 
 	if (!mesh__str_eq(protocol, "1")) {
@@ -80,8 +80,7 @@ static void watch(struct meshd *meshd, struct mesh__exchange *x)
 		return;
 	}
 	stream->x = x;
-	mesh__exchange_address(x, &addr);
-	mesh__addr_format(&addr, address);
+	meshd_peer_address(x, address);
 	if (!mesh__stream_begin(x, 200, fields, MESH__COUNT(fields), stream_gone, stream)) {
 		stream_close(stream);
 		return;
@@ -112,6 +111,18 @@ static void subscribe(struct meshd *meshd, struct meshd_session *session, struct
 	meshd_reply_done(x);
 }
 
+/* A name that a message claims is its sender's own; else it is denied and audited. */
+static int check_claim(struct meshd *meshd, const struct meshd_session *session, const char *verb, const struct mesh__msg_instance *msg, struct mesh__err *err)
+{
+	if (msg->service == NULL || strcmp(msg->service, session->service) == 0) {
+		return MESH_OK;
+	}
+	(void)mesh__fail(err, MESH_E_DENIED, "this session is of %s and speaks for no other service", session->service);
+	meshd_audit_refused(meshd->audit, "session-refused", err->message, "spiffeId", session->peer.spiffe, "serial", session->peer.serial, "session", session->id, "call", verb,
+		"service", msg->service, "instance", msg->instance, (char *)NULL);
+	return MESH_E_DENIED;
+}
+
 static void register_instance(struct meshd *meshd, struct meshd_session *session, struct mesh__exchange *x, const char *body, size_t len)
 {
 	struct mesh__err err = MESH__NO_ERR;
@@ -123,7 +134,8 @@ static void register_instance(struct meshd *meshd, struct meshd_session *session
 		meshd_refuse_err(x, &err);
 		return;
 	}
-	if (session->instance[0] != '\0' && strcmp(session->instance, msg.instance) != 0) {
+	code = check_claim(meshd, session, "register", &msg, &err);
+	if (code == MESH_OK && session->instance[0] != '\0' && strcmp(session->instance, msg.instance) != 0) {
 		code = mesh__fail(&err, MESH_E_INVALID, "this session has registered instance \"%s\"; deregister it first", session->instance);
 	}
 	/* The service is the peer's own name, whatever a message says. */
@@ -145,34 +157,42 @@ static void deregister(struct meshd *meshd, struct meshd_session *session, struc
 	struct mesh__msg_instance msg;
 	int code = mesh__msg_instance_decode(&meshd->env->mem, body, len, &msg, &err);
 
-	if (code == MESH_OK && !meshd_registry_renew(meshd->registry, session->service, msg.instance, session->id)) {
-		mesh__msg_instance_fini(&msg);
-		session->instance[0] = '\0';
-		meshd_reply_done(x); /* gone already, or another session's: nothing of this one is left */
-		return;
-	}
-	if (code == MESH_OK) {
-		code = meshd_registry_remove(meshd->registry, session->service, msg.instance, "deregistered", &err);
-		if (code == MESH_OK) {
-			session->instance[0] = '\0';
-			mesh__log(meshd->env, MESH__LOG_INFO, "instance deregistered", "service", session->service, "instance", msg.instance, (char *)NULL);
-		}
-		mesh__msg_instance_fini(&msg);
-	}
 	if (code != MESH_OK) {
 		meshd_refuse_err(x, &err);
 		return;
 	}
-	meshd_reply_done(x);
+	code = check_claim(meshd, session, "deregister", &msg, &err);
+	if (code == MESH_OK && meshd_registry_renew(meshd->registry, session->service, msg.instance, session->id)) {
+		code = meshd_registry_remove(meshd->registry, session->service, msg.instance, "deregistered", &err);
+		if (code == MESH_OK) {
+			mesh__log(meshd->env, MESH__LOG_INFO, "instance deregistered", "service", session->service, "instance", msg.instance, (char *)NULL);
+		}
+	} /* else it is gone already, or another session's: nothing of this one is left */
+	if (code == MESH_OK) {
+		session->instance[0] = '\0';
+		meshd_reply_done(x);
+	} else {
+		meshd_refuse_err(x, &err);
+	}
+	mesh__msg_instance_fini(&msg);
 }
 
 static void heartbeat(struct meshd *meshd, struct meshd_session *session, struct mesh__exchange *x, const char *body, size_t len)
 {
 	struct mesh__msg_heartbeat msg = {.registered = false};
+	struct mesh__err err = MESH__NO_ERR;
+	struct mesh__json *said;
 	struct mesh__buf out;
 
-	(void)body;
-	(void)len;
+	/* It says nothing yet, but what it says later goes through the same scan. */
+	if (mesh__json_parse(&meshd->env->mem, body, len, MESH__MSG_MAX_BYTES, &said, &err) == MESH_OK && !mesh__json_is_object(said)) {
+		(void)mesh__fail(&err, MESH_E_INVALID, "the message is no JSON object");
+	}
+	mesh__json_free(said);
+	if (err.code != MESH_OK) {
+		meshd_refuse_err(x, &err);
+		return;
+	}
 	msg.registered = session->instance[0] != '\0' && meshd_registry_renew(meshd->registry, session->service, session->instance, session->id);
 	if (!msg.registered) {
 		session->instance[0] = '\0';
@@ -257,12 +277,23 @@ static void session_call(struct meshd *meshd, struct mesh__exchange *x, const ch
 
 /* ---- Who may. ---- */
 
+static void audit_call(struct meshd *meshd, const struct mesh__exchange *x, const char *event, const char *reason)
+{
+	const struct mesh__leaf *peer = mesh__exchange_peer(x);
+	char address[MESH__ADDR_TEXT];
+
+	meshd_peer_address(x, address);
+	meshd_audit_refused(meshd->audit, event, reason, "method", mesh__exchange_method(x), "path", mesh__exchange_path(x), "address", address,
+		"spiffeId", peer != NULL ? peer->spiffe : NULL, "serial", peer != NULL ? peer->serial : NULL, (char *)NULL);
+}
+
 /* True when the peer has a certificate that still counts; else the exchange is answered. */
 static bool admit(struct meshd *meshd, struct mesh__exchange *x)
 {
 	const struct mesh__leaf *peer = mesh__exchange_peer(x);
 
 	if (peer == NULL) {
+		audit_call(meshd, x, "control-unauthorized", "the call needs a certificate of the mesh");
 		meshd_refuse(x, 401, "denied", "this call needs a certificate of the mesh; join with a token first");
 		return false;
 	}
@@ -296,6 +327,7 @@ void meshd_control_handle(void *user, struct mesh__exchange *x)
 	} else if (post && mesh__str_starts(path, session_prefix)) {
 		session_call(meshd, x, path + strlen(session_prefix));
 	} else {
+		audit_call(meshd, x, "control-refused", "there is no such call: a certificate of the mesh gives no right to those of the admin interface");
 		meshd_refuse(x, 404, "invalid", "there is no such call");
 	}
 }

@@ -150,10 +150,8 @@ static struct job *new_job(struct meshd *meshd, struct mesh__exchange *x, const 
 static void refuse_enrolment(struct meshd *meshd, struct mesh__exchange *x, const struct meshd_token *record, const struct verdict *verdict)
 {
 	char address[MESH__ADDR_TEXT];
-	struct mesh__addr addr;
 
-	mesh__exchange_address(x, &addr);
-	mesh__addr_format(&addr, address);
+	meshd_peer_address(x, address);
 	meshd_audit_refused(meshd->audit, "token-refused", verdict->err.message, "code", verdict->code, "token", record->id[0] == '\0' ? NULL : record->id,
 		"service", record->name.service[0] == '\0' ? NULL : record->name.service, "namespace", record->name.ns[0] == '\0' ? NULL : record->name.ns,
 		"address", address, (char *)NULL);

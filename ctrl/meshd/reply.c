@@ -40,6 +40,14 @@ const char *meshd_word_of(int code)
 	return "unavailable";
 }
 
+void meshd_peer_address(const struct mesh__exchange *x, char out[MESH__ADDR_TEXT])
+{
+	struct mesh__addr addr;
+
+	mesh__exchange_address(x, &addr);
+	mesh__addr_format(&addr, out);
+}
+
 void meshd_reply(struct mesh__exchange *x, int status, const char *content_type, struct mesh__buf *body)
 {
 	const struct mesh__field_text fields[] = {{"Content-Type", content_type}, {"Cache-Control", "no-store"}, {"X-Content-Type-Options", "nosniff"}};

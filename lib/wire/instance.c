@@ -16,6 +16,7 @@ void mesh__instance_put(struct mesh__json_out *out, const char *key, const struc
 	mesh__json_put_text(out, "version", instance->version);
 	mesh__json_put_text(out, "zone", instance->zone);
 	mesh__json_put_text(out, "reason", instance->reason);
+	mesh__json_put_text(out, "service", instance->service);
 	mesh__json_close(out, '}');
 }
 
@@ -51,6 +52,7 @@ int mesh__msg_instance_decode(const struct mesh__mem *mem, const char *text, siz
 	*out = (struct mesh__msg_instance){.instance = NULL};
 	if (mesh__fields_open(&f, mem, text, len, &root, err) == MESH_OK) {
 		mesh__instance_take(&f, out);
+		out->service = mesh__field_text(&f, "service", MESH__TEXT_SERVICE_KEY, MESH__OPTIONAL);
 	}
 	mesh__json_free(root);
 	if (f.code != MESH_OK) {
@@ -68,6 +70,7 @@ void mesh__msg_instance_fini(struct mesh__msg_instance *msg)
 	mesh__free(msg->version);
 	mesh__free(msg->zone);
 	mesh__free(msg->reason);
+	mesh__free(msg->service);
 	*msg = (struct mesh__msg_instance){.instance = NULL};
 }
 

@@ -64,6 +64,7 @@ struct mesh__msg_instance {
 	char *version; /* NULL: none */
 	char *zone;    /* NULL: none */
 	char *reason;  /* deregister, and removals in records: "deregistered", "lease", "admin"; else NULL */
+	char *service; /* register, deregister: "service.namespace" that the sender says it is, where it does: any but its own is denied. Else NULL, and not copied */
 };
 
 /* What a client has of a service already, so that only changes are sent; zeroes: nothing. */

@@ -193,6 +193,7 @@ static void refuses_fields_against_their_rule(void **state)
 		{decode_instance, "{\"instance\":\"a\",\"addresses\":[\"10.0.0.1:0\"]}", "\"addresses\" has a malformed"},
 		{decode_instance, "{\"instance\":\"a\",\"addresses\":[\"10.0.0.1:1\",5]}", "\"addresses\" holds"},
 		{decode_instance, "{\"instance\":\"a\",\"version\":\"v\\u0007\"}", "\"version\""},
+		{decode_instance, "{\"instance\":\"a\",\"service\":\"no.such.name\"}", "\"service\""},
 		{decode_instance, "{\"instance\":\"a\",\"version\":\"v\\u0085\"}", "\"version\""},
 		{decode_instance, "{\"instance\":\"a\",\"zone\":{}}", "\"zone\" is no string"},
 		{decode_instance, "{\"instance\":\"a\",\"reason\":\"<b>\"}", "\"reason\""},
