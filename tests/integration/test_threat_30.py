@@ -1,0 +1,116 @@
+"""THREATS 30 with real programs and a faulty network between them: a call ends by the retry rule and its error says what happened; the link to meshd breaks anywhere, and nobody notices but the metrics."""
+
+import json
+import os
+import subprocess
+import unittest
+
+import peers
+import support
+from faults import FaultProxy, fault
+from load import Gateway
+
+
+FAILING = 4  # connections, after each plan
+
+
+def wait_in_sync(mesh, members):
+    """All of so many members run the newest configuration."""
+    def look():
+        rows = mesh.ctl_json("sync-status", check=False)
+        return rows if len(rows) == members and all(r["state"] == "current" for r in rows) else None
+    return support.wait_until(look, f"{members} members to be in sync", 60)
+
+
+class TheCaller(support.MeshTest):
+    """meshctl call, through the proxy, to meshctl serve: what the user reads."""
+
+    ROWS = [  # what breaks, of the first connection; code, origin, the request may have been processed; what the message says
+        (fault("reset", way="request", at=1), "MESH_E_TLS", "tls", False, "TLS handshake failed"),
+        (fault("reset", unit="records", n=1, at=-1), "MESH_E_TLS", "tls", False, "TLS handshake failed"),
+        (fault("cut", unit="records", n=2), "MESH_E_TLS", "tls", False, "TLS handshake failed"),
+        (fault("stall", unit="records", n=2), "MESH_E_CONNECT", "connect", False, "connect timeout"),
+        (fault("reset", way="request", unit="data", n=1, at=-1), "MESH_E_RESET", "peer", True, "may have been processed"),
+        (fault("reset", unit="data", n=1, at=-1), "MESH_E_RESET", "peer", True, "before a response came"),
+        (fault("cut", unit="data", n=1, at=-1), "MESH_E_RESET", "peer", True, "before a response came"),
+        (fault("stall", way="request", unit="data", n=1), "MESH_E_TIMEOUT", "peer", True, "deadline"),
+    ]
+
+    def setUp(self):
+        super().setUp()
+        self.server = self.mesh.serve("payments")
+        self.proxy = FaultProxy(self, self.server.info["address"])
+        self.identity = peers.issued(self.mesh, "cart")
+        self.path = peers.endpoints_file(os.path.join(self.mesh.dir, "static.yaml"), "payments", self.proxy.address)
+
+    def test_the_error_says_what_happened_and_whether_it_may_have_been_processed(self):
+        for plan, code, origin, maybe, says in self.ROWS:
+            with self.subTest(plan):
+                self.proxy.plan(plan)
+                done = self.mesh.ctl("call", "payments", "/", "-d", "x", "--as", "cart", "--timeout", "2s", env=peers.static_env(self.identity, self.path), check=False)
+                self.assertEqual((done.returncode, done.stdout), (1, ""), done.stderr)
+                self.assertIn(f"{code} ({origin}): ", done.stderr)
+                self.assertIn(says, done.stderr)
+                self.assertIn("may have been processed" if maybe else "reached no handler", done.stderr)
+                self.assertIn(self.proxy.address, done.stderr)
+                self.assertEqual((self.proxy.seen()["fired"], self.proxy.count()["accepted"]), (1, 1), "once, and never again")
+
+    def test_a_good_network_is_no_fault(self):
+        self.proxy.plan(*[fault("delay", way=w, unit="records", n=n, ms=20) for w in ("request", "answer") for n in (1, 2)])
+        done = self.mesh.ctl("call", "payments", "/", "--as", "cart", env=peers.static_env(self.identity, self.path))
+        self.assertEqual(json.loads(done.stdout)["service"], "payments")
+
+
+class TheControlLink(support.MeshTest):
+    """A caller and a replica whose links to meshd pass through the proxy; their calls do not."""
+
+    PLACES = [
+        fault("reset", way="request", at=0),
+        fault("cut", way="request", at=100),
+        fault("reset", unit="records", n=2, at=-9),
+        fault("cut", way="request", unit="records", n=6),
+        fault("reset", way="request", unit="data", n=1, at=-5),
+        fault("cut", unit="data", n=1, at=-5),
+        fault("half-close", unit="data", n=1),
+        fault("half-close", way="request", unit="data", n=1),
+        fault("reset", unit="data", n=2, at=-5),
+        fault("cut", way="request", unit="data", n=2, at=-5),
+    ]
+
+    def setUp(self):
+        super().setUp()
+        self.proxy = FaultProxy(self, self.mesh.info["control"])
+        env = {"MESH_CONTROL": "https://" + self.proxy.address}
+        self.replica = self.mesh.serve("payments", env={**env, "MESH_TOKEN": self.mesh.token("payments")})
+        self.gateway = Gateway(self.mesh, "payments", env={**env, "MESH_TOKEN": self.mesh.token("cart")})
+        self.timeouts = 0
+
+    def all_is_well(self):
+        """Calls are answered, and what is new reaches both at once."""
+        self.assertEqual(self.gateway.ask()["service"], "payments")
+        self.timeouts += 1
+        path = os.path.join(self.mesh.dir, "policy.yaml")
+        with open(path, "w") as f:
+            f.write(f"apiVersion: mesh/v1\nkind: Service\nname: payments\ntimeout: {10 + self.timeouts}s\n")
+        self.mesh.ctl("apply", "-f", path)
+        wait_in_sync(self.mesh, 2)
+        self.assertEqual(self.gateway.ask()["service"], "payments")
+        (endpoint,) = self.mesh.endpoints("payments")
+        self.assertEqual((endpoint["instance"], endpoint["state"]), (self.replica.info["instance"], "healthy"), "it never left")
+
+    def test_it_breaks_anywhere_and_nothing_is_lost(self):
+        self.all_is_well()
+        for plan in self.PLACES:
+            with self.subTest(plan):
+                # Both are thrown out, and what they come back on fails there; not for ever.
+                self.proxy.plan(*[plan.replace("0,", f"{n},", 1) for n in range(1, FAILING + 1)])
+                support.wait_until(lambda: self.proxy.count()["accepted"] >= 2, "both to come back", 30)
+                self.assertEqual(self.gateway.ask()["service"], "payments", "fail static")
+                self.all_is_well()
+                self.assertTrue(any(self.proxy.seen(n)["fired"] for n in range(1, FAILING + 1)), "the fault never came")
+        removed = [line for line in self.mesh.audit() if line["event"] == "endpoint-removed"]
+        self.assertEqual(removed, [])
+
+
+if __name__ == "__main__":
+    unittest.main()
