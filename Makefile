@@ -54,8 +54,9 @@ SAFE     += -fstack-protector-strong \
             $(call cc-option,-fstack-clash-protection) $(call cc-option,-fcf-protection)
 CODE     := -fPIC -fvisibility=hidden -pthread $(SAFE) $(OPT)
 LINK     := -pthread -Wl,-z,relro,-z,now -Wl,--as-needed $(if $(SAN),-fsanitize=$(SAN))
-# A shared library may leave the sanitizer's symbols to the program.
-LINK_SO  := $(LINK) -shared $(if $(SAN),,-Wl,-z,defs)
+# Never unloaded: its threads, and what it has the process's exit do, outlive a
+# dlclose().  A shared library may leave the sanitizer's symbols to the program.
+LINK_SO  := $(LINK) -shared -Wl,-z,nodelete $(if $(SAN),,-Wl,-z,defs)
 LINK_EXE := $(LINK) -pie
 
 # --- third parties ----------------------------------------------------------

@@ -6,7 +6,7 @@
  *
  * This header is C99 and C++ clean. Every handle is opaque. Strings are NUL-terminated UTF-8; a string that a function takes is copied
  * unless it says otherwise. Functions that return int32_t return MESH_OK (0) or one of the codes below, unless they say otherwise.
- * Every free function accepts NULL. The library starts no thread before mesh_open(), never prints, never exits, and installs no signal handler.
+ * Every free function accepts NULL; any other function that is given NULL for a handle, or where it needs a value, returns MESH_E_INVALID, NULL or 0, or has no effect. The library starts no thread before mesh_open(), never prints, never exits, and installs no signal handler.
  */
 #ifndef MESHLIB_MESH_H
 #define MESHLIB_MESH_H
@@ -161,7 +161,7 @@ MESH_API void mesh_options_dice(mesh_options *options, mesh_dice_fn dice, void *
 /*
  * Opens a mesh and starts joining it in the background: it does not block, and an unreachable control plane is no failure here. On failure *out is NULL
  * and *error, unless `error` is NULL, an object to be freed. `options` may be NULL (environment and defaults alone).
- * Errors: MESH_E_INVALID (what the options say cannot be), MESH_E_NO_MEMORY, MESH_E_IO, MESH_E_UNSUPPORTED (libcurl is not the OpenSSL flavour).
+ * Errors: MESH_E_INVALID (what the options say cannot be), MESH_E_NO_MEMORY, MESH_E_IO, MESH_E_UNSUPPORTED (libcurl is not the OpenSSL flavour), MESH_E_STATE (1024 are open in this process), MESH_E_CLOSED (the process exits).
  */
 MESH_API int32_t mesh_open(const mesh_options *options, mesh **out, mesh_error **error);
 
@@ -181,9 +181,17 @@ MESH_API char *mesh_metrics(mesh *m);
 
 /*
  * Ends the mesh: deregisters, lets requests that are being answered and calls that are being made finish for at most `drain_ms`, then stops and
- * frees everything. Calls still waiting after that complete with MESH_E_CLOSED; handlers that are running are waited for, and requests that they have kept may still be replied to, which sends nothing. Call it once, from a thread that is not the mesh's own, when no other thread will use `m` again;
- * requests made of it may outlive it and are freed as ever. Returns MESH_OK, or MESH_E_TIMEOUT when the drain was cut short, or MESH_E_WOULD_BLOCK (nothing done) on the
- * mesh's own threads. In a forked child it closes its copies of the mesh's descriptors without touching the parent's connections, leaves memory that a thread of the parent may have been changing, and returns MESH_E_FORKED.
+ * frees everything. Calls still waiting after that complete with MESH_E_CLOSED; handlers that are running are waited for, and requests that they have kept may still be replied to, which sends nothing.
+ * Requests made of it may outlive it and are freed as ever. Returns MESH_OK, or MESH_E_TIMEOUT when the drain was cut short.
+ *
+ * Any thread. Where it would wait for itself it returns MESH_E_WOULD_BLOCK and nothing is done: on the mesh's own threads (so in its handlers), and in a callback of this header (a log sink). Of several calls one closes,
+ * the others return MESH_E_CLOSED at once. A handle that was closed is told from every other for as long as the process lives: each function given it returns MESH_E_CLOSED, or NULL, whether
+ * before, during or after another thread's mesh_close(). NULL is no mesh: MESH_OK, nothing done.
+ *
+ * In a forked child it closes its copies of the mesh's descriptors without touching the parent's connections, and returns MESH_E_FORKED; the memory stays, as a thread of the parent may have been changing it.
+ *
+ * A process may also exit() without it, from any thread and any callback: calls under way end with MESH_E_CLOSED, and the mesh's threads come to rest before what they use is taken down, within a second in all. Nothing is
+ * deregistered then: others learn of it when the lease expires. After a dlclose() the library stays where it is.
  */
 MESH_API int32_t mesh_close(mesh *m, int64_t drain_ms);
 
@@ -191,7 +199,7 @@ MESH_API int32_t mesh_close(mesh *m, int64_t drain_ms);
 
 /*
  * A request to `service` (in the own namespace) or `service.namespace`: `method` such as "GET", `path` from its slash, query included, already
- * percent-encoded. NULL when out of memory. What is malformed is told by mesh_call(). Free it with mesh_request_free() once no call of it runs.
+ * percent-encoded. NULL when out of memory, or when the mesh is closed. What is malformed is told by mesh_call(). Free it with mesh_request_free() once no call of it runs.
  */
 MESH_API mesh_request *mesh_request_new(mesh *m, const char *service, const char *method, const char *path);
 MESH_API void mesh_request_free(mesh_request *request);
@@ -254,11 +262,11 @@ typedef void (*mesh_handler_fn)(void *user, mesh_inbound *inbound);
 /*
  * Starts serving and, once there is an identity, registers this instance. `mode` is "pool" (NULL means the same) or "inline". One server a mesh. The server belongs to the mesh and ends
  * with mesh_close(). Does not wait for the registration: mesh_wait_ready() does. Errors: MESH_E_INVALID (listen, advertise, mode), MESH_E_IO (the
- * address is in use, …), MESH_E_STATE (there is one already), MESH_E_NO_MEMORY.
+ * address is in use, …), MESH_E_STATE (there is one already), MESH_E_NO_MEMORY, MESH_E_CLOSED, MESH_E_FORKED.
  */
 MESH_API int32_t mesh_serve(mesh *m, const char *mode, mesh_handler_fn handler, void *user, mesh_server **out, mesh_error **error);
 
-/* The address that the server listens on, "ip:port" or "[ip]:port", as a heap string to be freed with mesh_string_free(); NULL before it listens. */
+/* The address that the server listens on, "ip:port" or "[ip]:port", as a heap string to be freed with mesh_string_free(); NULL before it listens, and once its mesh is closed. */
 MESH_API char *mesh_server_address(mesh_server *server);
 
 /* The request: method, path without query and the query without '?' ("" when none), as received; its header without mesh-* and X-Forwarded-Client-Cert, which are nobody's to say. All live until the reply. */

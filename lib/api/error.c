@@ -17,37 +17,37 @@ void mesh_string_free(char *text)
 
 int32_t mesh_error_code(const mesh_error *error)
 {
-	return error->err.code;
+	return error == NULL ? MESH_OK : error->err.code;
 }
 
 const char *mesh_error_name(const mesh_error *error)
 {
-	return mesh__code_name(error->err.code);
+	return mesh__code_name(mesh_error_code(error));
 }
 
 const char *mesh_error_origin(const mesh_error *error)
 {
-	return mesh__origin_name(error->err.origin);
+	return mesh__origin_name(error == NULL ? MESH__ORIGIN_LOCAL : error->err.origin);
 }
 
 const char *mesh_error_message(const mesh_error *error)
 {
-	return error->err.message;
+	return error == NULL ? "" : error->err.message;
 }
 
 int32_t mesh_error_may_be_processed(const mesh_error *error)
 {
-	return error->may_be_processed;
+	return error == NULL ? 0 : error->may_be_processed;
 }
 
 int32_t mesh_error_tries(const mesh_error *error)
 {
-	return error->tries;
+	return error == NULL ? 0 : error->tries;
 }
 
 const char *mesh_error_endpoint(const mesh_error *error, int32_t index)
 {
-	return index >= 0 && index < error->tries && index < MESH__TRIES_MAX ? error->endpoints[index] : NULL;
+	return error != NULL && index >= 0 && index < error->tries && index < MESH__TRIES_MAX ? error->endpoints[index] : NULL;
 }
 
 void mesh_error_free(mesh_error *error)

@@ -1,4 +1,6 @@
-/* The mesh handle: what include/meshlib/mesh.h promises, put together from the rooms. Counted: requests keep it in memory, mesh_close() ends it. */
+/*
+ * One opened mesh, put together from the rooms: what a `mesh *` of include/meshlib/mesh.h names (api/registry.h). Counted: requests and the server keep it in memory, mesh_close() ends it.
+ */
 #ifndef MESH__API_HANDLE_H
 #define MESH__API_HANDLE_H
 
@@ -8,6 +10,7 @@
 #include <stdatomic.h>
 #include <sys/types.h>
 
+#include "api/registry.h"
 #include "api/settings.h"
 #include "control/control.h"
 #include "identity/identity.h"
@@ -15,8 +18,9 @@
 #include "inbound/server.h"
 #include "outbound/outbound.h"
 
-struct mesh {
+struct mesh__node {
 	_Atomic int refs;
+	mesh *handle;                       /* its name for the application */
 	struct mesh__env env;
 	struct mesh__settings settings;
 	pid_t pid;                          /* of the process that opened it: after fork() another has it */
@@ -34,23 +38,43 @@ struct mesh {
 	char *instance;
 	mesh_log_fn log_sink;
 	void *log_user;
-	struct mesh__post start_post, stop_post;
+	struct mesh__post start_post;
 	pthread_mutex_t mu;                 /* guards what follows, and joins those who wait for it */
 	pthread_cond_t changed;
 	struct mesh_server *server;
 	struct mesh__tls_conf *tls;         /* the newest, for a server that starts later */
 	struct mesh__trust *trust;
-	bool stopped, left;
+	bool left;
+	bool closing;                       /* no server is started any more */
 };
 
-void mesh__handle_ref(struct mesh *m);
-void mesh__handle_unref(struct mesh *m);
+void mesh__node_ref(struct mesh__node *m);
+void mesh__node_unref(struct mesh__node *m);
 
-/* MESH_OK, MESH_E_FORKED in a child of fork(). */
-int mesh__handle_check(const struct mesh *m);
+/* Everything that stood on the loop; its thread has ended, or never ran. */
+void mesh__node_free_rooms(struct mesh__node *m);
 
-/* Whether this thread is one of the mesh's own, on which nothing may wait. Workers may call: `workers_too` counts them in. */
-bool mesh__handle_is_current(struct mesh *m, bool workers_too);
+/*
+ * The mesh that `handle` names, to be left with mesh__node_leave(). NULL, with code and message in err (which may be NULL), when it is NULL (MESH_E_INVALID), closed (MESH_E_CLOSED) or the parent's (MESH_E_FORKED): then nothing may
+ * be touched, as locks belong to threads that are not here.
+ */
+struct mesh__node *mesh__node_enter(mesh *handle, struct mesh__err *err) MESH__MUST_USE;
+void mesh__node_leave(struct mesh__node *m);
+
+/* Whether this process is a child of fork() of the one that opened it. */
+bool mesh__node_is_parents(const struct mesh__node *m);
+
+/* Whether this thread is one of the mesh's own loops', on which nothing may wait. */
+bool mesh__node_on_loop(struct mesh__node *m);
+
+/* Milliseconds that the application gave, from 0 to a century: sums with them do not overflow. */
+int64_t mesh__sensible_ms(int64_t ms);
+
+/* Whether this thread calls the application's log sink, for any mesh. */
+bool mesh__log_sink_is_current(void);
+
+/* Makes the process's exit park the meshes that are open then: after libcurl has been set up, so that it comes before the clean-up of what libcurl uses. */
+int mesh__at_exit_init(struct mesh__err *err) MESH__MUST_USE;
 
 /* A new error object of the internal one, where the caller wants one; returns its code. */
 int32_t mesh__error_give(const struct mesh__mem *mem, const struct mesh__err *err, mesh_error **out);

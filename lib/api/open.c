@@ -11,9 +11,17 @@ enum { SWEEP_MS = 5000, INSTANCE_DIGITS = 12 };
 
 /* ---- The environment ---- */
 
+/* How deep this thread is in log sinks: there nothing may wait for the one who logs. */
+static _Thread_local int in_sinks;
+
+bool mesh__log_sink_is_current(void)
+{
+	return in_sinks > 0;
+}
+
 static void log_to_sink(void *user, enum mesh__log_level level, const char *what, const struct mesh__field *fields, size_t n_fields)
 {
-	struct mesh *m = user;
+	struct mesh__node *m = user;
 	struct mesh__buf line;
 
 	if (m->log_sink == NULL) {
@@ -31,7 +39,9 @@ static void log_to_sink(void *user, enum mesh__log_level level, const char *what
 	}
 	mesh__buf_chr(&line, '}');
 	if (line.error == MESH_OK) {
+		in_sinks++;
 		m->log_sink(m->log_user, (int32_t)level, line.data);
+		in_sinks--;
 	}
 	mesh__buf_fini(&line);
 }
@@ -44,14 +54,14 @@ struct hooks {
 	void *dice_user;
 };
 
-struct mesh__handle_and_hooks {
-	struct mesh mesh; /* first: the environment's user is both */
+struct mesh__node_and_hooks {
+	struct mesh__node node; /* first: the environment's user is both */
 	struct hooks hooks;
 };
 
 static const struct hooks *hooks_of(void *user)
 {
-	return &((struct mesh__handle_and_hooks *)user)->hooks;
+	return &((struct mesh__node_and_hooks *)user)->hooks;
 }
 
 static int64_t hooked_mono_us(void *user)
@@ -69,11 +79,11 @@ static uint64_t hooked_dice(void *user)
 	return hooks_of(user)->dice(hooks_of(user)->dice_user);
 }
 
-static struct mesh *allocate(const struct mesh_options *o)
+static struct mesh__node *allocate(const struct mesh_options *o)
 {
 	struct mesh__mem mem = *mesh__mem_libc();
-	struct mesh__handle_and_hooks *both;
-	struct mesh *m;
+	struct mesh__node_and_hooks *both;
+	struct mesh__node *m;
 
 	if (o != NULL && o->alloc != NULL && o->resize != NULL && o->release != NULL) {
 		mem = (struct mesh__mem){.alloc = o->alloc, .resize = o->resize, .release = o->release, .user = o->alloc_user};
@@ -83,7 +93,7 @@ static struct mesh *allocate(const struct mesh_options *o)
 		return NULL;
 	}
 	memset(both, 0, sizeof(*both));
-	m = &both->mesh;
+	m = &both->node;
 	mesh__env_init(&m->env);
 	m->env.mem = mem;
 	m->env.user = m;
@@ -100,7 +110,7 @@ static struct mesh *allocate(const struct mesh_options *o)
 	return m;
 }
 
-static void set_log(struct mesh *m)
+static void set_log(struct mesh__node *m)
 {
 	m->env.log = log_to_sink;
 	m->env.log_level = m->settings.values[MESH__SETTING_LOG] != NULL ? m->settings.log_level : m->log_sink != NULL ? MESH__LOG_INFO : MESH__LOG_OFF;
@@ -108,14 +118,14 @@ static void set_log(struct mesh *m)
 
 /* ---- What the rooms tell each other ---- */
 
-static void count_identity(struct mesh *m, const char *outcome)
+static void count_identity(struct mesh__node *m, const char *outcome)
 {
 	mesh__count(mesh__metrics_counter(m->metrics, "mesh_identity_total", "Identities gained (loaded, enrolled, renewed) and attempts that failed, by outcome.", "outcome", outcome), 1);
 }
 
 static void on_svid(void *arg, struct mesh__svid *svid)
 {
-	struct mesh *m = arg;
+	struct mesh__node *m = arg;
 
 	count_identity(m, "ok");
 	mesh__control_svid(m->control, svid);
@@ -123,7 +133,7 @@ static void on_svid(void *arg, struct mesh__svid *svid)
 
 static void on_identity_failed(void *arg, const struct mesh__err *err, bool final)
 {
-	struct mesh *m = arg;
+	struct mesh__node *m = arg;
 
 	count_identity(m, final ? "refused" : "failed");
 	mesh__control_identity_failed(m->control, err, final);
@@ -131,7 +141,7 @@ static void on_identity_failed(void *arg, const struct mesh__err *err, bool fina
 
 static void on_credentials(void *arg, struct mesh__creds *creds, struct mesh__tls_conf *tls, struct mesh__trust *trust)
 {
-	struct mesh *m = arg;
+	struct mesh__node *m = arg;
 	struct mesh__tls_conf *old_tls;
 	struct mesh__trust *old_trust;
 
@@ -151,14 +161,14 @@ static void on_credentials(void *arg, struct mesh__creds *creds, struct mesh__tl
 
 static void on_sweep(void *arg)
 {
-	struct mesh *m = arg;
+	struct mesh__node *m = arg;
 
 	mesh__endpoint_list_sweep(&m->endpoints);
 }
 
 static void start(void *arg)
 {
-	struct mesh *m = arg;
+	struct mesh__node *m = arg;
 
 	mesh__identity_start(m->identity);
 	mesh__timer_start(m->sweep, SWEEP_MS, SWEEP_MS);
@@ -166,7 +176,7 @@ static void start(void *arg)
 
 /* ---- Opening ---- */
 
-static int open_state(struct mesh *m, struct mesh__err *err)
+static int open_state(struct mesh__node *m, struct mesh__err *err)
 {
 	char *const *v = m->settings.values;
 	char made[INSTANCE_DIGITS + 1];
@@ -189,7 +199,7 @@ static int open_state(struct mesh *m, struct mesh__err *err)
 	return m->instance == NULL ? mesh__fail_memory(err) : MESH_OK;
 }
 
-static int read_endpoints(struct mesh *m, struct mesh__err *err)
+static int read_endpoints(struct mesh__node *m, struct mesh__err *err)
 {
 	const char *file = m->settings.values[MESH__SETTING_ENDPOINTS];
 	char *text = NULL;
@@ -207,7 +217,7 @@ static int read_endpoints(struct mesh *m, struct mesh__err *err)
 	return code;
 }
 
-static int open_identity(struct mesh *m, struct mesh__err *err)
+static int open_identity(struct mesh__node *m, struct mesh__err *err)
 {
 	char *const *v = m->settings.values;
 	struct mesh__identity_options options = {.loop = m->loop, .servers = &m->settings.servers, .state = m->state, .service = v[MESH__SETTING_SERVICE],
@@ -227,7 +237,7 @@ static int open_identity(struct mesh *m, struct mesh__err *err)
 	return code;
 }
 
-static int open_control(struct mesh *m, struct mesh__err *err)
+static int open_control(struct mesh__node *m, struct mesh__err *err)
 {
 	struct mesh__control_options options = {.loop = m->loop, .metrics = m->metrics, .servers = &m->settings.servers, .state = m->state, .source = &m->source,
 		.documents = m->documents, .ns = m->settings.values[MESH__SETTING_NAMESPACE], .credentials = on_credentials, .arg = m};
@@ -235,7 +245,7 @@ static int open_control(struct mesh *m, struct mesh__err *err)
 	return mesh__control_new(&options, &m->control, err);
 }
 
-static void open_outbound(struct mesh *m)
+static void open_outbound(struct mesh__node *m)
 {
 	struct mesh__outbound *o = &m->outbound;
 
@@ -251,7 +261,7 @@ static void open_outbound(struct mesh *m)
 	o->retries = mesh__metrics_counter(m->metrics, "mesh_retries_total", "Tries after the first of a call.", NULL, NULL);
 }
 
-static int open_rooms(struct mesh *m, struct mesh__err *err)
+static int open_rooms(struct mesh__node *m, struct mesh__err *err)
 {
 	int code = mesh__loop_new(&m->env, &m->loop, err);
 
@@ -283,7 +293,7 @@ static int open_rooms(struct mesh *m, struct mesh__err *err)
 	return code;
 }
 
-static int open_handle(struct mesh *m, const mesh_options *options, struct mesh__err *err)
+static int open_handle(struct mesh__node *m, const mesh_options *options, struct mesh__err *err)
 {
 	int code = mesh__settings_load(&m->env, options, &m->settings, err);
 
@@ -294,34 +304,68 @@ static int open_handle(struct mesh *m, const mesh_options *options, struct mesh_
 	if (code == MESH_OK) {
 		code = mesh__client_init(err);
 	}
+	if (code == MESH_OK) {
+		code = mesh__at_exit_init(err);
+	}
+	if (code == MESH_OK && (m->handle = mesh__registry_add(m)) == NULL) {
+		code = mesh__registry_exits() ? mesh__fail(err, MESH_E_CLOSED, "the process exits") :
+			mesh__fail(err, MESH_E_STATE, "%d meshes are open in this process, and it takes no more", MESH__OPEN_MAX);
+	}
 	return code == MESH_OK ? open_rooms(m, err) : code;
 }
 
-int32_t mesh_open(const mesh_options *options, mesh **out, mesh_error **error)
+static void init(struct mesh__node *m)
 {
-	struct mesh *m = allocate(options);
-	struct mesh__err err = MESH__NO_ERR;
-	int code;
+	pthread_mutexattr_t attr;
 
-	*out = NULL;
-	if (error != NULL) {
-		*error = NULL;
-	}
-	if (m == NULL) {
-		(void)mesh__fail_memory(&err);
-		return mesh__error_give(mesh__mem_libc(), &err, error);
-	}
-	(void)pthread_mutex_init(&m->mu, NULL);
+	/* The exit asks for it on whatever thread, also on one that holds it. */
+	(void)pthread_mutexattr_init(&attr);
+	(void)pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_ERRORCHECK);
+	(void)pthread_mutex_init(&m->mu, &attr);
+	(void)pthread_mutexattr_destroy(&attr);
 	mesh__cond_init(&m->changed);
 	mesh__running_init(&m->outbound.running);
 	mesh__endpoint_list_init(&m->endpoints, &m->env);
 	m->source = mesh__endpoint_source(&m->endpoints);
-	code = open_handle(m, options, &err);
+}
+
+static int open_node(const mesh_options *options, mesh **out, struct mesh__err *err)
+{
+	struct mesh__node *m = allocate(options);
+	mesh *handle;
+	int code;
+
+	if (m == NULL) {
+		return mesh__fail_memory(err);
+	}
+	init(m);
+	code = open_handle(m, options, err);
+	handle = m->handle;
 	if (code != MESH_OK) {
-		mesh__handle_unref(m);
-		return mesh__error_give(mesh__mem_libc(), &err, error);
+		mesh__node_unref(m);
+		if (handle != NULL) {
+			mesh__registry_remove(handle);
+		}
+		return code;
 	}
 	mesh__loop_post(m->loop, &m->start_post, start, m);
-	*out = m;
+	*out = handle;
+	mesh__registry_open(handle); /* from here on it may be parked, and another thread may close it */
 	return MESH_OK;
+}
+
+int32_t mesh_open(const mesh_options *options, mesh **out, mesh_error **error)
+{
+	struct mesh__err err = MESH__NO_ERR;
+
+	if (error != NULL) {
+		*error = NULL;
+	}
+	if (out == NULL) {
+		(void)mesh__fail(&err, MESH_E_INVALID, "nowhere to put the mesh: `out` is NULL");
+	} else {
+		*out = NULL;
+		(void)!open_node(options, out, &err);
+	}
+	return mesh__error_give(mesh__mem_libc(), &err, error);
 }

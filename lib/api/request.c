@@ -7,42 +7,51 @@
 
 enum { LONGEST_TIMEOUT_MS = 86400000 };
 
-mesh_request *mesh_request_new(mesh *m, const char *service, const char *method, const char *path)
+mesh_request *mesh_request_new(mesh *handle, const char *service, const char *method, const char *path)
 {
-	struct mesh_request *r = mesh__request_new(&m->outbound, service == NULL ? "" : service, method == NULL ? "" : method, path == NULL ? "" : path);
+	struct mesh__node *m = mesh__registry_enter(handle); /* in a forked child too: its call says so */
+	struct mesh_request *r;
 
+	if (m == NULL) {
+		return NULL;
+	}
+	r = mesh__request_new(&m->outbound, service == NULL ? "" : service, method == NULL ? "" : method, path == NULL ? "" : path);
 	if (r != NULL) {
 		r->owner = m;
-		mesh__handle_ref(m);
+		mesh__node_ref(m);
 	}
+	mesh__registry_leave(handle);
 	return r;
 }
 
 void mesh_request_free(mesh_request *r)
 {
-	if (r != NULL) {
-		struct mesh *m = r->owner;
-		if (mesh__handle_check(m) != MESH_OK && atomic_load(&r->running)) {
-			return; /* its call is under way on a thread of the parent, and stays so here for good */
-		}
-		mesh__request_free(r);
-		mesh__handle_unref(m);
+	struct mesh__node *m;
+
+	if (r == NULL) {
+		return;
 	}
+	m = r->owner;
+	if (mesh__node_is_parents(m) && atomic_load(&r->running)) {
+		return; /* its call is under way on a thread of the parent, and stays so here for good */
+	}
+	mesh__request_free(r);
+	mesh__node_unref(m);
 }
 
 int32_t mesh_request_header(mesh_request *r, const char *name, const char *value)
 {
-	return name == NULL || value == NULL ? MESH_E_INVALID : mesh__request_field(r, name, value);
+	return r == NULL || name == NULL || value == NULL ? MESH_E_INVALID : mesh__request_field(r, name, value);
 }
 
 int32_t mesh_request_body(mesh_request *r, const void *bytes, size_t len)
 {
-	return bytes == NULL && len > 0 ? MESH_E_INVALID : mesh__request_body(r, bytes, len);
+	return r == NULL || (bytes == NULL && len > 0) ? MESH_E_INVALID : mesh__request_body(r, bytes, len);
 }
 
 int32_t mesh_request_timeout(mesh_request *r, int64_t timeout_ms)
 {
-	if (timeout_ms < 1 || timeout_ms > LONGEST_TIMEOUT_MS) {
+	if (r == NULL || timeout_ms < 1 || timeout_ms > LONGEST_TIMEOUT_MS) {
 		return MESH_E_INVALID;
 	}
 	r->timeout_ms = timeout_ms;
@@ -51,7 +60,7 @@ int32_t mesh_request_timeout(mesh_request *r, int64_t timeout_ms)
 
 int32_t mesh_request_parent(mesh_request *r, const mesh_inbound *inbound)
 {
-	if (inbound == NULL) {
+	if (r == NULL || inbound == NULL) {
 		return MESH_E_INVALID;
 	}
 	r->parent_deadline_us = inbound->deadline_us;
@@ -60,7 +69,10 @@ int32_t mesh_request_parent(mesh_request *r, const mesh_inbound *inbound)
 
 int32_t mesh_call(mesh_request *r)
 {
-	if (mesh__handle_check(r->owner) != MESH_OK) {
+	if (r == NULL) {
+		return MESH_E_INVALID;
+	}
+	if (mesh__node_is_parents(r->owner)) {
 		return MESH_E_FORKED; /* touch nothing: its locks belong to threads that are not here */
 	}
 	return mesh__call(r);
@@ -68,21 +80,21 @@ int32_t mesh_call(mesh_request *r)
 
 void mesh_cancel(mesh_request *r)
 {
-	if (mesh__handle_check(r->owner) == MESH_OK) {
+	if (r != NULL && !mesh__node_is_parents(r->owner)) {
 		mesh__cancel_fire(r->cancel);
 	}
 }
 
 int32_t mesh_response_status(const mesh_request *r)
 {
-	return r->response.status;
+	return r == NULL ? 0 : r->response.status;
 }
 
 const char *mesh_response_header(const mesh_request *r, const char *name)
 {
 	const char *field, *value;
 
-	for (size_t i = 0; name != NULL && mesh__client_response_field(&r->response, i, &field, &value); i++) {
+	for (size_t i = 0; r != NULL && name != NULL && mesh__client_response_field(&r->response, i, &field, &value); i++) {
 		if (mesh__str_eq_nocase(name, strlen(name), field) && !mesh__field_is_mesh(field, strlen(field))) {
 			return value;
 		}
@@ -92,39 +104,45 @@ const char *mesh_response_header(const mesh_request *r, const char *name)
 
 int32_t mesh_response_field(const mesh_request *r, size_t index, const char **name, const char **value)
 {
-	for (size_t i = 0; mesh__client_response_field(&r->response, i, name, value); i++) {
-		if (!mesh__field_is_mesh(*name, strlen(*name)) && index-- == 0) {
-			return 1;
-		}
+	const char *field = NULL, *text = NULL;
+	int32_t found = 0;
+
+	for (size_t i = 0; r != NULL && found == 0 && mesh__client_response_field(&r->response, i, &field, &text); i++) {
+		found = !mesh__field_is_mesh(field, strlen(field)) && index-- == 0;
 	}
-	*name = *value = NULL;
-	return 0;
+	if (name != NULL) {
+		*name = found ? field : NULL;
+	}
+	if (value != NULL) {
+		*value = found ? text : NULL;
+	}
+	return found;
 }
 
 const char *mesh_response_body(const mesh_request *r, size_t *len)
 {
 	if (len != NULL) {
-		*len = r->response.body.len;
+		*len = r == NULL ? 0 : r->response.body.len;
 	}
-	return r->response.body.data == NULL ? "" : r->response.body.data;
+	return r == NULL || r->response.body.data == NULL ? "" : r->response.body.data;
 }
 
 const char *mesh_response_instance(const mesh_request *r)
 {
-	return r->instance[0] == '\0' ? NULL : r->instance;
+	return r == NULL || r->instance[0] == '\0' ? NULL : r->instance;
 }
 
 const char *mesh_response_version(const mesh_request *r)
 {
-	return r->version[0] == '\0' ? NULL : r->version;
+	return r == NULL || r->version[0] == '\0' ? NULL : r->version;
 }
 
 int32_t mesh_request_tries(const mesh_request *r)
 {
-	return r->tries;
+	return r == NULL ? 0 : r->tries;
 }
 
 const mesh_error *mesh_request_error(const mesh_request *r)
 {
-	return r->has_error ? &r->error : NULL;
+	return r != NULL && r->has_error ? &r->error : NULL;
 }

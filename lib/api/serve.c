@@ -25,7 +25,7 @@ static bool local_towards(const struct addrinfo *peer, struct mesh__addr *out)
 }
 
 /* The address that the control server is reached from: where `listen` is unset. */
-static int default_listen(struct mesh *m, struct mesh__addr *out, struct mesh__err *err)
+static int default_listen(struct mesh__node *m, struct mesh__addr *out, struct mesh__err *err)
 {
 	const struct mesh__servers *servers = &m->settings.servers;
 	struct addrinfo hints = {.ai_socktype = SOCK_DGRAM}, *found = NULL;
@@ -58,10 +58,10 @@ static bool is_any(const struct mesh__addr *addr)
 
 static void on_server_gone(void *arg)
 {
-	mesh__handle_unref(arg);
+	mesh__node_unref(arg);
 }
 
-static int fill_options(struct mesh *m, const char *mode, struct mesh__serving_options *o, struct mesh__err *err)
+static int fill_options(struct mesh__node *m, const char *mode, struct mesh__serving_options *o, struct mesh__err *err)
 {
 	char *const *v = m->settings.values;
 	const char *advertise = v[MESH__SETTING_ADVERTISE];
@@ -94,30 +94,39 @@ static int fill_options(struct mesh *m, const char *mode, struct mesh__serving_o
 	return code;
 }
 
-static int start_serving(struct mesh *m, struct mesh__serving_options *o, struct mesh__err *err)
+static int start_serving(struct mesh__node *m, struct mesh__serving_options *o, struct mesh__err *err)
 {
 	int code;
 
 	(void)pthread_mutex_lock(&m->mu);
 	o->tls = m->tls;
 	o->trust = m->trust;
-	if (m->server != NULL) {
+	if (m->closing) {
+		code = mesh__fail(err, MESH_E_CLOSED, "the mesh is closing");
+	} else if (m->server != NULL) {
 		code = mesh__fail(err, MESH_E_STATE, "this mesh serves already");
 	} else {
 		code = mesh__serving_new(o, &m->server, err);
 		if (code == MESH_OK) {
-			mesh__handle_ref(m); /* requests that a handler has kept need it until they are replied to */
+			mesh__node_ref(m); /* requests that a handler has kept need it until they are replied to */
 		}
 	}
 	(void)pthread_mutex_unlock(&m->mu);
 	return code;
 }
 
-int32_t mesh_serve(mesh *m, const char *mode, mesh_handler_fn handler, void *user, mesh_server **out, mesh_error **error)
+static int serve(struct mesh__node *m, const char *mode, struct mesh__serving_options *o, struct mesh__err *err)
+{
+	int code = fill_options(m, mode, o, err);
+
+	return code == MESH_OK ? start_serving(m, o, err) : code;
+}
+
+int32_t mesh_serve(mesh *handle, const char *mode, mesh_handler_fn handler, void *user, mesh_server **out, mesh_error **error)
 {
 	struct mesh__serving_options o = {.handler = handler, .user = user};
 	struct mesh__err err = MESH__NO_ERR;
-	int code;
+	struct mesh__node *m = mesh__node_enter(handle, &err);
 
 	if (out != NULL) {
 		*out = NULL;
@@ -125,27 +134,30 @@ int32_t mesh_serve(mesh *m, const char *mode, mesh_handler_fn handler, void *use
 	if (error != NULL) {
 		*error = NULL;
 	}
-	if (mesh__handle_check(m) != MESH_OK) {
-		return MESH_E_FORKED;
+	if (m != NULL) {
+		if (handler == NULL) {
+			(void)mesh__fail(&err, MESH_E_INVALID, "no handler");
+		} else if (serve(m, mode, &o, &err) == MESH_OK && out != NULL) {
+			*out = (mesh_server *)handle; /* one server a mesh: the mesh's handle names it too, and is as safe after the close */
+		}
+		mesh__node_leave(m);
 	}
-	if (handler == NULL) {
-		code = mesh__fail(&err, MESH_E_INVALID, "no handler");
-	} else {
-		code = fill_options(m, mode, &o, &err);
-	}
-	if (code == MESH_OK) {
-		code = start_serving(m, &o, &err);
-	}
-	if (code == MESH_OK && out != NULL) {
-		*out = m->server;
-	}
-	return code == MESH_OK ? MESH_OK : mesh__error_give(mesh__mem_libc(), &err, error);
+	return mesh__error_give(mesh__mem_libc(), &err, error);
 }
 
 char *mesh_server_address(mesh_server *server)
 {
-	char text[MESH__ADDR_TEXT];
+	struct mesh__node *m = mesh__node_enter((mesh *)server, NULL);
+	char text[MESH__ADDR_TEXT] = "";
 
-	mesh__addr_format(&server->address, text);
-	return mesh__strdup(mesh__mem_libc(), text);
+	if (m == NULL) {
+		return NULL;
+	}
+	(void)pthread_mutex_lock(&m->mu);
+	if (m->server != NULL) {
+		mesh__addr_format(&m->server->address, text);
+	}
+	(void)pthread_mutex_unlock(&m->mu);
+	mesh__node_leave(m);
+	return text[0] == '\0' ? NULL : mesh__strdup(mesh__mem_libc(), text);
 }

@@ -243,6 +243,9 @@ int32_t mesh_options_set(mesh_options *o, const char *key, const char *value)
 	int setting = find_setting(key), code;
 	char *copy = NULL;
 
+	if (o == NULL) {
+		return MESH_E_INVALID;
+	}
 	if (setting < 0) {
 		return unknown_option(o, key);
 	}
@@ -268,37 +271,45 @@ const char *mesh_options_get(const mesh_options *o, const char *key)
 {
 	int setting = find_setting(key);
 
-	return setting < 0 ? NULL : o->values[setting];
+	return o == NULL || setting < 0 ? NULL : o->values[setting];
 }
 
 const char *mesh_options_message(const mesh_options *o)
 {
-	return o->err.message;
+	return o == NULL ? "" : o->err.message;
 }
 
 void mesh_options_log(mesh_options *o, mesh_log_fn sink, void *user)
 {
-	o->log_sink = sink;
-	o->log_user = user;
+	if (o != NULL) {
+		o->log_sink = sink;
+		o->log_user = user;
+	}
 }
 
 void mesh_options_allocator(mesh_options *o, mesh_alloc_fn alloc, mesh_resize_fn resize, mesh_release_fn release, void *user)
 {
-	o->alloc = alloc;
-	o->resize = resize;
-	o->release = release;
-	o->alloc_user = user;
+	if (o != NULL) {
+		o->alloc = alloc;
+		o->resize = resize;
+		o->release = release;
+		o->alloc_user = user;
+	}
 }
 
 void mesh_options_clock(mesh_options *o, mesh_clock_fn monotonic_us, mesh_clock_fn wall_ms, void *user)
 {
-	o->mono_us = monotonic_us;
-	o->wall_ms = wall_ms;
-	o->clock_user = user;
+	if (o != NULL) {
+		o->mono_us = monotonic_us;
+		o->wall_ms = wall_ms;
+		o->clock_user = user;
+	}
 }
 
 void mesh_options_dice(mesh_options *o, mesh_dice_fn dice, void *user)
 {
-	o->dice = dice;
-	o->dice_user = user;
+	if (o != NULL) {
+		o->dice = dice;
+		o->dice_user = user;
+	}
 }

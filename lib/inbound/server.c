@@ -86,6 +86,11 @@ bool mesh__serving_drain(struct mesh_server *s, int64_t drain_ms)
 	return mesh__mono_ms(s->env) - begun_ms < drain_ms || atomic_load(&s->refs) == 1;
 }
 
+void mesh__serving_hurry(struct mesh_server *s)
+{
+	on_drained(s);
+}
+
 /* ---- Life ---- */
 
 static int register_instance(struct mesh_server *s, const struct mesh__serving_options *o, struct mesh__err *err)
@@ -207,6 +212,13 @@ void mesh__serving_free(struct mesh_server *s)
 	mesh__tls_conf_unref(s->next_tls);
 	mesh__trust_unref(s->next_trust);
 	mesh__serving_unref(s);
+}
+
+void mesh__serving_park(struct mesh_server *s, const struct mesh__env *env, int64_t deadline_us)
+{
+	atomic_store(&s->stopping, true);
+	mesh__loop_stop(s->loop);
+	(void)mesh__loop_join_until(s->loop, env, deadline_us);
 }
 
 void mesh__serving_abandon(struct mesh_server *s)

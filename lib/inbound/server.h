@@ -71,6 +71,12 @@ void mesh__serving_rotate(struct mesh_server *server, struct mesh__tls_conf *tls
 /* Stops accepting and waits until all is answered, at most drain_ms; true when it was. Not on the server's own threads. */
 bool mesh__serving_drain(struct mesh_server *server, int64_t drain_ms);
 
+/* The drain that another thread waits for is over. Any thread. */
+void mesh__serving_hurry(struct mesh_server *server);
+
+/* Stops for good, without freeing anything: no handler begins, and the loops' threads end, but for the one that this is called on; waits for that until `deadline_us` on the clock of `env`. */
+void mesh__serving_park(struct mesh_server *server, const struct mesh__env *env, int64_t deadline_us);
+
 /* Stops, after the drain: waits for handlers that are running to return. Requests that they have kept may still be replied to, which then sends nothing; the last of them frees. Accepts NULL. */
 void mesh__serving_free(struct mesh_server *server);
 

@@ -33,6 +33,9 @@ void mesh__loop_stop(struct mesh__loop *loop);
 /* Waits for the loop's own thread, if it has one, to end. Not on that thread. */
 void mesh__loop_join(struct mesh__loop *loop);
 
+/* The same until `deadline_us` on the clock of `env`; false when the thread has not ended by then, or is this one: it is left to itself. */
+bool mesh__loop_join_until(struct mesh__loop *loop, const struct mesh__env *env, int64_t deadline_us);
+
 /* Frees a loop that has ended or never ran: handles that are left are closed, posted functions that never ran are run first, once, on this thread. Accepts NULL. */
 void mesh__loop_free(struct mesh__loop *loop);
 

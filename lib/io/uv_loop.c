@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/wait.h"
 #include "io/uv_loop.h"
 
 /* ---- Handles ---- */
@@ -145,6 +146,7 @@ int mesh__loop_new(const struct mesh__env *env, struct mesh__loop **out, struct 
 	}
 	loop->door.data = loop;
 	(void)pthread_mutex_init(&loop->door_mu, NULL);
+	mesh__cond_init(&loop->ended_cond);
 	*out = loop;
 	return MESH_OK;
 }
@@ -170,7 +172,13 @@ void mesh__loop_run(struct mesh__loop *loop)
 
 static void *thread_main(void *arg)
 {
-	mesh__loop_run(arg);
+	struct mesh__loop *loop = arg;
+
+	mesh__loop_run(loop);
+	(void)pthread_mutex_lock(&loop->door_mu);
+	loop->ended = true;
+	(void)pthread_cond_broadcast(&loop->ended_cond);
+	(void)pthread_mutex_unlock(&loop->door_mu);
 	return NULL;
 }
 
@@ -208,6 +216,24 @@ void mesh__loop_join(struct mesh__loop *loop)
 	}
 }
 
+bool mesh__loop_join_until(struct mesh__loop *loop, const struct mesh__env *env, int64_t deadline_us)
+{
+	bool ended;
+
+	if (!loop->has_thread || mesh__loop_is_current(loop)) {
+		return false;
+	}
+	(void)pthread_mutex_lock(&loop->door_mu);
+	while (!loop->ended && mesh__cond_wait_until(&loop->ended_cond, &loop->door_mu, env, deadline_us)) {
+	}
+	ended = loop->ended;
+	(void)pthread_mutex_unlock(&loop->door_mu);
+	if (ended) {
+		mesh__loop_join(loop);
+	}
+	return ended;
+}
+
 void mesh__loop_free(struct mesh__loop *loop)
 {
 	struct mesh__post *post;
@@ -226,6 +252,7 @@ void mesh__loop_free(struct mesh__loop *loop)
 	uv_close((uv_handle_t *)&loop->door, NULL);
 	(void)uv_run(&loop->uv, UV_RUN_DEFAULT);
 	(void)uv_loop_close(&loop->uv);
+	(void)pthread_cond_destroy(&loop->ended_cond);
 	(void)pthread_mutex_destroy(&loop->door_mu);
 	mesh__free(loop);
 }

@@ -35,9 +35,11 @@ struct mesh__loop {
 	bool has_thread;
 	_Atomic pthread_t owner;
 	_Atomic bool owned; /* `owner` runs the loop now */
-	pthread_mutex_t door_mu; /* guards first, last, stopping */
+	pthread_mutex_t door_mu; /* guards first, last, stopping, ended */
 	struct mesh__post *first, *last;
 	bool stopping;
+	bool ended;              /* its own thread is about to */
+	pthread_cond_t ended_cond;
 	struct mesh__handle *_Atomic handles;
 	char scratch[MESH__SCRATCH_BYTES]; /* what a socket has just given; valid until the next read */
 };

@@ -31,6 +31,7 @@ struct mesh_request {
 
 	/* The call under way (or the last one). */
 	_Atomic bool running;
+	pthread_t thread;                   /* that makes the call */
 	size_t shard;                       /* of outbound->running, in which it is chained */
 	struct mesh_request *running_next, **running_link;
 	struct mesh__snapshot *snapshot;    /* one, from its start to its end */

@@ -1,7 +1,5 @@
 #include "outbound/running.h"
 
-#include <time.h>
-
 #include "base/wait.h"
 #include "outbound/request.h"
 
@@ -33,6 +31,7 @@ bool mesh__running_enter(struct mesh__running *running, struct mesh_request *r)
 	(void)pthread_mutex_lock(&shard->mu);
 	open = !shard->closed;
 	if (open) {
+		r->thread = pthread_self();
 		r->running_next = shard->first;
 		r->running_link = &shard->first;
 		if (r->running_next != NULL) {
@@ -61,29 +60,48 @@ void mesh__running_leave(struct mesh__running *running, struct mesh_request *r)
 	}
 }
 
-static bool any(struct mesh__running *running)
+/* Whether a call is under way on a thread that is wanted. */
+static bool any(struct mesh__running *running, bool own, bool others)
 {
 	bool found = false;
 
 	for (size_t i = 0; i < MESH__SWAP_SHARDS && !found; i++) {
-		(void)pthread_mutex_lock(&running->shards[i].mu);
-		found = running->shards[i].first != NULL;
-		(void)pthread_mutex_unlock(&running->shards[i].mu);
+		struct mesh__running_shard *shard = &running->shards[i];
+		(void)pthread_mutex_lock(&shard->mu);
+		for (struct mesh_request *r = shard->first; r != NULL && !found; r = r->running_next) {
+			found = pthread_equal(r->thread, pthread_self()) ? own : others;
+		}
+		(void)pthread_mutex_unlock(&shard->mu);
 	}
 	return found;
 }
 
-bool mesh__running_wait(struct mesh__running *running, const struct mesh__env *env, int64_t deadline_us)
+static bool wait_for(struct mesh__running *running, bool own_too, const struct mesh__env *env, int64_t deadline_us)
 {
 	bool left, time_left = true;
 
 	atomic_store(&running->watched, true);
 	(void)pthread_mutex_lock(&running->mu);
-	while ((left = any(running)) && time_left) {
+	while ((left = any(running, own_too, true)) && time_left) {
 		time_left = mesh__cond_wait_until(&running->one_left, &running->mu, env, deadline_us);
 	}
 	(void)pthread_mutex_unlock(&running->mu);
 	return !left;
+}
+
+bool mesh__running_wait(struct mesh__running *running, const struct mesh__env *env, int64_t deadline_us)
+{
+	return wait_for(running, true, env, deadline_us);
+}
+
+bool mesh__running_wait_others(struct mesh__running *running, const struct mesh__env *env, int64_t deadline_us)
+{
+	return wait_for(running, false, env, deadline_us);
+}
+
+bool mesh__running_has_own(struct mesh__running *running)
+{
+	return any(running, true, false);
 }
 
 void mesh__running_close(struct mesh__running *running)

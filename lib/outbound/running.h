@@ -35,6 +35,12 @@ void mesh__running_leave(struct mesh__running *running, struct mesh_request *req
 /* Waits until no call is under way, or `deadline_us` has passed (INT64_MAX: for ever); true when none is. */
 bool mesh__running_wait(struct mesh__running *running, const struct mesh__env *env, int64_t deadline_us);
 
+/* The same, but a call on this very thread, in which this is asked, is not waited for. */
+bool mesh__running_wait_others(struct mesh__running *running, const struct mesh__env *env, int64_t deadline_us);
+
+/* Whether a call is under way on this thread: whoever asks is called back by it. */
+bool mesh__running_has_own(struct mesh__running *running);
+
 /* No call begins from here on; those under way are cancelled. */
 void mesh__running_close(struct mesh__running *running);
 

@@ -1,0 +1,373 @@
+/*
+ * THREATS 32: exit() without mesh_close(), from anywhere: it ends in its time, and before the handlers run that were registered before the mesh was opened, such as the one of libcurl's TLS library, no loop of ours runs and no call
+ * is under way. Each case is a process of its own; sanitizers add that there was no race and no leak.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <dirent.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "two_meshes.h"
+
+enum { CALLERS = 50, PATIENCE_MS = 60000, FINE = 0, STILL_RUNS = 71, STILL_WORKS = 72, WRONG = 73 };
+
+static struct two_meshes t;
+static mesh *cart;
+static atomic_int n_answered, n_inside;
+
+static void must(bool holds)
+{
+	if (!holds) {
+		_exit(WRONG);
+	}
+}
+
+/* ---- What is left at the end: asked by a handler that runs after the library's ---- */
+
+/* Whether a loop's thread of the library is there; not this one, which is at rest in here. */
+static bool a_loop_runs(void)
+{
+	DIR *tasks = opendir("/proc/self/task");
+	bool found = false;
+
+	must(tasks != NULL);
+	for (struct dirent *task; (task = readdir(tasks)) != NULL && !found;) {
+		char path[300], name[32] = "";
+		FILE *f;
+
+		(void)snprintf(path, sizeof(path), "/proc/self/task/%s/comm", task->d_name);
+		f = task->d_name[0] == '.' || strtol(task->d_name, NULL, 10) == syscall(SYS_gettid) ? NULL : fopen(path, "r");
+		if (f != NULL) {
+			must(fgets(name, sizeof(name), f) != NULL);
+			(void)fclose(f);
+		}
+		found = strcmp(name, "mesh\n") == 0 || strncmp(name, "mesh-in", 7) == 0;
+	}
+	(void)closedir(tasks);
+	return found;
+}
+
+static void look_around(void)
+{
+	mesh_request *r;
+
+	if (a_loop_runs()) {
+		_exit(STILL_RUNS);
+	}
+	if (cart != NULL) {
+		/* Functions still can be called; what would wait or use the network says that it is over. */
+		r = mesh_request_new(cart, "payments", "GET", "/");
+		if (r == NULL || mesh_call(r) != MESH_E_CLOSED || mesh_close(cart, 60000) != MESH_E_CLOSED || mesh_open(NULL, &cart, NULL) == MESH_OK) {
+			_exit(STILL_WORKS);
+		}
+		mesh_request_free(r);
+	}
+}
+
+/* ---- The stage ---- */
+
+static void reply(void *user, mesh_inbound *in)
+{
+	(void)user;
+	(void)mesh_reply(in, 200, "ok", 2);
+}
+
+static void stay_until_the_end(void)
+{
+	for (;;) {
+		(void)pause();
+	}
+}
+
+/* It does not end: a thread's end beside exit() is an affair of libcurl's TLS library alone, which has a destructor for its own things of a thread. */
+static void *call_on(void *arg)
+{
+	for (int32_t code = MESH_OK; code != MESH_E_CLOSED;) {
+		mesh_request *r = mesh_request_new(arg, "payments", "GET", "/");
+
+		code = r == NULL ? MESH_E_CLOSED : mesh_call(r);
+		n_answered += code == MESH_OK;
+		mesh_request_free(r);
+	}
+	stay_until_the_end();
+	return NULL;
+}
+
+static void call_in_background(int n)
+{
+	for (int i = 0; i < n; i++) {
+		pthread_t thread;
+
+		must(pthread_create(&thread, NULL, call_on, cart) == 0 && pthread_detach(thread) == 0);
+	}
+}
+
+static void wait_for(atomic_int *what, int n)
+{
+	while (atomic_load(what) < n) {
+		(void)poll(NULL, 0, 1);
+	}
+}
+
+static mesh *open_with(mesh_options *o)
+{
+	mesh *m;
+
+	must(mesh_open(o, &m, NULL) == MESH_OK && mesh_wait_ready(m, 10000, NULL) == MESH_OK);
+	mesh_options_free(o);
+	return m;
+}
+
+static void set_up(const char *mode, mesh_handler_fn handler)
+{
+	must(atexit(look_around) == 0);
+	two_meshes_init(&t, mode, handler, NULL);
+	cart = open_with(two_meshes_options(&t, "cart"));
+}
+
+/* ---- From where exit() is called ---- */
+
+static void from_main(void)
+{
+	set_up("pool", reply);
+	call_in_background(1);
+	wait_for(&n_answered, 3);
+	exit(FINE);
+}
+
+static void before_anything_was_called(void)
+{
+	must(atexit(look_around) == 0);
+	two_meshes_init(&t, NULL, NULL, NULL);
+	must(mesh_open(two_meshes_identity(&t, "cart"), &cart, NULL) == MESH_OK);
+	exit(FINE);
+}
+
+static void while_fifty_threads_call(void)
+{
+	set_up("pool", reply);
+	call_in_background(CALLERS);
+	wait_for(&n_answered, 3);
+	exit(FINE);
+}
+
+static void exit_in_handler(void *user, mesh_inbound *in)
+{
+	(void)user;
+	(void)in;
+	if (atomic_fetch_add(&n_inside, 1) == 2) {
+		exit(FINE);
+	}
+	(void)mesh_reply(in, 200, "ok", 2);
+}
+
+static void from_a_handler_on_a_worker(void)
+{
+	set_up("pool", exit_in_handler);
+	call_in_background(4);
+	stay_until_the_end();
+}
+
+static void from_a_handler_on_the_loop(void)
+{
+	set_up("inline", exit_in_handler);
+	call_in_background(4);
+	stay_until_the_end();
+}
+
+static void exit_in_sink(void *user, int32_t level, const char *line)
+{
+	(void)user;
+	(void)level;
+	(void)line;
+	exit(FINE);
+}
+
+/* The failed try is logged on the calling thread, in the middle of its call. */
+static void from_a_log_sink_in_a_call(void)
+{
+	mesh_options *o;
+
+	set_up("pool", reply);
+	o = two_meshes_options(&t, "stock");
+	must(mesh_options_set(o, "log", "debug") == MESH_OK);
+	mesh_options_log(o, exit_in_sink, NULL);
+	must(mesh_close(t.payments, 0) == MESH_OK);
+	(void)call_on(open_with(o));
+}
+
+/* The refusal of a caller of another mesh is logged on the serving loop. */
+static void from_a_log_sink_on_the_loop(void)
+{
+	struct two_meshes stranger;
+	mesh_options *o;
+
+	must(atexit(look_around) == 0);
+	two_meshes_init(&t, NULL, NULL, NULL);
+	o = two_meshes_payments(&t);
+	mesh_options_log(o, exit_in_sink, NULL);
+	t.payments = open_with(o);
+	must(mesh_serve(t.payments, "pool", reply, NULL, &t.server, NULL) == MESH_OK);
+	two_meshes_init(&stranger, NULL, NULL, NULL);
+	stranger.server = t.server;
+	(void)call_on(open_with(two_meshes_options(&stranger, "cart")));
+}
+
+static atomic_bool out_of_memory;
+
+static void *alloc_or_exit(void *user, size_t size)
+{
+	(void)user;
+	if (atomic_exchange(&out_of_memory, false)) {
+		exit(FINE);
+	}
+	return malloc(size);
+}
+
+static void *resize_or_exit(void *user, void *block, size_t size)
+{
+	(void)user;
+	return realloc(block, size);
+}
+
+static void release(void *user, void *block)
+{
+	(void)user;
+	free(block);
+}
+
+/* With whatever locks are held there, one of which a loop may wait for: it ends in its time all the same. */
+static void from_the_allocator(void)
+{
+	mesh_options *o;
+	mesh *m;
+
+	two_meshes_init(&t, "pool", reply, NULL);
+	o = two_meshes_options(&t, "cart");
+	mesh_options_allocator(o, alloc_or_exit, resize_or_exit, release, NULL);
+	must(mesh_options_set(o, "listen", "127.0.0.1:0") == MESH_OK);
+	m = open_with(o);
+	atomic_store(&out_of_memory, true);
+	(void)mesh_serve(m, "pool", reply, NULL, NULL, NULL);
+	stay_until_the_end(); /* the loop's thread may have been the one */
+}
+
+static void *close_slowly(void *arg)
+{
+	n_inside = 100;
+	must(mesh_close(arg, 60000) == MESH_E_CLOSED);
+	return NULL;
+}
+
+static void keep(void *user, mesh_inbound *in)
+{
+	(void)user;
+	(void)in;
+	atomic_fetch_add(&n_inside, 1);
+}
+
+/* The drain would last a minute. */
+static void while_another_thread_closes(void)
+{
+	pthread_t thread;
+
+	set_up("pool", keep);
+	call_in_background(1);
+	wait_for(&n_inside, 1);
+	must(pthread_create(&thread, NULL, close_slowly, t.payments) == 0 && pthread_detach(thread) == 0);
+	wait_for(&n_inside, 100);
+	exit(FINE);
+}
+
+/* The child has none of the threads: it waits for none. The parent goes on. */
+static void in_a_forked_child(void)
+{
+	int status = -1;
+	pid_t pid;
+
+	set_up("pool", reply);
+	call_in_background(4);
+	wait_for(&n_answered, 4);
+	pid = fork();
+	if (pid == 0) {
+		cart = NULL;
+		exit(FINE);
+	}
+	must(waitpid(pid, &status, 0) == pid && status == 0);
+	n_answered = 0;
+	wait_for(&n_answered, 4);
+	exit(FINE);
+}
+
+/* ---- Each in a process of its own ---- */
+
+static void ends_well(void (*scene)(void))
+{
+	int status = -1;
+	pid_t pid;
+	struct pollfd end = {.events = POLLIN};
+
+	(void)fflush(NULL);
+	pid = fork();
+	if (pid == 0) {
+		scene();
+		exit(WRONG);
+	}
+	assert_true(pid > 0);
+	end.fd = (int)syscall(SYS_pidfd_open, pid, 0);
+	assert_true(end.fd >= 0);
+	if (poll(&end, 1, PATIENCE_MS) != 1) {
+		(void)kill(pid, SIGKILL);
+		(void)waitpid(pid, &status, 0);
+		fail_msg("the exit hangs");
+	}
+	(void)close(end.fd);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	if (status != 0) {
+		fail_msg("it ended with %s %d", WIFSIGNALED(status) ? "signal" : "code", WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+	}
+}
+
+#define CASE(scene) static void threat_32_exit_##scene(void **state) { (void)state; ends_well(scene); }
+
+CASE(from_main)
+CASE(before_anything_was_called)
+CASE(while_fifty_threads_call)
+CASE(from_a_handler_on_a_worker)
+CASE(from_a_handler_on_the_loop)
+CASE(from_a_log_sink_in_a_call)
+CASE(from_a_log_sink_on_the_loop)
+CASE(from_the_allocator)
+CASE(while_another_thread_closes)
+CASE(in_a_forked_child)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(threat_32_exit_from_main),
+		cmocka_unit_test(threat_32_exit_before_anything_was_called),
+		cmocka_unit_test(threat_32_exit_while_fifty_threads_call),
+		cmocka_unit_test(threat_32_exit_from_a_handler_on_a_worker),
+		cmocka_unit_test(threat_32_exit_from_a_handler_on_the_loop),
+		cmocka_unit_test(threat_32_exit_from_a_log_sink_in_a_call),
+		cmocka_unit_test(threat_32_exit_from_a_log_sink_on_the_loop),
+		cmocka_unit_test(threat_32_exit_from_the_allocator),
+		cmocka_unit_test(threat_32_exit_while_another_thread_closes),
+		cmocka_unit_test(threat_32_exit_in_a_forked_child),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
