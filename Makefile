@@ -43,7 +43,10 @@ WARN     := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prot
             -Wformat=2 -Werror
 # Silent truncation is how a length check goes wrong; sign changes alone are noise.
 WARN_OWN := -Wconversion -Wno-sign-conversion
-ifeq ($(SAN),)
+ifneq ($(COVERAGE),)
+SAFE     :=
+OPT      := -O0 -g --coverage
+else ifeq ($(SAN),)
 SAFE     := -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
 OPT      := -O2 -g
 else
@@ -53,7 +56,7 @@ endif
 SAFE     += -fstack-protector-strong \
             $(call cc-option,-fstack-clash-protection) $(call cc-option,-fcf-protection)
 CODE     := -fPIC -fvisibility=hidden -pthread $(SAFE) $(OPT)
-LINK     := -pthread -Wl,-z,relro,-z,now -Wl,--as-needed $(if $(SAN),-fsanitize=$(SAN))
+LINK     := -pthread -Wl,-z,relro,-z,now -Wl,--as-needed $(if $(SAN),-fsanitize=$(SAN)) $(if $(COVERAGE),--coverage)
 # Never unloaded: its threads, and what it has the process's exit do, outlive a
 # dlclose().  A shared library may leave the sanitizer's symbols to the program.
 LINK_SO  := $(LINK) -shared -Wl,-z,nodelete $(if $(SAN),,-Wl,-z,defs)
@@ -150,12 +153,13 @@ HELPERS     := $(HELPER_SRC:%.c=$(BUILD)/%)
 PRELOADS    := $(PRELOAD_SRC:%.c=$(BUILD)/%.so)
 BENCHES     := $(if $(BENCH_SRC),$(BUILD)/tests/bench/client)
 
-.PHONY: all lib programs examples tests unit-tests
+.PHONY: all lib programs examples tests unit-tests replayers
 all: lib programs examples           ## the library, the programs, the examples
 lib: $(LIBS)                         ## libmeshlib.so and libmeshlib.a
 programs: $(BINS)                    ## meshca, meshd, meshctl
 examples: $(EXAMPLES)                ## the programs in examples/
 unit-tests: $(UNITS)                 ## only the unit tests' programs
+replayers: $(REPLAYERS)              ## only the programs that replay the corpora
 tests: $(UNITS) $(REPLAYERS) $(HELPERS) $(PRELOADS) $(BENCHES)   ## everything that the tests run
 
 .PHONY: $(ROOMS:%=room-%) $(ROOMS:%=unit-%) $(PROGRAMS:%=unit-%)
@@ -302,7 +306,7 @@ $(foreach f,$(FUZZ_TARGETS),$(eval $(call replay-rule,$f)))
 RUN := $(PYTHON) tests/run --build $(BUILD) $(if $(SAN),--san $(SAN)) $(if $(ONLY),--only '$(ONLY)') \
        $(if $(TALLY),--tally $(TALLY)) $(RUNFLAGS)
 
-.PHONY: test test-all valgrind lint demo demo-stay bench fuzz test-debian12 test-debian13
+.PHONY: test test-all valgrind coverage lint demo demo-stay bench fuzz test-debian12 test-debian13
 test: all tests                      ## build and run every test (ONLY=pattern picks some)
 	CC='$(CC)' $(RUN)
 
@@ -318,6 +322,13 @@ test-all:                            ## test, the same under ASan+UBSan, lint, c
 valgrind: $(UNITS)                   ## the unit tests under valgrind
 	$(RUN) --valgrind
 
+# The counts are of the tests that run in one process; WHOLE=1 adds those of real ones, at a multiple of the time.
+coverage:                            ## lines that the unit tests and the corpora run; WHOLE=1: that all tests run
+	@mkdir -p $(BUILD)/coverage && find $(BUILD)/coverage -name '*.gcda' -delete
+	+$(MAKE) BUILD=$(BUILD)/coverage COVERAGE=1 SAN= $(if $(WHOLE),all tests,unit-tests replayers)
+	$(foreach o,$(if $(WHOLE),'*',unit/ fuzz/),$(PYTHON) tests/run --build $(BUILD)/coverage --only $o &&) true
+	$(PYTHON) tests/coverage --build $(BUILD)/coverage
+
 lint:                                ## the house rules (tests/lint)
 	$(PYTHON) tests/lint/lint.py --build $(BUILD)
 
@@ -329,12 +340,16 @@ demo-stay: all                       ## the same, left running
 bench: all $(BENCHES)                ## measurements beside raw libcurl, sidecars and nginx (QUICK=1)
 	MESH_BUILD=$(abspath $(BUILD)) $(PYTHON) tests/bench/bench.py $(if $(QUICK),--quick) $(BENCHFLAGS)
 
-# Real fuzzing: clang, libFuzzer, its own build of the rooms.
-TIME ?= 60
-fuzz:                                ## fuzz every target for TIME=60 seconds each
-	+$(MAKE) BUILD=$(BUILD)/fuzz CC=clang SAN=address,undefined CFLAGS=-fsanitize=fuzzer-no-link fuzz-run
-.PHONY: fuzz-run
-FUZZ_BINS := $(FUZZ_TARGETS:%=$(BUILD)/bin/fuzz_%)
+# Real fuzzing: clang, libFuzzer, a build of the rooms of its own.
+TIME   ?= 60
+TARGET ?=
+FUZZ_PICKED := $(or $(TARGET),$(FUZZ_TARGETS))
+fuzz-make = +$(MAKE) BUILD=$(BUILD)/fuzz CC=clang SAN=address,undefined CFLAGS=-fsanitize=fuzzer-no-link
+fuzz:                                ## fuzz every target, or TARGET=url, for TIME=60 seconds each
+	$(fuzz-make) fuzz-run
+fuzz-merge:                          ## what make fuzz has learnt goes into tests/fuzz/corpus
+	$(fuzz-make) FUZZFLAGS=--merge fuzz-run
+.PHONY: fuzz-run fuzz-merge
 define fuzz-rule
 $(BUILD)/bin/fuzz_$(1): $(call fuzz-objs,$(1)) $(SUPPORT) \
     $(patsubst %,$(BUILD)/room/%.a,$(call fuzz-uses,tests/fuzz/fuzz_$(1).c))
@@ -342,11 +357,8 @@ $(BUILD)/bin/fuzz_$(1): $(call fuzz-objs,$(1)) $(SUPPORT) \
 $(BUILD)/bin/fuzz_$(1): LIBS_EXTRA := $(SQLITE_LIBS)
 endef
 $(foreach f,$(FUZZ_TARGETS),$(eval $(call fuzz-rule,$f)))
-fuzz-run: $(FUZZ_BINS)
-	@set -e; for f in $(FUZZ_BINS); do n=$${f##*/fuzz_}; echo "== fuzz_$$n, $(TIME) s"; \
-	  mkdir -p $(BUILD)/corpus/$$n tests/fuzz/corpus/$$n; \
-	  $$f -max_total_time=$(TIME) -timeout=10 -rss_limit_mb=1024 -print_final_stats=1 \
-	      -artifact_prefix=$(BUILD)/$$n- $(BUILD)/corpus/$$n tests/fuzz/corpus/$$n; done
+fuzz-run: $(FUZZ_PICKED:%=$(BUILD)/bin/fuzz_%)
+	$(PYTHON) tests/fuzz/run --build $(BUILD) --time $(TIME) $(FUZZFLAGS) $(FUZZ_PICKED)
 
 test-debian12:                       ## ./setup demo and ./setup test in a clean Debian 12
 	tests/debian/run bookworm $(abspath $(BUILD))/debian
@@ -388,7 +400,7 @@ clean:                               ## removes the build directory
 help:                                ## this list
 	@sed -n 's/^\([a-z][a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' Makefile | sort -u | \
 	  while IFS="$$(printf '\t')" read -r t d; do printf '  %-16s %s\n' "$$t" "$$d"; done
-	@echo "  variables: BUILD=dir CC=compiler SAN=address,undefined|thread ONLY=pattern V=1"
+	@echo "  variables: BUILD=dir CC=compiler SAN=address,undefined|thread ONLY=pattern TIME=s TARGET=name WHOLE=1 V=1"
 	@echo "  one room:  make room-<name>, make unit-<name>"
 
 -include $(patsubst %.o,%.d,$(call obj,$(LIB_SRC) $(CTRL_SRC) $(SUPPORT_SRC) $(UNIT_SRC) \
