@@ -49,10 +49,11 @@ static enum model_verdict read_field(struct text_span line, struct model_respons
 		return MODEL_REFUSE;
 	}
 	if (out->n_fields == MODEL_FIELDS_MAX) {
-		return MODEL_MAY;
+		v = MODEL_MAY;
+	} else {
+		out->names[out->n_fields] = name;
+		out->values[out->n_fields++] = value;
 	}
-	out->names[out->n_fields] = name;
-	out->values[out->n_fields++] = value;
 	if (text_same_nocase(name, "content-length")) {
 		f->n_length++;
 		f->length = value;
