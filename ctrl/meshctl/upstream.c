@@ -54,9 +54,13 @@ static bool names_field(const char *list, const char *name)
 
 bool ctl_field_stays(const char *name, const char *connection)
 {
-	size_t len = strlen(name);
+	char dashed[32]; /* longer than any of these names; of mesh-* the beginning is enough */
+	size_t len = strlen(name), n = 0;
 
-	return mesh__field_is_hop(name, len) || mesh__field_is_mesh(name, len) ||
+	for (; n < len && n < sizeof(dashed); n++) {
+		dashed[n] = (char)(name[n] == '_' ? '-' : name[n]);
+	}
+	return mesh__field_is_hop(dashed, n) || mesh__field_is_mesh(dashed, n) ||
 		mesh__field_is_claim(name, len) || (connection != NULL && len > 0 && names_field(connection, name));
 }
 

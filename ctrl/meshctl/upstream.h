@@ -36,7 +36,8 @@ int32_t ctl_gateway_status(int32_t code);
 /*
  * True for a field that ends at this hop: one of RFC 9110 section 7.6.1, one that `connection` (the value of the
  * Connection field, or NULL) names, one of the mesh's own, and
- * x-forwarded-client-cert, by which a caller could claim to be another.
+ * x-forwarded-client-cert, by which a caller could claim to be another. All but the second also with '_' for '-',
+ * because a CGI program cannot tell them apart.
  */
 bool ctl_field_stays(const char *name, const char *connection);
 

@@ -71,7 +71,8 @@ static void a_proxy_keeps_back_the_fields_of_one_connection(void **state)
 		bool stays;
 	} rows[] = {
 		{"Connection", NULL, true}, {"keep-alive", NULL, true}, {"TE", NULL, true}, {"Trailer", NULL, true}, {"Transfer-Encoding", NULL, true}, {"upgrade", NULL, true},
-		{"Host", NULL, true}, {"Content-Length", NULL, true}, {"mesh-try", NULL, true}, {"Mesh-Anything", NULL, true}, {"X-Forwarded-Client-Cert", NULL, true}, {"x_forwarded-client_cert", NULL, true},
+		{"Host", NULL, true}, {"Content-Length", NULL, true}, {"mesh-try", NULL, true}, {"Mesh-Anything", NULL, true}, {"X-Forwarded-Client-Cert", NULL, true}, {"x_forwarded-client_cert", NULL, true}, {"mesh_try", NULL, true}, {"Transfer_Encoding", NULL, true},
+		{"a_name_that_is_longer_than_any_of_them", NULL, false}, {"mesh_and_a_name_that_is_longer_than_any", NULL, true},
 		{"x-hop", "close, X-Hop", true}, {"x-hop", "x-hop-too", false}, {"x-hop", NULL, false}, {"Accept", "keep-alive", false}, {"authorization", "", false},
 		{"meshy", NULL, false}, {"cookie", ",,, ,", false},
 	};
