@@ -151,7 +151,7 @@ UNITS       := $(UNIT_SRC:%.c=$(BUILD)/%)
 REPLAYERS   := $(FUZZ_SRC:%.c=$(BUILD)/%)
 HELPERS     := $(HELPER_SRC:%.c=$(BUILD)/%)
 PRELOADS    := $(PRELOAD_SRC:%.c=$(BUILD)/%.so)
-BENCHES     := $(if $(BENCH_SRC),$(BUILD)/tests/bench/client)
+BENCHES     := $(if $(BENCH_SRC),$(patsubst %,$(BUILD)/tests/bench/%,client server arithmetic))
 
 .PHONY: all lib programs examples tests unit-tests replayers
 all: lib programs examples           ## the library, the programs, the examples
@@ -279,7 +279,7 @@ $(BUILD)/tests/integration/%: $(BUILD)/obj/tests/integration/%.o $(SUPPORT) $(AL
 	$(link)
 # The benchmarks measure what an application gets: the public header, the shared library.
 $(BUILD)/obj/tests/bench/%.o: tests/bench/%.c $(STAMP)
-	$(call compile,-Iinclude $(call pkg-cflags,libcurl))
+	$(call compile,-Iinclude $(call pkg-cflags,libcurl mbedcrypto))
 define link-bench
 	$(call say,LINK,$@)
 	$(Q)mkdir -p $(@D)
@@ -288,6 +288,10 @@ define link-bench
 endef
 $(BUILD)/tests/bench/client: $(patsubst %,$(BUILD)/obj/tests/bench/%.o,client way latency) $(SHARED)
 	$(link-bench)
+$(BUILD)/tests/bench/server: $(BUILD)/obj/tests/bench/server.o $(SHARED)
+	$(link-bench)
+$(BUILD)/tests/bench/arithmetic: $(BUILD)/obj/tests/bench/arithmetic.o
+	$(link)
 
 # A fuzz target is fuzz_NAME.c and what stands in NAME_*.c; it links the rooms whose headers it includes, and what they use.
 fuzz-objs  = $(call obj,tests/fuzz/fuzz_$(1).c $(wildcard tests/fuzz/$(1)_*.c))
@@ -337,8 +341,8 @@ demo: all                            ## the story, in under a minute
 demo-stay: all                       ## the same, left running
 	MESH_BUILD=$(abspath $(BUILD)) examples/demo.sh --stay
 
-bench: all $(BENCHES)                ## measurements beside raw libcurl, sidecars and nginx (QUICK=1)
-	MESH_BUILD=$(abspath $(BUILD)) $(PYTHON) tests/bench/bench.py $(if $(QUICK),--quick) $(BENCHFLAGS)
+bench: all $(BENCHES)                ## measurements beside raw libcurl, sidecars and nginx (QUICK=1 DOCS=1)
+	MESH_BUILD=$(abspath $(BUILD)) $(PYTHON) tests/bench/bench.py $(if $(QUICK),--quick) $(if $(DOCS),--docs) $(BENCHFLAGS)
 
 # Real fuzzing: clang, libFuzzer, a build of the rooms of its own.
 TIME   ?= 60

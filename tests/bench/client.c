@@ -4,16 +4,20 @@
  * --warm-ms pass without another connection.
  *
  *	client --way NAME=KIND:TO[,PID...] [--way ...] --certificate F --key F --bundle F [--endpoints F]
- *	       [--host NAME] [--path /1k] [--bytes 1024] [--callers 1] [--rounds 5] [--round-ms 500 | --calls N] [--warm-ms 50]
+ *	       [--host NAME] [--path /1k] [--bytes 1024] [--callers 1] [--handles 1] [--rounds 5] [--round-ms 500 | --calls N] [--warm-ms 50] [--since NS]
  *
- * KIND:TO is tls:ADDRESS (raw libcurl, TLS with the certificate), plain:ADDRESS (raw libcurl to a sidecar) or mesh:SERVICE (mesh_call). The PIDs are
- * the processes that answer: their CPU is counted too. Prints one JSON object: each round of each way, and each way's medians over the rounds.
+ *	client --libcurl      what libcurl says of itself
+ *
+ * KIND is one of way.h, TO an address, or for mesh and join a service. The PIDs are the processes that answer: their CPU is counted too. Prints one
+ * JSON object: each round of each way, and each way's medians over the rounds. Latencies and CPU a call are in microseconds. `first` is the time, in
+ * milliseconds, from opening the way to its first answer, or from --since, a moment of the monotonic clock.
  */
 #include <curl/curl.h>
 
 #include <dirent.h>
 #include <errno.h>
 #include <getopt.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,12 +44,13 @@ struct named_way {
 
 /* What one round of one way gave. CPU is in microseconds a call. */
 struct round {
-	double calls_per_second, p50, p90, p99, max, client_cpu, peer_cpu;
+	double calls_per_second, p50, p90, p99, max, client_cpu, peer_cpu, first;
 	double seconds;
-	unsigned long calls, failed;
+	unsigned long calls, failed, resumed;
 	int warm_ups;
 	int connections_before, connections_after; /* the measured part */
 	long rss_before_kb, rss_after_kb;
+	long mbed_before_kb, mbed_after_kb; /* of that, pages of mbedTLS's libraries */
 };
 
 struct caller {
@@ -65,8 +70,9 @@ static struct {
 	pthread_barrier_t step; /* the callers and main: begin and end of what `work` says */
 	enum work { WORK_WARM_UP, WORK_MEASURE, WORK_OVER } work; /* these two change only while the callers wait to begin */
 	struct way *open;
+	uint64_t since_ns;
 	struct latency sum;
-} g = {.target = {.host = "payments.default.mesh.local", .path = "/1k", .bytes = 1024, .callers = 1}, .rounds = 5, .round_ms = 500, .warm_ms = 50};
+} g = {.target = {.host = "payments.default.mesh.local", .path = "/1k", .bytes = 1024, .callers = 1, .handles = 1}, .rounds = 5, .round_ms = 500, .warm_ms = 50};
 
 static uint64_t now_ns(clockid_t clock)
 {
@@ -131,18 +137,28 @@ static uint64_t peers_cpu_ns(const struct named_way *w)
 	return sum;
 }
 
-static long rss_kb(void)
+/* Memory of this process, of which *mbed_kb are pages of mbedTLS's libraries. */
+static long rss_kb(long *mbed_kb)
 {
-	FILE *f = fopen("/proc/self/statm", "r");
-	long pages = 0;
+	FILE *f = fopen("/proc/self/smaps", "r");
+	bool mbed = false;
+	long kb = 0, sum = 0;
+	char line[4200];
 
-	if (f != NULL) {
-		if (fscanf(f, "%*d %ld", &pages) != 1) {
-			pages = 0;
+	*mbed_kb = 0;
+	while (f != NULL && fgets(line, sizeof(line), f) != NULL) {
+		/* A mapping begins with its addresses, the fields of it with a capital letter. */
+		if (line[0] < 'A' || line[0] > 'Z') {
+			mbed = strstr(line, "/libmbed") != NULL;
+		} else if (sscanf(line, "Rss: %ld kB", &kb) == 1) {
+			sum += kb;
+			*mbed_kb += mbed ? kb : 0;
 		}
+	}
+	if (f != NULL) {
 		fclose(f);
 	}
-	return pages * (sysconf(_SC_PAGESIZE) / 1024);
+	return sum;
 }
 
 /* TCP connections of this process. */
@@ -206,12 +222,16 @@ static bool run_round(const struct named_way *w, struct round *r)
 {
 	uint64_t wall, own, peers;
 
-	r->rss_before_kb = rss_kb();
+	r->rss_before_kb = rss_kb(&r->mbed_before_kb);
+	wall = g.since_ns > 0 ? g.since_ns : now_ns(CLOCK_MONOTONIC);
 	g.open = way_open(w->kind, w->to, &g.target);
 	if (g.open == NULL) {
 		return false;
 	}
+	r->failed = !way_call(g.open, 0);
+	r->first = (double)(now_ns(CLOCK_MONOTONIC) - wall) / 1e6;
 	warm_up(r);
+	r->resumed = way_resumed(g.open);
 	r->connections_before = connections();
 	wall = now_ns(CLOCK_MONOTONIC);
 	own = own_cpu_ns();
@@ -222,7 +242,8 @@ static bool run_round(const struct named_way *w, struct round *r)
 	wall = now_ns(CLOCK_MONOTONIC) - wall;
 	sum_up(r, wall, own, peers);
 	r->connections_after = connections();
-	r->rss_after_kb = rss_kb();
+	r->resumed = way_resumed(g.open) - r->resumed;
+	r->rss_after_kb = rss_kb(&r->mbed_after_kb);
 	way_close(g.open);
 	return true;
 }
@@ -301,14 +322,15 @@ static void print_way(int way)
 	print_median(rounds, "p99", offsetof(struct round, p99), ",");
 	print_median(rounds, "max", offsetof(struct round, max), ",");
 	print_median(rounds, "clientCpu", offsetof(struct round, client_cpu), ",");
-	print_median(rounds, "peerCpu", offsetof(struct round, peer_cpu), "},\n\"rounds\":[");
+	print_median(rounds, "peerCpu", offsetof(struct round, peer_cpu), ",");
+	print_median(rounds, "first", offsetof(struct round, first), "},\n\"rounds\":[");
 	for (int i = 0; i < g.rounds; i++) {
 		const struct round *r = &rounds[i];
 
 		printf("%s\n{\"calls\":%lu,\"failed\":%lu,\"seconds\":%.4f,\"callsPerSecond\":%.1f,\"p50\":%.2f,\"p90\":%.2f,\"p99\":%.2f,\"max\":%.2f,"
-		       "\"clientCpu\":%.2f,\"peerCpu\":%.2f,\"warmUps\":%d,\"connectionsBefore\":%d,\"connectionsAfter\":%d,\"rssBeforeKb\":%ld,\"rssAfterKb\":%ld}",
-			i == 0 ? "" : ",", r->calls, r->failed, r->seconds, r->calls_per_second, r->p50, r->p90, r->p99, r->max, r->client_cpu, r->peer_cpu, r->warm_ups, r->connections_before, r->connections_after, r->rss_before_kb,
-			r->rss_after_kb);
+		       "\"clientCpu\":%.2f,\"peerCpu\":%.2f,\"first\":%.2f,\"resumed\":%lu,\"warmUps\":%d,\"connectionsBefore\":%d,\"connectionsAfter\":%d,\"rssBeforeKb\":%ld,\"rssAfterKb\":%ld,\"mbedGrowthKb\":%ld}",
+			i == 0 ? "" : ",", r->calls, r->failed, r->seconds, r->calls_per_second, r->p50, r->p90, r->p99, r->max, r->client_cpu, r->peer_cpu, r->first, r->resumed, r->warm_ups, r->connections_before, r->connections_after, r->rss_before_kb,
+			r->rss_after_kb, r->mbed_after_kb - r->mbed_before_kb);
 	}
 	printf("]}");
 }
@@ -337,7 +359,7 @@ static bool add_way(char *text)
 	w->name = strsep(&text, "=");
 	w->kind = strsep(&text, ":");
 	w->to = strsep(&text, ",");
-	if (w->to == NULL || (strcmp(w->kind, "tls") != 0 && strcmp(w->kind, "plain") != 0 && strcmp(w->kind, "mesh") != 0)) {
+	if (w->to == NULL || !way_kind_known(w->kind)) {
 		return false;
 	}
 	while ((pid = strsep(&text, ",")) != NULL) {
@@ -375,9 +397,11 @@ static bool take_option(char option, char *text)
 	case 'p': g.target.path = text; break;
 	case 'b': ok = number(text, 0, 1L << 30, &n); g.target.bytes = (size_t)n; break;
 	case 'c': ok = number(text, 1, CALLERS_MAX, &n); g.target.callers = (int)n; break;
+	case 'H': ok = number(text, 1, 4096, &n); g.target.handles = (int)n; break;
 	case 'r': ok = number(text, 1, ROUNDS_MAX, &n); g.rounds = (int)n; break;
 	case 'm': ok = number(text, 1, 3600000, &g.round_ms); break;
 	case 'n': ok = number(text, 1, 1000000000, &g.calls); break;
+	case 's': ok = number(text, 1, LONG_MAX, &n); g.since_ns = (uint64_t)n; break;
 	case 'W': ok = number(text, 1, 60000, &g.warm_ms); break;
 	default: return false;
 	}
@@ -388,7 +412,7 @@ static bool take_options(int argc, char **argv)
 {
 	static const struct option options[] = {{"way", 1, NULL, 'w'}, {"certificate", 1, NULL, 'C'}, {"key", 1, NULL, 'K'}, {"bundle", 1, NULL, 'B'}, {"endpoints", 1, NULL, 'E'},
 		{"host", 1, NULL, 'h'}, {"path", 1, NULL, 'p'}, {"bytes", 1, NULL, 'b'}, {"callers", 1, NULL, 'c'}, {"rounds", 1, NULL, 'r'}, {"round-ms", 1, NULL, 'm'},
-		{"calls", 1, NULL, 'n'}, {"warm-ms", 1, NULL, 'W'}, {0}};
+		{"calls", 1, NULL, 'n'}, {"warm-ms", 1, NULL, 'W'}, {"handles", 1, NULL, 'H'}, {"since", 1, NULL, 's'}, {0}};
 	int option;
 
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -403,9 +427,12 @@ int main(int argc, char **argv)
 {
 	bool failed = false;
 
+	if (argc == 2 && strcmp(argv[1], "--libcurl") == 0) {
+		return puts(curl_version()) < 0;
+	}
 	if (!take_options(argc, argv)) {
-		fprintf(stderr, "usage: client --way NAME=tls:ADDRESS|plain:ADDRESS|mesh:SERVICE[,PID...] [--way ...] --certificate F --key F --bundle F [--endpoints F]\n"
-				"       [--host NAME] [--path /1k] [--bytes 1024] [--callers 1] [--rounds 5] [--round-ms 500 | --calls N] [--warm-ms 50]\n");
+		fprintf(stderr, "usage: client --way NAME=tls|plain|full|resumed:ADDRESS[,PID...] | NAME=mesh|join:SERVICE[,PID...] [--way ...] --certificate F --key F --bundle F [--endpoints F]\n"
+				"       [--host NAME] [--path /1k] [--bytes 1024] [--callers 1] [--handles 1] [--rounds 5] [--round-ms 500 | --calls N]\n       [--warm-ms 50] [--since NS]\n");
 		return 2;
 	}
 	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK || !start_callers()) {

@@ -4,8 +4,12 @@ All of them keep connections, write no access log, take as many threads or worke
 """
 
 import os
+import re
 import shutil
 import socket
+import ssl
+import subprocess
+import urllib.request
 
 import support
 
@@ -27,8 +31,24 @@ def missing_programs():
 
 
 def version_of(name, *args):
-    done = support.subprocess.run([find_program(name), *args], capture_output=True, text=True, timeout=20, check=False)
+    done = subprocess.run([find_program(name), *args], capture_output=True, text=True, timeout=20, check=False)
     return (done.stdout + done.stderr).splitlines()[0].strip()
+
+
+def negotiated(port, identity=None):
+    """[version, cipher] of TLS with this listener, or None when it refuses whoever comes with this identity."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    if identity:
+        context.load_cert_chain(identity.cert, identity.key)
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=20) as plain, context.wrap_socket(plain) as tls:
+            tls.sendall(b"GET /0 HTTP/1.1\r\nHost: " + HOST.encode() + b"\r\nConnection: close\r\n\r\n")
+            answer = tls.recv(4096)
+            return [tls.version(), tls.cipher()[0]] if answer.startswith(b"HTTP/1.1 200") else None
+    except (ssl.SSLError, ConnectionError):
+        return None
 
 
 def accepts_connections(port):
@@ -37,12 +57,12 @@ def accepts_connections(port):
 
 
 class Peer:
-    """A program in the mesh's directory, and the processes that its work's CPU is in."""
+    """A running program, and the processes that its work's CPU is in."""
 
-    def __init__(self, mesh, name, argv, ports):
-        self.child = mesh.spawn(argv, name)
+    def __init__(self, child, ports=()):
+        self.child = child
         for port in ports:
-            support.wait_until(lambda p=port: self.alive() and accepts_connections(p), f"{name} on port {port}; it said {self.child.err()[-2000:]}", 30)
+            support.wait_until(lambda p=port: self.alive() and accepts_connections(p), f"{child.name} on port {port}; it said {child.err()[-2000:]}", 30)
 
     def alive(self):
         if not self.child.running():
@@ -97,9 +117,9 @@ daemon off;
 pid {home}/pid;
 error_log {home}/error.log error;
 worker_processes {workers};
-worker_rlimit_nofile 16384;
+worker_rlimit_nofile 8192;
 events {{
-    worker_connections 4096;
+    worker_connections 2048;
 }}
 http {{
 {temp}
@@ -118,14 +138,15 @@ http {{
 {servers}
 }}
 """)
-    return Peer(mesh, name, [find_program("nginx"), "-c", conf, "-p", home], ports)
+    return Peer(mesh.spawn([find_program("nginx"), "-c", conf, "-p", home], name), ports)
 
 
-def nginx_mtls(port, identity, inside):
+def nginx_mtls(addresses, identity, inside):
     """A server block that takes only clients with a certificate of this mesh."""
+    listen = "".join(f"        listen {address} ssl;\n" for address in addresses)
     return f"""
     server {{
-        listen 127.0.0.1:{port} ssl backlog=4096;
+{listen}
         ssl_certificate {identity.cert};
         ssl_certificate_key {identity.key};
         ssl_client_certificate {identity.bundle};
@@ -140,6 +161,12 @@ def nginx_status(port):
     return f"    server {{ listen 127.0.0.1:{port}; location / {{ stub_status; }} }}\n"
 
 
+def nginx_accepted(port):
+    """Connections that this nginx has taken so far, this one left out."""
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(f"http://127.0.0.1:{port}/", timeout=20) as answer:
+        return int(answer.read().split(b"requests")[1].split()[0]) - 1
+
+
 class App:
     """The application: the same files with mutual TLS at .tls and in plaintext at .plain."""
 
@@ -147,14 +174,24 @@ class App:
         self.tls, self.plain, self.status = (support.free_port() for _ in range(3))
         files = f"        root {bodies(mesh.dir)};\n"
         plain = f"    server {{\n        listen 127.0.0.1:{self.plain} backlog=4096;\n{files}    }}\n"
-        self.peer = nginx(mesh, name, [self.tls, self.plain, self.status], nginx_mtls(self.tls, identity, files) + plain + nginx_status(self.status))
+        self.identity = identity
+        self.peer = nginx(mesh, name, [self.tls, self.plain, self.status], nginx_mtls([f"127.0.0.1:{self.tls}"], identity, files) + plain + nginx_status(self.status))
+
+
+class ManyNames:
+    """An nginx with a certificate for each of several services, at several addresses of the loopback."""
+
+    def __init__(self, mesh, identities, addresses):
+        files = f"        root {bodies(mesh.dir)};\n"
+        servers = [nginx_mtls(addresses, identity, f"        server_name {name}.default.mesh.local;\n{files}") for name, identity in identities.items()]
+        self.peer = nginx(mesh, "many-names", [int(addresses[0].rsplit(":", 1)[1])], "".join(servers), workers=1)
 
 
 class NginxSidecars:
     """plaintext -> nginx -> mutual TLS -> nginx -> plaintext application."""
 
     def __init__(self, mesh, client, server, app):
-        self.port, self.tls = support.free_port(), support.free_port()
+        self.port, self.tls, self.status = (support.free_port() for _ in range(3))
         common = """
             proxy_http_version 1.1;
             proxy_set_header Connection "";
@@ -166,7 +203,7 @@ class NginxSidecars:
 """
         def upstream(port):
             return f"    upstream next {{ server 127.0.0.1:{port}; keepalive 256; keepalive_requests 1000000000; keepalive_timeout 1h; }}\n"
-        inner = upstream(app.plain) + nginx_mtls(self.tls, server, f"        location / {{ proxy_pass http://next;{common} }}\n")
+        inner = upstream(app.plain) + nginx_mtls([f"127.0.0.1:{self.tls}"], server, f"        location / {{ proxy_pass http://next;{common} }}\n") + nginx_status(self.status)
         outer = upstream(self.tls) + f"""
     server {{
         listen 127.0.0.1:{self.port} backlog=4096;
@@ -185,14 +222,18 @@ class NginxSidecars:
         }}
     }}
 """
-        self.peers = [nginx(mesh, "nginx-inner", [self.tls], inner), nginx(mesh, "nginx-outer", [self.port], outer)]
+        self.peers = [nginx(mesh, "nginx-inner", [self.tls, self.status], inner), nginx(mesh, "nginx-outer", [self.port], outer)]
+
+    def tls_accepted(self):
+        return nginx_accepted(self.status)
 
 
 # ---- haproxy ----
 
 HAPROXY = """
 global
-    maxconn 8192
+    maxconn 2048
+    stats socket {home}/stats level user
     nbthread {threads}
     ssl-default-bind-ciphers {cipher}
     ssl-default-bind-curves {curve}
@@ -217,8 +258,8 @@ backend out
 def haproxy(mesh, name, port, to, bind="", server=""):
     home = os.path.join(mesh.dir, name)
     os.makedirs(home, exist_ok=True)
-    conf = write(os.path.join(home, "haproxy.cfg"), HAPROXY.format(threads=CORES, cipher=CIPHER, curve=CURVE, tls=TLS, port=port, to=to, bind=bind, server=server))
-    return Peer(mesh, name, [find_program("haproxy"), "-f", conf, "-db"], [port])
+    conf = write(os.path.join(home, "haproxy.cfg"), HAPROXY.format(home=home, threads=CORES, cipher=CIPHER, curve=CURVE, tls=TLS, port=port, to=to, bind=bind, server=server))
+    return Peer(mesh.spawn([find_program("haproxy"), "-f", conf, "-db"], name), [port])
 
 
 def pair(identity):
@@ -234,8 +275,16 @@ class HaproxySidecars:
 
     def __init__(self, mesh, client, server, app):
         self.port, self.tls = support.free_port(), support.free_port()
+        self.stats = os.path.join(mesh.dir, "haproxy-inner", "stats")
         self.peers = [
             haproxy(mesh, "haproxy-inner", self.tls, app.plain, bind=f"ssl crt {pair(server)} ca-file {server.bundle} verify required"),
             haproxy(mesh, "haproxy-outer", self.port, self.tls,
                     server=f"ssl crt {pair(client)} ca-file {client.bundle} verify required verifyhost {HOST} sni str({HOST})"),
         ]
+
+    def tls_accepted(self):
+        with socket.socket(socket.AF_UNIX) as s:
+            s.connect(self.stats)
+            s.sendall(b"show info\n")
+            text = b"".join(iter(lambda: s.recv(65536), b"")).decode()
+        return int(re.search(r"^CumSslConns: (\d+)", text, re.M)[1])

@@ -3,24 +3,41 @@
 #include <curl/curl.h>
 #include <meshlib/mesh.h>
 
+#include <dlfcn.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* One caller's handle; on cache lines of its own. */
+#define SERVICES_MAX 8
+
+/* What SSL_session_reused() is; libcurl has brought it, and tells nothing of the kind itself. */
+typedef int (*reused_fn)(const void *ssl);
+
+/* One handle of one caller; on cache lines of its own. */
 struct raw {
 	_Alignas(128) CURL *curl;
 	char *body;
 	size_t len;
 	size_t room;
+	unsigned long resumed;
+	reused_fn reused; /* NULL but for the kinds that dial */
+	bool seen;        /* the handshake of this call was looked at */
+};
+
+/* One caller's turn, on cache lines of its own. */
+struct turn {
+	_Alignas(128) unsigned next;
 };
 
 struct way {
 	const struct target *target;
-	const char *service;        /* mesh alone */
-	struct mesh *mesh;          /* mesh alone */
-	struct raw *raw;            /* the others */
+	struct mesh *mesh;          /* mesh and join */
+	char *names;                /* of the services, each ended by a NUL */
+	const char *services[SERVICES_MAX];
+	unsigned n_services;
+	struct raw *raw;            /* the others: [caller][handle] */
+	struct turn *turns;         /* [caller] */
 	struct curl_slist *fields;
 	struct curl_slist *connect_to;
 	atomic_bool told;
@@ -29,7 +46,7 @@ struct way {
 static bool fail(struct way *w, const char *what)
 {
 	if (!atomic_exchange(&w->told, true)) {
-		fprintf(stderr, "client: %s: %s\n", w->service != NULL ? w->service : "raw libcurl", what);
+		fprintf(stderr, "client: %s: %s\n", w->n_services > 0 ? w->services[0] : "raw libcurl", what);
 	}
 	return false;
 }
@@ -48,6 +65,20 @@ static size_t on_body(char *bytes, size_t size, size_t n, void *user)
 	return n;
 }
 
+/* Called for each line of the response's head: the first tells whether the connection's handshake was a resumed one. */
+static size_t on_head(char *bytes, size_t size, size_t n, void *user)
+{
+	struct curl_tlssessioninfo *tls = NULL;
+	struct raw *r = user;
+
+	(void)bytes;
+	if (!r->seen && curl_easy_getinfo(r->curl, CURLINFO_TLS_SSL_PTR, &tls) == CURLE_OK && tls != NULL && tls->internals != NULL) {
+		r->resumed += r->reused(tls->internals) == 1;
+		r->seen = true;
+	}
+	return size * n;
+}
+
 static bool set_tls(CURL *curl, const struct target *t)
 {
 	return curl_easy_setopt(curl, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2) == CURLE_OK && curl_easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, 1L) == CURLE_OK &&
@@ -56,9 +87,18 @@ static bool set_tls(CURL *curl, const struct target *t)
 		curl_easy_setopt(curl, CURLOPT_SSLKEY, t->key) == CURLE_OK;
 }
 
-static bool raw_open(struct raw *r, const struct way *w, bool tls)
+static bool set_dialling(struct raw *r, bool resume)
+{
+	*(void **)&r->reused = dlsym(RTLD_DEFAULT, "SSL_session_reused");
+	return r->reused != NULL && curl_easy_setopt(r->curl, CURLOPT_FRESH_CONNECT, 1L) == CURLE_OK && curl_easy_setopt(r->curl, CURLOPT_FORBID_REUSE, 1L) == CURLE_OK &&
+		curl_easy_setopt(r->curl, CURLOPT_SSL_SESSIONID_CACHE, resume ? 1L : 0L) == CURLE_OK && curl_easy_setopt(r->curl, CURLOPT_HEADERFUNCTION, on_head) == CURLE_OK &&
+		curl_easy_setopt(r->curl, CURLOPT_HEADERDATA, r) == CURLE_OK;
+}
+
+static bool raw_open(struct raw *r, const struct way *w, const char *kind)
 {
 	const struct target *t = w->target;
+	bool tls = strcmp(kind, "plain") != 0, dials = strcmp(kind, "full") == 0 || strcmp(kind, "resumed") == 0;
 	char url[512];
 
 	(void)snprintf(url, sizeof(url), "http%s://%s%s", tls ? "s" : "", t->host, t->path);
@@ -66,11 +106,24 @@ static bool raw_open(struct raw *r, const struct way *w, bool tls)
 	r->room = t->bytes;
 	r->body = calloc(1, t->bytes + 1);
 	r->curl = curl_easy_init();
-	return r->body != NULL && r->curl != NULL && (!tls || set_tls(r->curl, t)) && curl_easy_setopt(r->curl, CURLOPT_URL, url) == CURLE_OK &&
+	return r->body != NULL && r->curl != NULL && (!tls || set_tls(r->curl, t)) && (!dials || set_dialling(r, strcmp(kind, "resumed") == 0)) &&
+		curl_easy_setopt(r->curl, CURLOPT_URL, url) == CURLE_OK &&
 		curl_easy_setopt(r->curl, CURLOPT_CONNECT_TO, w->connect_to) == CURLE_OK && curl_easy_setopt(r->curl, CURLOPT_HTTPHEADER, w->fields) == CURLE_OK &&
 		curl_easy_setopt(r->curl, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1) == CURLE_OK && curl_easy_setopt(r->curl, CURLOPT_PROXY, "") == CURLE_OK &&
 		curl_easy_setopt(r->curl, CURLOPT_NOSIGNAL, 1L) == CURLE_OK && curl_easy_setopt(r->curl, CURLOPT_TIMEOUT_MS, 15000L) == CURLE_OK &&
 		curl_easy_setopt(r->curl, CURLOPT_WRITEFUNCTION, on_body) == CURLE_OK && curl_easy_setopt(r->curl, CURLOPT_WRITEDATA, r) == CURLE_OK;
+}
+
+static void *zeroed(size_t n, size_t size)
+{
+	void *block = aligned_alloc(128, n * size);
+
+	return block != NULL ? memset(block, 0, n * size) : NULL;
+}
+
+static int n_handles(const struct way *w)
+{
+	return w->target->callers * w->target->handles;
 }
 
 static bool add(struct curl_slist **list, const char *text)
@@ -82,34 +135,39 @@ static bool add(struct curl_slist **list, const char *text)
 }
 
 /* The same request to the byte: the fields that the library adds to a call are sent here, too. */
-static bool raws_open(struct way *w, const char *address, bool tls)
+static bool raws_open(struct way *w, const char *kind, const char *address)
 {
 	char connect_to[128];
 	bool ok;
 
 	(void)snprintf(connect_to, sizeof(connect_to), "::%s", address);
 	ok = add(&w->connect_to, connect_to) && add(&w->fields, "Accept:") && add(&w->fields, "mesh-try: 1") && add(&w->fields, "mesh-deadline-ms: 15000");
-	w->raw = aligned_alloc(_Alignof(struct raw), (size_t)w->target->callers * sizeof(*w->raw));
-	if (w->raw == NULL) {
-		return false;
+	w->raw = zeroed((size_t)n_handles(w), sizeof(*w->raw));
+	for (int i = 0; ok && w->raw != NULL && i < n_handles(w); i++) {
+		ok = raw_open(&w->raw[i], w, kind);
 	}
-	memset(w->raw, 0, (size_t)w->target->callers * sizeof(*w->raw));
-	for (int i = 0; ok && i < w->target->callers; i++) {
-		ok = raw_open(&w->raw[i], w, tls);
-	}
-	return ok;
+	return (ok && w->raw != NULL) || fail(w, "cannot be set up");
 }
 
-static bool mesh_way_open(struct way *w, const char *service)
+static bool take_services(struct way *w, const char *list)
+{
+	char *rest = w->names = strdup(list);
+
+	while (rest != NULL && w->n_services < SERVICES_MAX) {
+		w->services[w->n_services++] = strsep(&rest, "+");
+	}
+	return w->n_services > 0 && rest == NULL;
+}
+
+static bool meshes_open(struct way *w, const char *services, bool join)
 {
 	const struct target *t = w->target;
 	mesh_options *options = mesh_options_new();
 	mesh_error *error = NULL;
-	bool ok = options != NULL;
+	bool ok = take_services(w, services) && options != NULL;
 
-	w->service = service;
-	ok = ok && mesh_options_set(options, "certificate", t->certificate) == MESH_OK && mesh_options_set(options, "key", t->key) == MESH_OK &&
-		mesh_options_set(options, "bundle", t->bundle) == MESH_OK && mesh_options_set(options, "endpoints", t->endpoints) == MESH_OK;
+	ok = ok && (join || (mesh_options_set(options, "certificate", t->certificate) == MESH_OK && mesh_options_set(options, "key", t->key) == MESH_OK &&
+		mesh_options_set(options, "bundle", t->bundle) == MESH_OK && mesh_options_set(options, "endpoints", t->endpoints) == MESH_OK));
 	ok = ok && mesh_open(options, &w->mesh, &error) == MESH_OK && mesh_wait_ready(w->mesh, 10000, &error) == MESH_OK;
 	if (!ok) {
 		(void)fail(w, error != NULL ? mesh_error_message(error) : options != NULL ? mesh_options_message(options) : "out of memory");
@@ -119,21 +177,26 @@ static bool mesh_way_open(struct way *w, const char *service)
 	return ok;
 }
 
+static bool is_mesh(const char *kind)
+{
+	return strcmp(kind, "mesh") == 0 || strcmp(kind, "join") == 0;
+}
+
+bool way_kind_known(const char *kind)
+{
+	return is_mesh(kind) || strcmp(kind, "tls") == 0 || strcmp(kind, "plain") == 0 || strcmp(kind, "full") == 0 || strcmp(kind, "resumed") == 0;
+}
+
 struct way *way_open(const char *kind, const char *to, const struct target *target)
 {
 	struct way *w = calloc(1, sizeof(*w));
-	bool ok;
 
 	if (w == NULL) {
 		return NULL;
 	}
 	w->target = target;
-	if (strcmp(kind, "mesh") == 0) {
-		ok = mesh_way_open(w, to);
-	} else {
-		ok = raws_open(w, to, strcmp(kind, "tls") == 0) || fail(w, "cannot be set up");
-	}
-	if (!ok) {
+	w->turns = zeroed((size_t)target->callers, sizeof(*w->turns));
+	if (w->turns == NULL || !(is_mesh(kind) ? meshes_open(w, to, strcmp(kind, "join") == 0) : raws_open(w, kind, to))) {
 		way_close(w);
 		return NULL;
 	}
@@ -146,6 +209,7 @@ static bool raw_call(struct way *w, struct raw *r)
 	long status = 0;
 
 	r->len = 0;
+	r->seen = false;
 	code = curl_easy_perform(r->curl);
 	if (code != CURLE_OK) {
 		return fail(w, curl_easy_strerror(code));
@@ -155,9 +219,9 @@ static bool raw_call(struct way *w, struct raw *r)
 }
 
 /* A request a call, as programs do it. */
-static bool mesh_way_call(struct way *w)
+static bool one_mesh_call(struct way *w, const char *service)
 {
-	mesh_request *r = mesh_request_new(w->mesh, w->service, "GET", w->target->path);
+	mesh_request *r = mesh_request_new(w->mesh, service, "GET", w->target->path);
 	size_t len = 0;
 	bool ok;
 
@@ -177,22 +241,36 @@ static bool mesh_way_call(struct way *w)
 
 bool way_call(struct way *w, int caller)
 {
-	return w->mesh != NULL ? mesh_way_call(w) : raw_call(w, &w->raw[caller]);
+	unsigned turn = w->turns[caller].next++;
+
+	if (w->mesh != NULL) {
+		return one_mesh_call(w, w->services[turn % w->n_services]);
+	}
+	return raw_call(w, &w->raw[caller * w->target->handles + (int)(turn % (unsigned)w->target->handles)]);
+}
+
+unsigned long way_resumed(const struct way *w)
+{
+	unsigned long n = 0;
+
+	for (int i = 0; w->raw != NULL && i < n_handles(w); i++) {
+		n += w->raw[i].resumed;
+	}
+	return n;
 }
 
 void way_close(struct way *w)
 {
-	if (w == NULL) {
-		return;
-	}
 	if (w->mesh != NULL) {
 		(void)mesh_close(w->mesh, 1000);
 	}
-	for (int i = 0; w->raw != NULL && i < w->target->callers; i++) {
+	for (int i = 0; w->raw != NULL && i < n_handles(w); i++) {
 		curl_easy_cleanup(w->raw[i].curl);
 		free(w->raw[i].body);
 	}
 	free(w->raw);
+	free(w->turns);
+	free(w->names);
 	curl_slist_free_all(w->fields);
 	curl_slist_free_all(w->connect_to);
 	free(w);

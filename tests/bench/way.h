@@ -1,6 +1,12 @@
 /*
- * A way to make the same request: over libcurl as it is, with TLS and a client certificate ("tls") or in plaintext to a sidecar ("plain"), or
- * by mesh_call ("mesh"). Opened anew for each round, with connections of its own.
+ * A way to make the same request, opened anew for each round, with connections of its own:
+ *
+ *	tls      libcurl as it is, with TLS and a client certificate, on a kept connection
+ *	plain    the same without TLS: to a sidecar
+ *	full     as tls, but each call on a connection of its own, with a full handshake
+ *	resumed  the same, each handshake resuming the session of the one before
+ *	mesh     mesh_call, with static endpoints and the same certificate
+ *	join     mesh_call, joining as MESH_CONTROL and MESH_TOKEN say
  */
 #ifndef BENCH_WAY_H
 #define BENCH_WAY_H
@@ -18,15 +24,21 @@ struct target {
 	const char *bundle;
 	const char *endpoints; /* for "mesh": a file of `kind: Endpoints` */
 	int callers;
+	int handles; /* a caller has, and uses in turn; for the kinds of libcurl alone */
 };
 
 struct way;
 
-/* `kind` is tls, plain or mesh; `to` an address, or for mesh a service. NULL, and a line on stderr, when it cannot be. */
+bool way_kind_known(const char *kind);
+
+/* `to` is an address; for mesh and join a service, or several joined by '+' that are called in turn. NULL, and a line on stderr, when it cannot be. */
 struct way *way_open(const char *kind, const char *to, const struct target *target);
 
 /* Makes the request as caller `caller` (from 0), one at a time each; false, and for the first a line on stderr, unless the whole body came with 200. */
 bool way_call(struct way *w, int caller);
+
+/* Of the handshakes so far how many were resumed; kinds full and resumed alone. No call may be under way. */
+unsigned long way_resumed(const struct way *w);
 
 void way_close(struct way *w);
 
