@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import re
+import select
 import socket
 import ssl
 import subprocess
@@ -116,6 +117,49 @@ def knock(address, identity=None, path="/"):
         return None
     match = re.match(rb"HTTP/1\.1 (\d{3}) ", answer)
     return int(match.group(1)) if match else None
+
+
+# ---- bytes, both ways ----
+
+def hear(sock):
+    """All that comes until the server ends the connection; a reset is an error."""
+    heard = []
+    while chunk := sock.recv(65536):
+        heard.append(chunk)
+    return b"".join(heard)
+
+
+def exchange(sock, request):
+    """Writes as long as the other side takes it, reads when it does not, until it ends the connection; what it said. A reset is an error."""
+    sock.setblocking(False)
+    left, heard = memoryview(request), []
+    while True:
+        try:
+            if left:
+                left = left[sock.send(left[:65536]):]
+                continue
+        except (ssl.SSLWantWriteError, BlockingIOError):
+            pass
+        try:
+            chunk = sock.recv(65536)
+            if not chunk:
+                return b"".join(heard)
+            heard.append(chunk)
+        except (ssl.SSLWantReadError, BlockingIOError):
+            if not any(select.select([sock], [sock] if left else [], [], 30 * support.SLOW)):
+                raise AssertionError(f"nothing more happened; {len(left)} bytes are left, heard {heard}") from None
+
+
+def answers(heard):
+    """[(status, header, body)] of a stream of answers with Content-Length."""
+    found, at = [], 0
+    while at < len(heard):
+        end = heard.index(b"\r\n\r\n", at)
+        head = heard[at:end].decode("latin-1")
+        length = re.search(r"\r\nContent-Length: (\d+)", head)
+        at = end + 4 + (int(length.group(1)) if length else 0)
+        found.append((int(re.match(r"HTTP/1\.1 (\d{3}) ", head).group(1)), head, heard[end + 4:at]))
+    return found
 
 
 # ---- the server ----

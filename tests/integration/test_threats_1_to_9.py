@@ -7,7 +7,6 @@ import os
 import re
 import select
 import socket
-import ssl
 import threading
 import time
 import unittest
@@ -44,47 +43,6 @@ class Listener:
 
     def refused(self, reason):
         return int(peers.metrics(self.metrics).get('mesh_requests_refused_total{reason="%s"}' % reason, 0))
-
-
-def hear(sock):
-    """All that comes until the server ends the connection; a reset is an error."""
-    heard = []
-    while chunk := sock.recv(65536):
-        heard.append(chunk)
-    return b"".join(heard)
-
-
-def exchange(sock, request):
-    """Writes as long as the other side takes it, reads when it does not, until it ends the connection; what it said. A reset is an error."""
-    sock.setblocking(False)
-    left, heard = memoryview(request), []
-    while True:
-        try:
-            if left:
-                left = left[sock.send(left[:65536]):]
-                continue
-        except (ssl.SSLWantWriteError, BlockingIOError):
-            pass
-        try:
-            chunk = sock.recv(65536)
-            if not chunk:
-                return b"".join(heard)
-            heard.append(chunk)
-        except (ssl.SSLWantReadError, BlockingIOError):
-            if not any(select.select([sock], [sock] if left else [], [], 30 * SLOW)):
-                raise AssertionError(f"nothing more happened; {len(left)} bytes are left, heard {heard}") from None
-
-
-def answers(heard):
-    """[(status, header, body)] of a stream of answers with Content-Length."""
-    found, at = [], 0
-    while at < len(heard):
-        end = heard.index(b"\r\n\r\n", at)
-        head = heard[at:end].decode("latin-1")
-        length = re.search(r"\r\nContent-Length: (\d+)", head)
-        at = end + 4 + (int(length.group(1)) if length else 0)
-        found.append((int(re.match(r"HTTP/1\.1 (\d{3}) ", head).group(1)), head, heard[end + 4:at]))
-    return found
 
 
 class World:
@@ -130,7 +88,7 @@ class Slow(threading.Thread):
             while not select.select([self.sock], [], [], 1)[0] and not self.stopped.is_set():
                 self.sock.sendall(b"x")
             self.seconds = time.monotonic() - began
-            self.answer = hear(self.sock)
+            self.answer = peers.hear(self.sock)
         except OSError as e:
             self.answer = repr(e).encode()
 
@@ -158,7 +116,7 @@ class Threats(unittest.TestCase):
         handled, refused = WORLD.handled(), listener.refused(reason)
         with listener.dial() as sock:
             sock.sendall(listener.good() + attack + listener.smuggled())
-            heard = answers(hear(sock))
+            heard = peers.answers(peers.hear(sock))
         self.assertEqual([a[0] for a in heard], [200, status], heard)
         self.assertIn("\r\nConnection: close", heard[1][1])
         self.assertEqual(json.loads(heard[1][2])["error"], reason)
@@ -218,7 +176,7 @@ class Threat5(Threats):
         trailers = "Content-Length: 40\r\nTransfer-Encoding: chunked\r\nHost: evil\r\nAuthorization: evil\r\nmesh-try: 7\r\n"
         with listener.dial() as sock:
             sock.sendall(listener.request("POST", fields="Transfer-Encoding: chunked\r\n", body=f"2\r\nhi\r\n0\r\n{trailers}\r\n") + listener.good("Connection: close\r\n"))
-            heard = answers(hear(sock))
+            heard = peers.answers(peers.hear(sock))
         self.assertEqual([a[0] for a in heard], [200, 200])
         saw = json.loads(heard[0][2])
         self.assertEqual((saw["headers"], saw["body"], saw["tryNumber"]), ({"host": "h", "transfer-encoding": "chunked"}, "hi", 1))
@@ -237,7 +195,7 @@ class Threat6(Threats):
         for listener in WORLD.listeners:
             with self.subTest(listener.name):
                 handled = WORLD.handled()
-                heard = answers(self.early(listener, lambda sock: exchange(sock, bytes(64 << 20))))
+                heard = peers.answers(self.early(listener, lambda sock: peers.exchange(sock, bytes(64 << 20))))
                 self.assertEqual([(a[0], json.loads(a[2])["error"]) for a in heard], [(413, "body-too-large")])
                 self.assertEqual(WORLD.handled(), handled)
 
@@ -273,7 +231,7 @@ class Threat6(Threats):
                         handled = WORLD.handled()
                         with listener.dial() as sock:
                             sock.sendall(listener.request(method, fields=fields, body=body) + listener.good("Connection: close\r\n"))
-                            heard = hear(sock)
+                            heard = peers.hear(sock)
                         self.assertEqual(heard.count(b"HTTP/1.1 "), 2, heard)
                         self.assertEqual(WORLD.handled(), handled + 2 * (listener is WORLD.application))
         self.assertNotIn("smuggled", json.dumps(WORLD.mesh.admin("GET", "/v1/tokens")[1]))
@@ -287,7 +245,7 @@ class Threat6(Threats):
         weight = b"X: " + b"x" * 2000 + b"\r\n"  # 20 MB of requests, and as much of answers
         requests = b"".join(b"GET /%d HTTP/1.1\r\nHost: h\r\n%b\r\n" % (i, weight) for i in range(10000)).replace(b"GET /9999 HTTP/1.1\r\n", b"GET /9999 HTTP/1.1\r\nConnection: close\r\n")
         with listener.dial() as sock:
-            heard = answers(exchange(sock, requests))
+            heard = peers.answers(peers.exchange(sock, requests))
         self.assertEqual([json.loads(a[2])["path"] for a in heard], [f"/{i}" for i in range(10000)])
         self.assertEqual(WORLD.handled(), handled + 10000)
         if not support.SANITIZED:
@@ -310,7 +268,7 @@ class Threat7(Threats):
                 with self.subTest(listener=listener.name, fields=fields[:10]):
                     handled, refused = WORLD.handled(), listener.refused("header-too-large")
                     with listener.dial() as sock:
-                        heard = answers(exchange(sock, listener.request("GET", fields=fields)))
+                        heard = peers.answers(peers.exchange(sock, listener.request("GET", fields=fields)))
                     self.assertEqual([(a[0], json.loads(a[2])["error"]) for a in heard], [(431, "header-too-large")])
                     self.assertEqual((WORLD.handled(), listener.refused("header-too-large")), (handled, refused + 1))
 
@@ -340,7 +298,7 @@ class Threat9(Threats):
         listener = Listener("application", address, None, peers.client_context(WORLD.cart))
         with listener.dial() as sock:
             sock.sendall(listener.good(fields + "X-Plain: stays\r\nConnection: close\r\n"))
-            (answer,) = answers(hear(sock))
+            (answer,) = peers.answers(peers.hear(sock))
         return answer
 
     def test_a_handler_sees_the_certificate_and_no_claims(self):
@@ -370,7 +328,7 @@ class Threat9(Threats):
         control = Listener("control", WORLD.control.address, None, peers.client_context())
         with control.dial() as sock:
             sock.sendall(control.request("GET", "/v1/watch", "mesh-protocol: 1\r\n" + self.FORGED + "Connection: close\r\n"))
-            (answer,) = answers(hear(sock))
+            (answer,) = peers.answers(peers.hear(sock))
         self.assertEqual(answer[0], 401)
         self.assertIsNone(peers.knock(WORLD.application.address), "and an application's not at all")
 

@@ -150,7 +150,7 @@ static const struct {
 	{BYTES("[{\"x\":{\"y\":1,\"y\":2}}]"), "1:14: duplicate key"},
 };
 
-static void refuses_with_line_and_column(void **state)
+static void threat_21_refuses_with_line_and_column(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < MESH__COUNT(bad); i++) {
@@ -182,7 +182,7 @@ static char *repeat(const char *unit, size_t n, size_t *len)
 	return text;
 }
 
-static void takes_64_levels_and_refuses_65(void **state)
+static void threat_21_takes_64_levels_and_refuses_65(void **state)
 {
 	char text[200];
 	struct mesh__err err = MESH__NO_ERR;
@@ -215,7 +215,7 @@ static void *parse_deep_texts(void *unused)
 }
 
 /* On a stack that recursion by level could not pass: 256 KiB for 100,000 of them. */
-static void refuses_100000_levels_on_a_bounded_stack(void **state)
+static void threat_21_refuses_100000_levels_on_a_bounded_stack(void **state)
 {
 	pthread_attr_t attr;
 	pthread_t thread;
@@ -483,9 +483,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(takes_rfc_8259),
-		cmocka_unit_test(refuses_with_line_and_column),
-		cmocka_unit_test(takes_64_levels_and_refuses_65),
-		cmocka_unit_test(refuses_100000_levels_on_a_bounded_stack),
+		cmocka_unit_test(threat_21_refuses_with_line_and_column),
+		cmocka_unit_test(threat_21_takes_64_levels_and_refuses_65),
+		cmocka_unit_test(threat_21_refuses_100000_levels_on_a_bounded_stack),
 		cmocka_unit_test(refuses_a_text_over_its_bound),
 		cmocka_unit_test(refuses_more_values_than_memory_should_hold),
 		cmocka_unit_test(duplicate_search_is_not_quadratic),
