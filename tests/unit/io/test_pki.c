@@ -454,6 +454,23 @@ static void verifies_a_chain_by_the_clock_of_the_environment(void **state)
 	mesh__free_secret(key);
 }
 
+static void refuses_a_chain_with_a_key_of_another_kind_or_that_cannot_be_read(void **state)
+{
+	struct bad_cert rsa = {.cn = "rsa", .ca = true, .rsa2048 = true, .not_after_ms = 4000000000000};
+	struct mesh__err err = MESH__NO_ERR;
+	char *cert, *mixed;
+
+	(void)state;
+	assert_true(bad_cert_mint(&rsa, &cert, NULL));
+	mixed = test_ca_join(ca.inter, cert);
+	assert_int_equal(mesh__pki_chain_verify(&fake.env, mixed, ca.root, &err), MESH_E_IDENTITY);
+	assert_non_null(strstr(err.message, "must be EC P-256"));
+	assert_int_equal(mesh__pki_chain_verify(&fake.env, "no PEM", ca.root, NULL), MESH_E_INVALID);
+	assert_int_equal(mesh__pki_chain_verify(&fake.env, ca.inter, "no PEM", NULL), MESH_E_INVALID);
+	mesh__free(mixed);
+	free(cert);
+}
+
 static void says_so_when_memory_is_out(void **state)
 {
 	struct fail_mem mem;
@@ -509,6 +526,7 @@ int main(void)
 		cmocka_unit_test(splits_a_text_into_its_certificates),
 		cmocka_unit_test(takes_no_more_certificates_than_the_bound),
 		cmocka_unit_test(verifies_a_chain_by_the_clock_of_the_environment),
+		cmocka_unit_test(refuses_a_chain_with_a_key_of_another_kind_or_that_cannot_be_read),
 		cmocka_unit_test(says_so_when_memory_is_out),
 	};
 
