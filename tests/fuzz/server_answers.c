@@ -22,7 +22,7 @@ static bool status_line(struct text_span line, int *status)
 
 static bool take_field(struct text_span line, struct answer *out)
 {
-	if (text_has_control(line) || !text_has(line, ':')) {
+	if (text_has_control(line) || !text_has(line, ':') || starts(line, "Set-Cookie")) { /* a handler that tries to split its answer */
 		return false;
 	}
 	if (starts(line, "Content-Length: ")) {
