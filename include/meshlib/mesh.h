@@ -121,6 +121,7 @@ MESH_API void mesh_options_free(mesh_options *options);
  *   state_dir [MESH_STATE_DIR]        a directory for key, certificate and the last snapshot; default: nothing is kept
  *   log [MESH_LOG]                    debug, info, warn, error or off: JSON lines on stderr; default off (a sink set in code: info)
  *   workers [MESH_WORKERS]            threads of the handler pool, 1 to 512; default 16
+ *   loops [MESH_LOOPS]                threads that serve the connections, 1 to 64; default: one for each CPU that the process may run on
  *   max_body [MESH_MAX_BODY]          bytes of a request's or response's body that are taken; default 16777216
  *   certificate, key, bundle [MESH_CERTIFICATE, MESH_KEY, MESH_BUNDLE]  PEM files: an identity from elsewhere, such as `meshctl cert issue`; needs no token
  *   endpoints [MESH_ENDPOINTS]        a file of `kind: Endpoints` documents: static endpoints; with the three above no control plane is needed
@@ -254,13 +255,14 @@ MESH_API const mesh_error *mesh_request_error(const mesh_request *request);
 /* ---- Serving ---- */
 
 /*
- * Answers one request. It runs on a thread of the worker pool, or on the mesh's loop thread for mesh_serve() with "inline", where it must not block. It replies
+ * Answers one request. SEVERAL RUN AT ONCE, ON DIFFERENT THREADS, in both modes: what handlers share must be guarded. With "pool" each runs on a thread of the worker pool. With "inline" each runs on the thread of its connection's loop
+ * (there are `loops` of them; a connection stays with one), where it must not block: all connections of that loop would wait. It replies
  * by mesh_reply(), now or later, from any thread; a request that it never replies to is answered 503 at its deadline.
  */
 typedef void (*mesh_handler_fn)(void *user, mesh_inbound *inbound);
 
 /*
- * Starts serving and, once there is an identity, registers this instance. `mode` is "pool" (NULL means the same) or "inline". One server a mesh. The server belongs to the mesh and ends
+ * Starts serving and, once there is an identity, registers this instance. `mode` is "pool" (NULL means the same) or "inline". One listener, whose connections are dealt out evenly to `loops` threads. One server a mesh. The server belongs to the mesh and ends
  * with mesh_close(). Does not wait for the registration: mesh_wait_ready() does. Errors: MESH_E_INVALID (listen, advertise, mode), MESH_E_IO (the
  * address is in use, …), MESH_E_STATE (there is one already), MESH_E_NO_MEMORY, MESH_E_CLOSED, MESH_E_FORKED.
  */

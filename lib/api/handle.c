@@ -88,7 +88,7 @@ bool mesh__node_on_loop(struct mesh__node *m)
 	bool current = mesh__loop_is_current(m->loop);
 
 	(void)pthread_mutex_lock(&m->mu);
-	current = current || (m->server != NULL && mesh__loop_is_current(m->server->loop));
+	current = current || (m->server != NULL && mesh__loops_is_current(&m->server->loops));
 	(void)pthread_mutex_unlock(&m->mu);
 	return current;
 }

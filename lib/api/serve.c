@@ -87,7 +87,8 @@ static int fill_options(struct mesh__node *m, const char *mode, struct mesh__ser
 	o->zone = v[MESH__SETTING_ZONE];
 	o->max_body_bytes = m->settings.max_body_bytes;
 	o->workers = m->settings.workers;
-	o->inbound_thread = &m->outbound.inbound_thread;
+	o->loops = m->settings.loops;
+	o->threads = &m->outbound.own_threads;
 	o->gone = on_server_gone;
 	o->gone_arg = m;
 	o->inline_handler = mode != NULL && strcmp(mode, "inline") == 0;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "inbound/loops.h"
 #include "inbound/workers.h"
 #include "wire/name.h"
 
@@ -84,6 +85,8 @@ int mesh__setting_check(enum mesh__setting setting, const char *value, struct me
 		return check_number(key, value, 0, 1, &n, err);
 	case MESH__SETTING_WORKERS:
 		return check_number(key, value, 1, MESH__WORKERS_MAX, &n, err);
+	case MESH__SETTING_LOOPS:
+		return check_number(key, value, 1, MESH__LOOPS_MAX, &n, err);
 	case MESH__SETTING_MAX_BODY:
 		return check_number(key, value, 0, MAX_BODY_BYTES, &n, err);
 	case MESH__SETTING_LOG:
@@ -135,6 +138,11 @@ static void parse_all(const struct mesh__env *env, struct mesh__settings *s)
 	s->probe_metrics = strcmp(v[MESH__SETTING_PROBE_METRICS], "1") == 0;
 	(void)mesh__str_u64(v[MESH__SETTING_WORKERS], strlen(v[MESH__SETTING_WORKERS]), UINT64_MAX, &n);
 	s->workers = (int32_t)n;
+	n = 0;
+	if (v[MESH__SETTING_LOOPS] != NULL) {
+		(void)mesh__str_u64(v[MESH__SETTING_LOOPS], strlen(v[MESH__SETTING_LOOPS]), UINT64_MAX, &n);
+	}
+	s->loops = (int32_t)n;
 	(void)mesh__str_u64(v[MESH__SETTING_MAX_BODY], strlen(v[MESH__SETTING_MAX_BODY]), UINT64_MAX, &n);
 	s->max_body_bytes = (size_t)n;
 	s->log_level = MESH__LOG_OFF;

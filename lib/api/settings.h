@@ -26,6 +26,7 @@
 	X(STATE_DIR, "state_dir", "MESH_STATE_DIR", NULL)                                                              \
 	X(LOG, "log", "MESH_LOG", NULL)                                                                                \
 	X(WORKERS, "workers", "MESH_WORKERS", "16")                                                                    \
+	X(LOOPS, "loops", "MESH_LOOPS", NULL)                                                                          \
 	X(MAX_BODY, "max_body", "MESH_MAX_BODY", "16777216")                                                           \
 	X(CERTIFICATE, "certificate", "MESH_CERTIFICATE", NULL)                                                        \
 	X(KEY, "key", "MESH_KEY", NULL)                                                                                \
@@ -62,6 +63,7 @@ struct mesh__settings {
 	struct mesh__addr listen, probe;
 	bool probe_metrics;
 	int32_t workers;
+	int32_t loops; /* 0: one a CPU */
 	size_t max_body_bytes;
 	enum mesh__log_level log_level;
 };

@@ -375,44 +375,51 @@ static void on_drained(void *arg)
 
 /* ---- Beginning ---- */
 
-static struct mesh__conn *conn_new(struct mesh__http_server *s, struct mesh__tcp *tcp)
+static struct mesh__conn *conn_new(struct mesh__http_server *s, const struct mesh__arrival *arrival)
 {
 	struct mesh__conn *c = mesh__alloc(&s->env->mem, sizeof(*c));
 
-	if (c == NULL) {
+	if (c == NULL || (s->options.tls != NULL && mesh__tls_new(s->options.tls, &c->tls) != MESH_OK)) {
+		mesh__free(c);
 		return NULL;
 	}
-	if (s->options.tls != NULL && mesh__tls_new(s->options.tls, &c->tls) != MESH_OK) {
+	c->tcp = mesh__tcp_new(s->loop, arrival);
+	if (c->tcp == NULL) {
+		mesh__tls_free(c->tls);
 		mesh__free(c);
 		return NULL;
 	}
 	c->server = mesh__http_server_ref(s);
-	c->tcp = tcp;
-	mesh__tcp_peer(tcp, &c->peer);
+	c->peer = arrival->peer;
 	mesh__buf_init(&c->head, &s->env->mem, (size_t)s->options.limits.max_header_bytes);
 	mesh__buf_init(&c->pending, &s->env->mem, SIZE_MAX / 2);
 	return c;
 }
 
-void mesh__conn_accept(void *arg, struct mesh__tcp *tcp)
+/* A fixed word where no more connections can be taken now, else NULL. */
+static const char *why_not(struct mesh__http_server *s)
 {
-	static const struct mesh__tcp_events events = {on_data, on_end, on_drained};
-	struct mesh__http_server *s = arg;
 	const struct mesh__http_limits *limits = &s->options.limits;
-	struct mesh__conn *c = NULL;
-	struct mesh__addr peer;
-	const char *full = s->n_conns >= limits->max_connections ? "too-many-connections" :
+
+	return s->n_conns >= limits->max_connections ? "too-many-connections" :
 		s->options.tls_required && s->options.tls == NULL ? "no-identity" :
 		s->options.tls != NULL && !mesh__handshakes_make_room(s) ? "too-many-handshakes" : NULL;
+}
+
+void mesh__conn_begin(struct mesh__http_server *s, const struct mesh__arrival *arrival)
+{
+	static const struct mesh__tcp_events events = {on_data, on_end, on_drained};
+	const char *full = why_not(s);
+	struct mesh__conn *c = NULL;
 
 	if (full == NULL) {
-		c = conn_new(s, tcp);
+		c = conn_new(s, arrival);
 		full = "no-memory";
 	}
 	if (c == NULL) {
-		mesh__tcp_peer(tcp, &peer);
-		mesh__http_server_refused(s, "handshake refused", &peer, full, "the connection was closed at once");
-		mesh__tcp_close(tcp, true);
+		(void)atomic_fetch_sub(&s->spread.n_placed, 1);
+		mesh__http_server_refused(s, "handshake refused", &arrival->peer, full, "the connection was closed at once");
+		mesh__arrival_close(arrival, true);
 		return;
 	}
 	mesh__http_server_joined(s, c);
@@ -421,5 +428,5 @@ void mesh__conn_accept(void *arg, struct mesh__tcp *tcp)
 	if (c->tls == NULL) {
 		mesh__conn_enter(c, MESH__CONN_IDLE);
 	}
-	mesh__tcp_start(tcp, &events, c);
+	mesh__tcp_start(c->tcp, &events, c);
 }

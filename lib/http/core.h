@@ -1,4 +1,4 @@
-/* The inside of the server core: the server, its connections, their exchanges. Private to server.c, conn*.c, handshakes.c, exchange.c, stream.c. */
+/* The inside of the server core: the server, its connections, their exchanges. Private to server.c, spread.c, conn*.c, handshakes.c, exchange.c, stream.c. */
 #ifndef MESH__HTTP_CORE_H
 #define MESH__HTTP_CORE_H
 
@@ -24,6 +24,22 @@ struct mesh__http_logger {
 struct mesh__handshakes {
 	struct mesh__conn *oldest, *newest;
 	int32_t n;
+};
+
+/* On its way from the loop that accepted it. */
+struct mesh__newcomer {
+	struct mesh__newcomer *next;
+	struct mesh__arrival arrival;
+};
+
+/* What servers that share one listener know of each other (spread.c). */
+struct mesh__http_spread {
+	struct mesh__http_server **fed; /* by this one; borrowed */
+	size_t n_fed, last;             /* `last`: who got the last connection; 0 is this server itself */
+	_Atomic int32_t n_placed;       /* connections here or on their way here: written by both sides */
+	struct mesh__newcomer *_Atomic newcomers; /* the latest first; can be read from its head at any moment, by a forked child too */
+	struct mesh__post newcomers_post, end_post;
+	bool ended;                     /* nothing more will be fed */
 };
 
 struct mesh__http_server {
@@ -54,6 +70,7 @@ struct mesh__http_server {
 	int64_t date_s;
 	char date[MESH__DATE_TEXT];
 	struct mesh__counter *n_accepted, *n_open; /* NULL without metrics */
+	struct mesh__http_spread spread;
 	struct mesh__counter *n_whole, *n_resumed; /* handshakes done; NULL also without TLS */
 	struct mesh__http_logger logger;
 };
@@ -135,6 +152,9 @@ const char *mesh__http_server_date(struct mesh__http_server *s);
 void mesh__http_server_joined(struct mesh__http_server *s, struct mesh__conn *c);
 void mesh__http_server_left(struct mesh__http_server *s, struct mesh__conn *c);
 
+/* A sweep at the next turn of the loop. */
+void mesh__http_server_sweep_soon(struct mesh__http_server *s);
+
 /* Counts a handshake that is done. */
 void mesh__http_server_shook_hands(struct mesh__http_server *s, bool resumed);
 
@@ -143,7 +163,8 @@ void mesh__http_server_refused(struct mesh__http_server *s, const char *event, c
 
 /* ---- conn.c: life, time and bytes ---- */
 
-void mesh__conn_accept(void *server, struct mesh__tcp *tcp);
+/* Counted as placed here (spread.n_placed), which ends with the connection. */
+void mesh__conn_begin(struct mesh__http_server *server, const struct mesh__arrival *arrival);
 void mesh__conn_enter(struct mesh__conn *c, enum mesh__conn_state state);
 void mesh__conn_close(struct mesh__conn *c, bool reset);
 void mesh__conn_hold(struct mesh__conn *c);
@@ -156,6 +177,19 @@ void mesh__conn_sweep(struct mesh__conn *c, int64_t now_us);
 
 /* Sends bytes, encrypted where that is due. False: the connection is closed now, or (doomed) soon. */
 bool mesh__conn_send(struct mesh__conn *c, const void *bytes, size_t len, const void *more, size_t more_len);
+
+/* ---- spread.c: which of several servers gets a connection ---- */
+
+void mesh__spread_accept(void *server, const struct mesh__arrival *arrival);
+
+/* No connection here, nor at those that this one feeds, nor on its way. */
+bool mesh__spread_is_empty(const struct mesh__http_server *s);
+
+/* The listener has gone: tells those that this one feeds. */
+void mesh__spread_end(struct mesh__http_server *s);
+
+/* Refuses those who are still on their way. */
+void mesh__spread_fini(struct mesh__http_server *s);
 
 /* ---- handshakes.c: how many at a time ---- */
 

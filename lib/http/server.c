@@ -106,7 +106,7 @@ static void trim_scratch(struct mesh__buf *buf)
 
 static void on_sweep(void *arg);
 
-static void sweep_soon(struct mesh__http_server *s)
+void mesh__http_server_sweep_soon(struct mesh__http_server *s)
 {
 	mesh__timer_start(s->sweep, 0, SWEEP_MS);
 	s->sweeping = true;
@@ -143,11 +143,12 @@ void mesh__http_server_left(struct mesh__http_server *s, struct mesh__conn *c)
 	c->next = NULL;
 	c->prev = NULL;
 	s->n_conns--;
+	(void)atomic_fetch_sub(&s->spread.n_placed, 1);
 	if (s->n_open != NULL) {
 		mesh__count(s->n_open, -1);
 	}
 	if (s->draining && s->conns == NULL && !s->closed) {
-		sweep_soon(s); /* not from here: the one who closes may be in the middle of something */
+		mesh__http_server_sweep_soon(s); /* not from here: the one who closes may be in the middle of something */
 	}
 }
 
@@ -193,15 +194,23 @@ static void close_idle(struct mesh__conn *c, int64_t unused)
 	}
 }
 
+/* One that is fed waits for who feeds it: as long as that one listens, there is more to come. */
+static bool grace_is_over(const struct mesh__http_server *s, int64_t now_us)
+{
+	return s->options.fed ? s->spread.ended : now_us >= s->grace_until_us || mesh__spread_is_empty(s);
+}
+
 /* Here the listener goes, and what is idle with it. */
 static void end_grace(struct mesh__http_server *s)
 {
-	s->grace = false;
 	if (s->listener != NULL) {
+		mesh__listener_take_backlog(s->listener);
 		mesh__listener_address(s->listener, &s->options.address);
 		mesh__listener_free(s->listener);
 		s->listener = NULL;
 	}
+	mesh__spread_end(s);
+	s->grace = false;
 	each_conn(s, close_idle, 0);
 }
 
@@ -222,7 +231,7 @@ static void on_sweep(void *arg)
 
 	s->n_sweeps++;
 	each_conn(s, sweep_one, now_us);
-	if (s->grace && (now_us >= s->grace_until_us || s->conns == NULL)) {
+	if (s->grace && grace_is_over(s, now_us)) {
 		end_grace(s);
 	}
 	if (s->draining && now_us >= s->drain_until_us) {
@@ -232,10 +241,10 @@ static void on_sweep(void *arg)
 	trim_scratch(&s->cipher);
 	trim_scratch(&s->out);
 	trim_scratch(&s->lines);
-	if (s->conns == NULL && !s->closed) {
+	if (s->conns == NULL && !s->grace && !s->closed) {
 		mesh__timer_stop(s->sweep);
 		s->sweeping = false;
-		if (s->draining && !s->grace) {
+		if (s->draining) {
 			finish_drain(s);
 		}
 	}
@@ -305,9 +314,11 @@ int mesh__http_server_new(struct mesh__loop *loop, const struct mesh__http_optio
 		rc = mesh__fail_memory(err);
 		goto fail;
 	}
-	rc = mesh__listener_new(loop, &options->address, BACKLOG, mesh__conn_accept, s, &s->listener, err);
-	if (rc != MESH_OK) {
-		goto fail;
+	if (!options->fed) {
+		rc = mesh__listener_new(loop, &options->address, BACKLOG, mesh__spread_accept, s, &s->listener, err);
+		if (rc != MESH_OK) {
+			goto fail;
+		}
 	}
 	*out = s;
 	return MESH_OK;
@@ -361,10 +372,10 @@ void mesh__http_server_drain(struct mesh__http_server *s, int64_t drain_ms, mesh
 	s->drain_until_us = now_us + drain_ms * 1000;
 	s->drained = done;
 	s->drained_arg = arg;
-	if (grace_ms == 0 || s->conns == NULL) {
+	if (grace_is_over(s, now_us)) {
 		end_grace(s);
 	}
-	sweep_soon(s);
+	mesh__http_server_sweep_soon(s);
 }
 
 void mesh__http_server_free(struct mesh__http_server *s)
@@ -375,6 +386,7 @@ void mesh__http_server_free(struct mesh__http_server *s)
 	s->closed = true;
 	mesh__listener_free(s->listener);
 	each_conn(s, cut, 0);
+	mesh__spread_fini(s);
 	/* After the connections have parted with their exchanges: from here on another thread may free one by itself. */
 	(void)pthread_mutex_lock(&s->loop_mu);
 	s->loop = NULL;

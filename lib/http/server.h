@@ -1,10 +1,10 @@
 /*
  * The one HTTP server core: applications' inbound side, meshd's control and admin listeners, the probe port, `meshctl connect`. HTTP/1.1 today (RFC 9112; 1.0 is answered and closed); the stream
- * interface below is what HTTP/2 will sit under. TLS by io/tls, or plaintext. One loop.
+ * interface below is what HTTP/2 will sit under. TLS by io/tls, or plaintext. One loop; several servers, each with its loop, can share a listener.
  *
  * The requests of one connection are handled one at a time and answered in order; what follows the one at hand waits, in the kernel where it is more than 64 KiB.
  *
- * What is refused (THREATS 1 to 7) is answered here and never reaches the handler; it is counted, and logged at most twenty times a second. Header fields
+ * What is refused (THREATS 1 to 7) is answered here and never reaches the handler; it is counted, and logged at most twenty times a second by each loop. Header fields
  * named mesh-* are removed unless the peer is an authenticated mesh identity; X-Forwarded-Client-Cert always: who calls, the certificate says.
  */
 #ifndef MESH__HTTP_SERVER_H
@@ -52,6 +52,7 @@ typedef void (*mesh__http_handler)(void *user, struct mesh__exchange *x);
 
 struct mesh__http_options {
 	struct mesh__addr address;
+	bool fed;                        /* it does not listen at `address`: its connections come by mesh__http_server_spread() */
 	const char *name;                /* a label in logs and metrics: "inbound", "control", "admin", "probe" */
 	struct mesh__tls_conf *tls;      /* NULL: plaintext. Referenced. */
 	bool tls_required;               /* with tls NULL: TLS that comes by mesh__http_server_rotate(); until then connections are closed at once, counted as "no-identity" */
@@ -64,13 +65,22 @@ struct mesh__http_options {
 /* Listens and serves. Loop's thread, or before the loop runs. Copies what it needs. */
 int mesh__http_server_new(struct mesh__loop *loop, const struct mesh__http_options *options, struct mesh__http_server **out, struct mesh__err *err) MESH__MUST_USE;
 
+/*
+ * Spreads the connections that `server` accepts over itself and the `n` others, made with `fed`, each on a loop of its own: each goes where the fewest are. Their limits of connections and handshakes are for all together
+ * from here on. Before any of the loops runs. The others' loops must run when `server`'s does; that one ends first, then theirs, then the others are freed, and `server` last. Drain and rotate each, on its loop. MESH_E_NO_MEMORY.
+ */
+int mesh__http_server_spread(struct mesh__http_server *server, struct mesh__http_server *const *others, size_t n, struct mesh__err *err) MESH__MUST_USE;
+
+/* In a forked child: closes its copies of descriptors that are on their way from loop to loop. Touches nothing else; the server is not used again. Accepts NULL. */
+void mesh__http_server_abandon(struct mesh__http_server *server);
+
 void mesh__http_server_address(const struct mesh__http_server *server, struct mesh__addr *out);
 
 /* New connections use `tls` from here on; old ones keep theirs, but an idle or next request on a connection whose peer `trust` has since revoked is refused: the connection is closed. Loop's thread. */
 void mesh__http_server_rotate(struct mesh__http_server *server, struct mesh__tls_conf *tls, struct mesh__trust *trust);
 
 /*
- * Drains. First, for limits.drain_grace_ms (at most half of drain_ms, and no longer than there are connections), all is served as before, but each reply says Connection: close: peers that are still to hear
+ * Drains. First, for limits.drain_grace_ms (at most half of drain_ms, and no longer than there are connections, those of a spread counted together), all is served as before, but each reply says Connection: close: peers that are still to hear
  * that this server leaves do not meet a connection that closes just when they send. Then it stops listening and accepting, and idle connections close. `done(arg)` runs on the loop when the last connection has gone, at the latest after
  * `drain_ms`, when what is left is cut. Loop's thread, once.
  */

@@ -1,5 +1,5 @@
 /*
- * The serving side of a mesh: the server core on a loop of its own, the handler inline on that loop or on the worker pool, the registration, and the probe port. The public mesh_server is this struct.
+ * The serving side of a mesh: the server core on loops of its own, the handler inline on those or on the worker pool, the registration, and the probe port. The public mesh_server is this struct.
  */
 #ifndef MESH__INBOUND_SERVER_H
 #define MESH__INBOUND_SERVER_H
@@ -11,6 +11,7 @@
 #include "control/control.h"
 #include "http/server.h"
 #include "inbound/inbound.h"
+#include "inbound/loops.h"
 #include "inbound/workers.h"
 #include "telemetry/metrics.h"
 
@@ -23,10 +24,11 @@ struct mesh__serving_options {
 	const char *instance, *version, *zone; /* copied */
 	size_t max_body_bytes;
 	int32_t workers;
+	int32_t loops;                     /* 0: one for each CPU that this process may run on */
 	bool inline_handler;
 	mesh_handler_fn handler;
 	void *user;
-	_Atomic uintptr_t *inbound_thread; /* told the loop's thread before a handler can run on it (outbound/outbound.h), 0 again when that has ended */
+	struct mesh__thread_set *threads;  /* has each loop's thread before a handler can run on it, until all have ended */
 	mesh__loop_fn gone;                /* when the last of the server's memory goes, which may be on any thread */
 	void *gone_arg;
 	/* What there is already; NULL before there is an identity. */
@@ -38,28 +40,17 @@ struct mesh__serving_options {
 struct mesh_server {
 	_Atomic int refs;
 	const struct mesh__env *env;
-	struct mesh__loop *loop;           /* of its own */
 	struct mesh__control *control;
-	struct mesh__http_server *http;
+	struct mesh__loops loops;
 	struct mesh__workers workers;
 	bool inline_handler;
 	mesh_handler_fn handler;
 	void *user;
 	struct mesh__addr address;
 	struct mesh__counter *requests, *late, *overloaded;
-	_Atomic uintptr_t *inbound_thread;
-	struct mesh__post thread_post;
 	mesh__loop_fn gone;
 	void *gone_arg;
 	atomic_bool stopping;              /* what is queued for the handlers is refused */
-	/* Rotation and drain cross to the loop one at a time. */
-	pthread_mutex_t mu;                /* guards next_tls, next_trust, rotate_posted, drained */
-	pthread_cond_t changed;
-	struct mesh__tls_conf *next_tls;
-	struct mesh__trust *next_trust;
-	struct mesh__post rotate_post, drain_post;
-	bool rotate_posted, drained;
-	int64_t drain_ms;
 };
 
 /* Listens, starts its loop, registers. MESH_E_IO, MESH_E_INVALID, MESH_E_NO_MEMORY. */
@@ -86,10 +77,10 @@ void mesh__serving_unref(struct mesh_server *server);
 
 void mesh__serving_abandon(struct mesh_server *server);
 
-/* Whether this thread is the loop's or a worker's. */
+/* Whether this thread is one of the loops' or a worker's. */
 bool mesh__serving_is_current(struct mesh_server *server);
 
-/* The decision of dispatch: what happens to a request that has come. Called on the loop. */
+/* The decision of dispatch: what happens to a request that has come. Called on a loop, on several at once. */
 void mesh__dispatch(void *user, struct mesh__exchange *x);
 
 /* Runs one queued request, on a worker. */

@@ -11,15 +11,30 @@
 struct mesh__listener;
 struct mesh__tcp;
 
-/* A connection was accepted: TCP_NODELAY is set, its descriptor is close-on-exec. The callee owns it. Accepting is paused while the process has no descriptor left, and goes on when one is free. */
-typedef void (*mesh__accept_fn)(void *arg, struct mesh__tcp *tcp);
+/* A connection that was accepted and is on no loop yet, so that it may be given to another loop's thread: its descriptor, non-blocking and close-on-exec, TCP_NODELAY set, and whose it is. */
+struct mesh__arrival {
+	int fd;
+	struct mesh__addr peer;
+};
+
+/* The callee owns the descriptor. Accepting is paused while the process has no descriptor left, and goes on when one is free. */
+typedef void (*mesh__accept_fn)(void *arg, const struct mesh__arrival *arrival);
 
 /* Listens on `addr` (port 0: any), SO_REUSEADDR. Errors: MESH_E_IO with the address and the reason. */
 int mesh__listener_new(struct mesh__loop *loop, const struct mesh__addr *addr, int backlog, mesh__accept_fn fn, void *arg, struct mesh__listener **out, struct mesh__err *err) MESH__MUST_USE;
 
 /* The address it listens on, with the true port. */
 void mesh__listener_address(const struct mesh__listener *listener, struct mesh__addr *out);
+
+/* Accepts at once what has come so far, as far as the backlog went: closing the listener would reset it. */
+void mesh__listener_take_backlog(struct mesh__listener *listener);
 void mesh__listener_free(struct mesh__listener *listener);
+
+/* Puts an arrival on `loop`, on its thread. NULL when out of memory: the arrival is still the caller's. */
+struct mesh__tcp *mesh__tcp_new(struct mesh__loop *loop, const struct mesh__arrival *arrival) MESH__MUST_USE;
+
+/* Closes one that nobody wants. `reset` sends RST. Any thread. */
+void mesh__arrival_close(const struct mesh__arrival *arrival, bool reset);
 
 struct mesh__tcp_events {
 	void (*data)(void *arg, const char *bytes, size_t len); /* borrowed for the call */

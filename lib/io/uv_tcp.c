@@ -258,16 +258,47 @@ void mesh__tcp_peer(const struct mesh__tcp *t, struct mesh__addr *out)
 	*out = t->peer;
 }
 
-void mesh__tcp_close(struct mesh__tcp *t, bool reset)
+/* ---- Arrivals ---- */
+
+struct mesh__tcp *mesh__tcp_new(struct mesh__loop *loop, const struct mesh__arrival *arrival)
+{
+	struct mesh__tcp *t = mesh__handle_alloc(loop, sizeof(*t));
+
+	if (t == NULL || uv_poll_init(&loop->uv, &t->handle.uv.poll, arrival->fd) != 0) {
+		mesh__free(t);
+		return NULL;
+	}
+	mesh__buf_init(&t->queue, &loop->env->mem, SIZE_MAX / 2);
+	t->peer = arrival->peer;
+	t->handle.fd = arrival->fd;
+	t->handle.uv.poll.data = t;
+	mesh__handle_open(&t->handle);
+	return t;
+}
+
+static void set_linger_0(int fd)
 {
 	const struct linger now = {1, 0};
 
+	(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+}
+
+void mesh__arrival_close(const struct mesh__arrival *arrival, bool reset)
+{
+	if (reset) {
+		set_linger_0(arrival->fd);
+	}
+	(void)close(arrival->fd);
+}
+
+void mesh__tcp_close(struct mesh__tcp *t, bool reset)
+{
 	if (t == NULL || t->closed) {
 		return;
 	}
 	t->closed = true;
 	if (reset) {
-		(void)setsockopt(t->handle.fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+		set_linger_0(t->handle.fd);
 	}
 	mesh__buf_fini(&t->queue);
 	mesh__handle_close(&t->handle);
@@ -281,6 +312,7 @@ struct mesh__listener {
 	struct mesh__addr address;
 	mesh__accept_fn fn;
 	void *arg;
+	int backlog;
 	bool closed;
 };
 
@@ -299,42 +331,22 @@ static void pause_accepting(struct mesh__listener *l)
 	mesh__timer_start(l->pause, ACCEPT_PAUSE_MS, 0);
 }
 
-static struct mesh__tcp *tcp_new(struct mesh__loop *loop, int fd, const union address *peer)
-{
-	struct mesh__tcp *t = mesh__handle_alloc(loop, sizeof(*t));
-	const int one = 1, unsent = UNSENT_MAX_BYTES;
-
-	if (t == NULL || uv_poll_init(&loop->uv, &t->handle.uv.poll, fd) != 0) {
-		mesh__free(t);
-		(void)close(fd);
-		return NULL;
-	}
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-	/* Else the kernel takes megabytes at a time, and a peer that reads slowly looks like one that does not read. */
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof(unsent));
-	mesh__buf_init(&t->queue, &loop->env->mem, SIZE_MAX / 2);
-	from_socket(peer, &t->peer);
-	t->handle.fd = fd;
-	t->handle.uv.poll.data = t;
-	mesh__handle_open(&t->handle);
-	return t;
-}
-
 /* True when there may be another connection. */
 static bool accept_one(struct mesh__listener *l)
 {
+	const int one = 1, unsent = UNSENT_MAX_BYTES;
+	struct mesh__arrival arrival;
 	union address peer;
 	socklen_t len = sizeof(peer);
-	struct mesh__tcp *t;
-	int fd;
 
 	memset(&peer, 0, sizeof(peer));
-	fd = accept4(l->handle.fd, &peer.any, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
-	if (fd >= 0) {
-		t = tcp_new(l->handle.loop, fd, &peer);
-		if (t != NULL) {
-			l->fn(l->arg, t);
-		}
+	arrival.fd = accept4(l->handle.fd, &peer.any, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	if (arrival.fd >= 0) {
+		(void)setsockopt(arrival.fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+		/* Else the kernel takes megabytes at a time, and a peer that reads slowly looks like one that does not read. */
+		(void)setsockopt(arrival.fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof(unsent));
+		from_socket(&peer, &arrival.peer);
+		l->fn(l->arg, &arrival);
 		return true;
 	}
 	if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
@@ -354,6 +366,12 @@ static void on_connection(uv_poll_t *uv, int status, int events)
 		return;
 	}
 	for (int i = 0; i < ACCEPT_BATCH && !l->closed && accept_one(l); i++) {
+	}
+}
+
+void mesh__listener_take_backlog(struct mesh__listener *l)
+{
+	for (int i = 0; i < l->backlog && !l->closed && accept_one(l); i++) {
 	}
 }
 
@@ -394,6 +412,7 @@ int mesh__listener_new(struct mesh__loop *loop, const struct mesh__addr *addr, i
 	mesh__addr_format(addr, text);
 	l->fn = fn;
 	l->arg = arg;
+	l->backlog = backlog;
 	l->handle.fd = listen_on(addr, backlog, &l->address);
 	if (l->handle.fd < 0) {
 		rc = mesh__fail(err, MESH_E_IO, "cannot listen on %s: %s", text, strerror(errno));

@@ -48,10 +48,10 @@ static bool answered(const struct mesh_request *r)
 		(r->end == MESH__TRY_ANSWERED || (r->end == MESH__TRY_NOT_PROCESSED && r->err.code != MESH_E_CANCELLED && r->err.code != MESH_E_CLOSED));
 }
 
-/* A call there would wait for itself. Asked while the call is among those that run: until it has left, neither loop goes. */
+/* A call there would wait for itself. Asked while the call is among those that run: until it has left, no loop of them goes. */
 static bool on_own_loop(const struct mesh__outbound *o)
 {
-	return mesh__loop_is_current(o->loop) || atomic_load_explicit(&o->inbound_thread, memory_order_relaxed) == (uintptr_t)pthread_self();
+	return mesh__loop_is_current(o->loop) || mesh__thread_set_has_this(&o->own_threads);
 }
 
 static enum state begin(struct mesh_request *r)

@@ -3,8 +3,8 @@
 #define MESH__OUTBOUND_OUTBOUND_H
 
 #include <stdatomic.h>
-#include <stdint.h>
 
+#include "base/thread_set.h"
 #include "control/control.h"
 #include "outbound/endpoint.h"
 #include "outbound/running.h"
@@ -13,7 +13,7 @@
 struct mesh__outbound {
 	const struct mesh__env *env;
 	struct mesh__loop *loop;           /* calls on its thread would wait for themselves; */
-	_Atomic uintptr_t inbound_thread;  /* and on this one (pthread_self() as a number): the serving loop's, on which handlers may run; 0: none */
+	struct mesh__thread_set own_threads; /* and on these: the serving loops', on which handlers may run */
 	struct mesh__control *control;
 	char ns[MESH__LABEL_MAX + 1];
 	size_t max_body_bytes;

@@ -39,6 +39,7 @@ struct mesh__loop {
 	struct mesh__timer *timers;
 	struct mesh__tcp *tcps;
 	struct mesh__listener *listener;
+	struct io_peer *dialling; /* the one arrival there is */
 	bool elsewhere;
 };
 
@@ -357,9 +358,32 @@ void mesh__listener_free(struct mesh__listener *l)
 	}
 }
 
+void mesh__listener_take_backlog(struct mesh__listener *l)
+{
+	(void)l; /* who dials is accepted at once */
+}
+
+struct mesh__tcp *mesh__tcp_new(struct mesh__loop *loop, const struct mesh__arrival *arrival)
+{
+	struct mesh__tcp *t = mesh__alloc(&loop->env->mem, sizeof(*t));
+
+	(void)arrival;
+	*t = (struct mesh__tcp){.loop = loop, .peer = loop->dialling, .next = loop->tcps};
+	mesh__buf_init(&t->queue, &loop->env->mem, SIZE_MAX / 2);
+	loop->tcps = t;
+	t->peer->closed = t->peer->server_reset = t->peer->server_ended = false;
+	return t;
+}
+
+void mesh__arrival_close(const struct mesh__arrival *arrival, bool reset)
+{
+	(void)arrival;
+	(void)reset;
+}
+
 bool io_dial(struct mesh__loop *loop, struct io_peer *peer, uint16_t port)
 {
-	struct mesh__tcp *t;
+	struct mesh__arrival arrival = {.fd = -1, .peer = {.ip = "127.0.0.1", .port = port}};
 
 	memset(peer, 0, sizeof(*peer));
 	if (loop->listener == NULL) {
@@ -369,11 +393,11 @@ bool io_dial(struct mesh__loop *loop, struct io_peer *peer, uint16_t port)
 	mesh__buf_init(&peer->heard, mesh__mem_libc(), SIZE_MAX / 2);
 	peer->window = SIZE_MAX;
 	peer->port = port;
-	t = mesh__alloc(&loop->env->mem, sizeof(*t));
-	*t = (struct mesh__tcp){.loop = loop, .peer = peer, .next = loop->tcps};
-	mesh__buf_init(&t->queue, &loop->env->mem, SIZE_MAX / 2);
-	loop->tcps = t;
-	loop->listener->fn(loop->listener->arg, t);
+	peer->closed = true; /* unless the server takes it */
+	peer->server_reset = true;
+	peer->server_ended = true;
+	loop->dialling = peer;
+	loop->listener->fn(loop->listener->arg, &arrival);
 	return true;
 }
 

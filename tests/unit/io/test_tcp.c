@@ -62,9 +62,12 @@ static void on_drained(void *arg)
 
 static const struct mesh__tcp_events events = {on_data, on_end, on_drained};
 
-static void on_accept(void *arg, struct mesh__tcp *tcp)
+static void on_accept(void *arg, const struct mesh__arrival *arrival)
 {
 	struct desk *d = arg;
+	struct mesh__tcp *tcp = mesh__tcp_new(d->loop, arrival);
+
+	assert_non_null(tcp);
 
 	d->n_accepted++;
 	if (d->tcp == NULL) {
