@@ -1,7 +1,5 @@
 #include "api/handle.h"
 
-#include <unistd.h>
-
 #include "base/str.h"
 
 enum { METRICS_MAX_BYTES = 4 * 1024 * 1024 };
@@ -44,6 +42,7 @@ void mesh__node_unref(struct mesh__node *m)
 	mesh__metrics_free(m->metrics);
 	mesh__endpoint_list_fini(&m->endpoints);
 	mesh__running_fini(&m->outbound.running);
+	mesh__fork_mark_fini(&m->fork_mark);
 	mesh__free(m->instance);
 	mesh__settings_fini(&m->settings);
 	(void)pthread_cond_destroy(&m->changed);
@@ -54,7 +53,7 @@ void mesh__node_unref(struct mesh__node *m)
 
 bool mesh__node_is_parents(const struct mesh__node *m)
 {
-	return getpid() != m->pid;
+	return mesh__forked_since(&m->fork_mark);
 }
 
 struct mesh__node *mesh__node_enter(mesh *handle, struct mesh__err *err)

@@ -8,10 +8,10 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
-#include <sys/types.h>
 
 #include "api/registry.h"
 #include "api/settings.h"
+#include "base/fork.h"
 #include "control/control.h"
 #include "identity/identity.h"
 #include "inbound/probe.h"
@@ -23,7 +23,7 @@ struct mesh__node {
 	mesh *handle;                       /* its name for the application */
 	struct mesh__env env;
 	struct mesh__settings settings;
-	pid_t pid;                          /* of the process that opened it: after fork() another has it */
+	struct mesh__fork_mark fork_mark;   /* of the process that opened it */
 	struct mesh__loop *loop;
 	struct mesh__metrics *metrics;
 	struct mesh__state_dir *state;

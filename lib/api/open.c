@@ -1,6 +1,5 @@
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "api/handle.h"
 #include "base/file.h"
@@ -106,7 +105,7 @@ static struct mesh__node *allocate(const struct mesh_options *o)
 		m->log_user = o->log_user;
 	}
 	atomic_init(&m->refs, 1);
-	m->pid = getpid();
+	mesh__fork_mark_init(&m->fork_mark);
 	return m;
 }
 
