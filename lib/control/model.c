@@ -423,7 +423,7 @@ static int add_static(struct mesh__model *m, const struct mesh__document *d, str
 	}
 	if (d->kind == MESH__KIND_SERVICE) {
 		s->policy = d->service;
-		return MESH_OK;
+		return s->local != NULL ? build(m, s, err) : MESH_OK; /* the endpoints came first */
 	}
 	if (s->local != NULL) {
 		return mesh__fail(err, MESH_E_INVALID, "Endpoints %s are given twice", key);

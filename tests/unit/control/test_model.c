@@ -420,6 +420,26 @@ static void static_endpoints_stand_beside_the_registered_ones_and_are_warned_of_
 	has("abc");
 }
 
+static void static_documents_say_the_same_in_any_order(void **state)
+{
+#define STATIC_POLICY "apiVersion: mesh/v1\nkind: Service\nname: payments\ntimeout: 3s\n"
+#define STATIC_ENDPOINTS "apiVersion: mesh/v1\nkind: Endpoints\nname: payments\nendpoints: [{address: 127.0.0.1:9}]\n"
+	static const char *const texts[] = {STATIC_POLICY "---\n" STATIC_ENDPOINTS, STATIC_ENDPOINTS "---\n" STATIC_POLICY};
+
+	(void)state;
+	for (size_t i = 0; i < MESH__COUNT(texts); i++) {
+		struct mesh__document *documents = NULL;
+
+		mesh__model_free(f.model);
+		assert_int_equal(mesh__model_new(&f.fake.env, &f.source, "mesh.local", "default", &f.model, &f.err), MESH_OK);
+		assert_int_equal(mesh__documents_parse(mesh__mem_libc(), "static.yaml", texts[i], strlen(texts[i]), "default", &documents, NULL, NULL, NULL), MESH_OK);
+		assert_int_equal(mesh__model_static(f.model, documents, &f.err), MESH_OK);
+		assert_int_equal(service()->n, 1);
+		assert_int_equal(service()->policy.timeout_ms, 3000);
+		mesh__documents_free(documents);
+	}
+}
+
 /* ---- The cache. ---- */
 
 static void what_was_dumped_brings_an_empty_model_to_the_same_place(void **state)
@@ -552,6 +572,7 @@ int main(void)
 		TEST(a_document_is_in_force_and_one_that_is_withdrawn_is_not),
 		TEST(threat_28_a_document_that_does_not_parse_is_refused_with_its_fault_and_the_last_good_stays),
 		TEST(a_configuration_alone_does_not_make_a_service_known),
+		TEST(static_documents_say_the_same_in_any_order),
 		TEST(static_endpoints_stand_beside_the_registered_ones_and_are_warned_of_when_plaintext),
 		TEST(what_was_dumped_brings_an_empty_model_to_the_same_place),
 		TEST(a_service_is_new_once),
