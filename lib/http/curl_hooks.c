@@ -64,6 +64,9 @@ static int judge_cas(struct mesh__easy *e)
 	const char *pem;
 	int code = MESH_OK;
 
+	if (peer_pem(e->curl, MESH__CHAIN_MAX) != NULL) {
+		return refuse_identity(e, "the peer's chain is too long");
+	}
 	for (int i = 1; code == MESH_OK && (pem = peer_pem(e->curl, i)) != NULL; i++) {
 		code = mesh__pki_ca_judge(pem, strlen(pem), mesh__trust_domain(e->trust), &e->stopped);
 	}
