@@ -101,6 +101,7 @@ static enum model_verdict read_sized(const char *bytes, size_t len, struct text_
 	}
 	mesh__buf_add(&out->body, bytes + out->used, (size_t)size);
 	out->used += (size_t)size;
+	out->by_length = size > 0;
 	return unless(length.len == 1 || length.at[0] != '0', MODEL_MAY);
 }
 

@@ -18,7 +18,8 @@ struct model_response {
 	struct text_span names[MODEL_FIELDS_MAX], values[MODEL_FIELDS_MAX];
 	size_t n_fields;
 	struct mesh__buf body;
-	size_t used; /* of the bytes; what is beyond them was not asked for */
+	size_t used;    /* of the bytes; what is beyond them was not asked for */
+	bool by_length; /* a Content-Length that is not 0 says where it ends */
 };
 
 /* The answer to one request, HEAD or another. `ended`: the peer has ended its side after the bytes, in order. Release with mesh__buf_fini(&out->body). */

@@ -197,7 +197,7 @@ OURS int poll(struct pollfd *fds, nfds_t n, int timeout_ms)
 {
 	int rc = (int)syscall(SYS_poll, fds, n, 0);
 
-	if (rc == 0 && timeout_ms != 0) {
+	if (rc == 0 && n > 0 && timeout_ms != 0) {
 		net.stalled();
 		rc = (int)syscall(SYS_poll, fds, n, timeout_ms);
 	}

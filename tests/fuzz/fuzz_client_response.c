@@ -92,8 +92,11 @@ static void judge(int code, const struct mesh__client_response *r, const struct 
 	if (v == MODEL_TAKE && code != MESH_OK) {
 		CHECK(code == MESH_E_TOO_LARGE && model.body.len > RESPONSE_MAX);
 	}
-	/* A peer that has gone answers nobody; and what is left over is no answer to the next request, but for what came in one read with the end of a response without a body: libcurl 7.88 throws it away. */
-	stage.must_dial = code != MESH_OK || sent->end != PEER_STAYS || (v == MODEL_TAKE && model.used < sent->len && model.body.len > 0);
+	/*
+	 * A peer that has gone answers nobody, and what is left over is no answer to the next request. What came in one read with the end of a response without a body, or of the last chunk, libcurl 7.88 throws
+	 * away without a word: who sends so much can as well send it later, when nothing tells it from an answer.
+	 */
+	stage.must_dial = code != MESH_OK || sent->end != PEER_STAYS || (v == MODEL_TAKE && model.used < sent->len && model.by_length);
 	mesh__buf_fini(&model.body);
 }
 
