@@ -2,7 +2,7 @@
  * The real client (pool, libcurl, our hooks) against a peer that answers one request after the other with the input's bytes, in the input's pieces. A byte from 0xf8 on is a step of the script (enum step).
  *
  * What must hold: MESH_OK means one whole, valid response, byte for byte what the model reads (client_response_model.h); what the model cannot fault is taken; a request is sent once at most; a connection on
- * which anything is left over is not used again; bounds hold, all ends, and no memory is left.
+ * which more came than a body of known length is not used again; bounds hold, all ends, and no memory is left.
  */
 #include <stdint.h>
 #include <stdio.h>
