@@ -64,7 +64,7 @@ LINK_EXE := $(LINK) -pie
 
 # --- third parties ----------------------------------------------------------
 
-PKGS        := libcurl libuv libnghttp2 yaml-0.1 libcjson
+PKGS        := libcurl libssl libcrypto libuv libnghttp2 yaml-0.1 libcjson
 pkg-cflags   = $(patsubst -I%,-isystem %,$(shell $(PKG_CONFIG) --cflags $(1) 2>/dev/null))
 pkg-libs     = $(shell $(PKG_CONFIG) --libs $(1) 2>/dev/null)
 

@@ -38,8 +38,9 @@ static bool set_tls(const struct mesh__easy *e)
 	/* Else the machine's public CAs would be trusted beside ours. */
 	ok = ok && curl_easy_setopt(curl, CURLOPT_CAPATH, NULL) == CURLE_OK;
 	ok = ok && curl_easy_setopt(curl, CURLOPT_CAINFO, NULL) == CURLE_OK;
-	/* A resumed session shows no certificate, and so would be refused: each new connection makes a whole handshake. */
-	ok = ok && curl_easy_setopt(curl, CURLOPT_SSL_SESSIONID_CACHE, 0L) == CURLE_OK;
+	/* Resumed are sessions of the share alone, which belongs to one endpoint: libcurl's own cache, of a multi, may offer one peer's session to another of the same name. */
+	ok = ok && curl_easy_setopt(curl, CURLOPT_SSL_SESSIONID_CACHE, (long)(e->share != NULL)) == CURLE_OK;
+	ok = ok && (e->share == NULL || curl_easy_setopt(curl, CURLOPT_SHARE, mesh__share_curl(e->share)) == CURLE_OK);
 	if (e->trust != NULL) {
 		ok = ok && set_pem(curl, CURLOPT_CAINFO_BLOB, mesh__trust_roots(e->trust));
 	} else {
@@ -125,6 +126,7 @@ int mesh__easy_init(struct mesh__easy *e, const struct mesh__env *env, const str
 	}
 	e->creds = peer->creds != NULL ? mesh__creds_ref(peer->creds) : NULL;
 	e->trust = peer->trust != NULL ? mesh__trust_ref(peer->trust) : NULL;
+	e->share = peer->share != NULL && peer->trust != NULL ? mesh__share_ref(peer->share) : NULL;
 	e->curl = curl_easy_init();
 	if (e->curl == NULL || !make_connect_to(e, peer)) {
 		mesh__easy_fini(e);
@@ -148,6 +150,7 @@ void mesh__easy_fini(struct mesh__easy *e)
 	if (e->lines.mem != NULL) {
 		mesh__buf_fini(&e->lines);
 	}
+	mesh__share_unref(e->share);
 	mesh__creds_unref(e->creds);
 	if (e->trust != NULL) {
 		mesh__trust_unref(e->trust);
@@ -303,10 +306,15 @@ bool mesh__easy_keeps_connection(const struct mesh__easy *e)
 int mesh__easy_end(struct mesh__easy *e, int curl_code, struct mesh__client_result *result, struct mesh__err *err)
 {
 	int64_t now_us = mesh__mono_us(e->conns->env);
+	int code;
 
 	mesh__conns_release(e->conns, e);
 	result->sent = e->passed ? MESH__SENT_MAYBE : MESH__SENT_NOTHING;
 	result->reused = e->reused;
 	result->connect_us = e->reused || !e->may_dial ? 0 : (e->passed ? e->passed_us : now_us) - e->begun_us;
-	return mesh__easy_verdict(e, curl_code, err);
+	code = mesh__easy_verdict(e, curl_code, err);
+	if (e->share != NULL && (e->refused || code == MESH_E_IDENTITY)) {
+		mesh__share_spoil(e->share);
+	}
+	return code;
 }

@@ -12,6 +12,7 @@
 
 #include "http/client.h"
 #include "http/curl_conns.h"
+#include "http/curl_share.h"
 #include "http/head.h"
 
 struct curl_slist;
@@ -26,6 +27,7 @@ struct mesh__easy_peer {
 	const char *expect;          /* the SPIFFE ID */
 	struct mesh__trust *trust;   /* NULL: the peer is not verified at all */
 	struct mesh__creds *creds;   /* NULL: no certificate is shown */
+	struct mesh__share *share;   /* NULL: no session is kept or resumed */
 	bool plaintext;
 };
 
@@ -42,6 +44,7 @@ struct mesh__easy {
 	struct mesh__conns *conns;
 	struct mesh__creds *creds;
 	struct mesh__trust *trust;
+	struct mesh__share *share;
 	bool plaintext;
 	char expect[MESH__SPIFFE_MAX];
 	char where[MESH__EASY_NAME_MAX + 4 + MESH__EASY_NAME_MAX + 16]; /* "host at address", for messages */

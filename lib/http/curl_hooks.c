@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "http/curl_peer.h"
+
 enum { BODY_AT_ONCE = 1024 * 1024 };
 
 /* ---- Sockets ---- */
@@ -37,7 +39,7 @@ static int on_close(void *arg, curl_socket_t fd)
 
 /* ---- Leave to send ---- */
 
-/* Certificate `index` that the peer sent, from its own (0), as PEM; NULL past the last. On a connection that served before, and after a resumed handshake, there is none. */
+/* Certificate `index` that the peer sent, from its own (0), as PEM; NULL past the last. On a connection that served before there is none. */
 static const char *peer_pem(CURL *curl, int index)
 {
 	struct curl_certinfo *info = NULL;
@@ -74,22 +76,55 @@ static int judge_cas(struct mesh__easy *e)
 }
 
 /* What libcurl does not check itself: the SPIFFE ID, and everything else that the mesh asks of a leaf. */
+static int judge_whole(struct mesh__easy *e, struct mesh__leaf *leaf)
+{
+	const char *pem = peer_pem(e->curl, 0);
+	int code;
+
+	if (pem == NULL) {
+		return refuse_identity(e, "the peer's certificate cannot be seen");
+	}
+	code = mesh__trust_judge(e->trust, pem, strlen(pem), e->expect, leaf, NULL, &e->stopped);
+	return code != MESH_OK ? code : judge_cas(e);
+}
+
+/* The chain was shown in the whole handshake that made the session, and judged there, if that handshake stood: libcurl keeps sessions of refused peers too. The leaf is judged again, its time now by us. */
+static int judge_resumed(struct mesh__easy *e, const struct mesh__curl_peer *peer, struct mesh__leaf *leaf)
+{
+	int code;
+
+	if (!mesh__share_vouched(e->share, peer->sha256)) {
+		return refuse_identity(e, "the session that was resumed is not one of a peer that was found good");
+	}
+	code = mesh__trust_judge(e->trust, peer->der, peer->len, e->expect, leaf, NULL, &e->stopped);
+	if (code == MESH_OK && mesh__wall_ms(e->conns->env) >= leaf->not_after_ms) {
+		code = refuse_identity(e, "the peer's certificate has expired since it was shown");
+	}
+	return code;
+}
+
 static int judge_new(struct mesh__easy *e, struct mesh__conn *conn)
 {
+	struct mesh__curl_peer peer;
 	struct mesh__leaf leaf;
-	const char *pem;
+	bool seen;
+	int code;
 
 	if (e->plaintext || e->trust == NULL) {
 		conn->verified = true;
 		return MESH_OK;
 	}
-	pem = peer_pem(e->curl, 0);
-	if (pem == NULL) {
-		return refuse_identity(e, "the peer's certificate cannot be seen");
+	seen = e->share != NULL && mesh__curl_peer_read(e->curl, &peer);
+	if (e->share != NULL && !seen) {
+		mesh__share_spoil(e->share); /* who would resume this could not be judged */
 	}
-	if (mesh__trust_judge(e->trust, pem, strlen(pem), e->expect, &leaf, NULL, &e->stopped) != MESH_OK || judge_cas(e) != MESH_OK) {
+	code = seen && peer.resumed ? judge_resumed(e, &peer, &leaf) : judge_whole(e, &leaf);
+	if (code != MESH_OK) {
 		e->stopped.origin = MESH__ORIGIN_TLS;
-		return e->stopped.code;
+		return code;
+	}
+	if (seen && !peer.resumed) {
+		mesh__share_vouch(e->share, peer.sha256, leaf.not_after_ms);
 	}
 	memcpy(conn->expect, e->expect, sizeof(conn->expect));
 	conn->not_after_ms = leaf.not_after_ms;

@@ -9,12 +9,23 @@
  * Transfers run on a lane. After a peer was refused, or a kept connection turned out to have ended, the lane takes no more transfers and is closed with its last one: so no later transfer meets
  * that connection.
  */
+enum { SHARES = 8 };
+
+/* Whose sessions a share holds: of one address under one name. */
+struct target_share {
+	char host[254], connect_host[254];
+	uint16_t connect_port;
+	struct mesh__share *share; /* NULL: the place is free */
+};
+
 struct mesh__multi {
 	struct mesh__loop *loop;
 	const struct mesh__env *env;
 	struct mesh__creds *creds;
 	struct mesh__lane *lanes;
 	struct mesh__transfer *transfers;
+	struct target_share shares[SHARES]; /* they outlive the lanes: a connection that broke is dialled anew by resuming its session */
+	unsigned next_share;
 	int busy;   /* callbacks may be running: freeing waits until they have returned */
 	bool dying;
 };
@@ -137,6 +148,9 @@ static void multi_destroy(struct mesh__multi *multi)
 
 		multi->lanes = lane->next;
 		mesh__lane_free(lane);
+	}
+	for (size_t i = 0; i < SHARES; i++) {
+		mesh__share_unref(multi->shares[i].share);
 	}
 	mesh__creds_unref(multi->creds);
 	mesh__free(multi);
@@ -266,6 +280,38 @@ static bool on_data(void *arg, const char *bytes, size_t len)
 	return !t->deaf && t->options.data(t->options.arg, bytes, len);
 }
 
+/* ---- Sessions to resume ---- */
+
+static bool is_of(const struct target_share *s, const struct mesh__transfer_options *o)
+{
+	return s->share != NULL && s->connect_port == o->connect_port && strcmp(s->connect_host, o->connect_host) == 0 && strcmp(s->host, o->host) == 0;
+}
+
+/* Borrowed; NULL when no session is to be kept. */
+static int share_for(struct mesh__multi *multi, const struct mesh__transfer_options *o, struct mesh__share **out, struct mesh__err *err)
+{
+	int code;
+	struct target_share *place = NULL;
+
+	for (size_t i = 0; place == NULL && i < SHARES; i++) {
+		place = is_of(&multi->shares[i], o) ? &multi->shares[i] : NULL;
+	}
+	if (place != NULL && mesh__share_good(place->share)) {
+		*out = place->share;
+		return MESH_OK;
+	}
+	if (place == NULL) {
+		place = &multi->shares[multi->next_share++ % SHARES];
+	}
+	mesh__share_unref(place->share); /* handles that use it hold it */
+	memcpy(place->host, o->host, sizeof(place->host));
+	memcpy(place->connect_host, o->connect_host, sizeof(place->connect_host));
+	place->connect_port = o->connect_port;
+	code = mesh__share_new(multi->env, &place->share, err);
+	*out = place->share;
+	return code;
+}
+
 /* ---- Starting ---- */
 
 static int set_peer(struct mesh__transfer *t, struct mesh__lane *lane, struct mesh__err *err)
@@ -273,12 +319,18 @@ static int set_peer(struct mesh__transfer *t, struct mesh__lane *lane, struct me
 	const struct mesh__transfer_options *o = &t->options;
 	struct mesh__creds *creds = o->verify == MESH__VERIFY_PEER ? t->multi->creds : NULL;
 	struct mesh__easy_peer peer = {.host = o->host, .connect_host = o->connect_host, .connect_port = o->connect_port, .expect = o->spiffe, .creds = creds};
+	int code = MESH_OK;
 
 	if (o->verify == MESH__VERIFY_PEER) {
 		peer.trust = o->trust != NULL ? o->trust : creds != NULL ? mesh__creds_trust(creds) : NULL;
 		if (peer.trust == NULL || o->spiffe[0] == '\0') {
 			return mesh__fail(err, MESH_E_INVALID, "to verify %s, roots and its SPIFFE ID are needed", o->host);
 		}
+		/* With roots of its own it is an enrolment, once in a process's life. */
+		code = o->trust == NULL ? share_for(t->multi, o, &peer.share, err) : MESH_OK;
+	}
+	if (code != MESH_OK) {
+		return code;
 	}
 	return mesh__easy_init(&t->easy, t->multi->env, &peer, &lane->conns, err);
 }

@@ -2,6 +2,7 @@
 
 #include "base/wait.h"
 #include "http/cancel.h"
+#include "http/curl_peer.h"
 #include "http/curl_slot.h"
 
 /* A thread in the queue, on its own stack. It leaves the queue when it is granted something, or by itself. */
@@ -23,6 +24,7 @@ void mesh__pool_options_default(struct mesh__pool_options *options)
 
 static void pool_free(struct mesh__pool *pool)
 {
+	mesh__share_unref(pool->share);
 	mesh__creds_unref(pool->options.creds);
 	(void)pthread_mutex_destroy(&pool->mu);
 	mesh__free(pool);
@@ -47,6 +49,7 @@ int mesh__pool_new(const struct mesh__env *env, const struct mesh__pool_options 
 	pool->env = env;
 	atomic_init(&pool->refs, 1);
 	pool->options = *options;
+	pool->dials = (struct mesh__dials){.resumable = options->creds != NULL && mesh__curl_peer_readable(), .max = options->max_dials};
 	if (options->creds != NULL) {
 		(void)mesh__creds_ref(options->creds);
 	}
@@ -111,15 +114,18 @@ static void dequeue_locked(struct mesh__pool *pool, struct mesh__waiter *w)
 /* An idle connection, else leave to dial, else false. */
 static bool grant_locked(struct mesh__pool *pool, struct mesh__slot **slot)
 {
+	int64_t now_us;
+
 	*slot = pool->idle;
 	if (*slot != NULL) {
 		pool->idle = (*slot)->next_idle;
 		return true;
 	}
-	if (pool->n_dialling >= pool->options.max_dials || pool->n_connections >= pool->options.max_connections) {
+	now_us = mesh__mono_us(pool->env);
+	if (pool->n_connections >= pool->options.max_connections || !mesh__dials_may_begin(&pool->dials, now_us)) {
 		return false;
 	}
-	pool->n_dialling++;
+	mesh__dials_begin(&pool->dials, now_us, pool->first != NULL);
 	pool->n_connections++;
 	return true;
 }
@@ -150,6 +156,22 @@ static void wake_waiter(void *arg)
 	(void)pthread_mutex_unlock(&w->pool->mu);
 }
 
+/* Waits once: for a signal, for the deadline, or for the moment from which more may dial. False after the deadline. */
+static bool wait_once_locked(struct mesh__waiter *w, int64_t deadline_us)
+{
+	struct mesh__pool *pool = w->pool;
+	int64_t open_us = mesh__dials_open_us(&pool->dials);
+
+	if (open_us >= deadline_us || open_us <= mesh__mono_us(pool->env)) {
+		return mesh__cond_wait_until(&w->granted_cond, &pool->mu, pool->env, deadline_us);
+	}
+	(void)mesh__cond_wait_until(&w->granted_cond, &pool->mu, pool->env, open_us);
+	if (mesh__mono_us(pool->env) >= open_us) {
+		serve_queue_locked(pool);
+	}
+	return true;
+}
+
 /* Until there is a grant, or no more time or wish for one. */
 static void wait_for_grant(struct mesh__waiter *w, int64_t deadline_us, struct mesh__cancel *cancel)
 {
@@ -157,7 +179,7 @@ static void wait_for_grant(struct mesh__waiter *w, int64_t deadline_us, struct m
 
 	mesh__cancel_watch(cancel, wake_waiter, w);
 	(void)pthread_mutex_lock(&pool->mu);
-	while (!w->granted && !w->hopeless && !mesh__cancel_fired(cancel) && mesh__cond_wait_until(&w->granted_cond, &pool->mu, pool->env, deadline_us)) {
+	while (!w->granted && !w->hopeless && !mesh__cancel_fired(cancel) && wait_once_locked(w, deadline_us)) {
 	}
 	if (!w->granted && !w->hopeless) {
 		dequeue_locked(pool, w);
@@ -223,16 +245,54 @@ static int stand_in_queue(struct mesh__pool *pool, bool front, int64_t deadline_
 
 /* ---- Taking and giving ---- */
 
-/* The slot is with nobody from here on: its places go to others. */
-static void discard(struct mesh__pool *pool, struct mesh__slot *slot)
+/* The slot is with nobody from here on: its places go to others. `alive_us`: its connection was found dead, and was alive then; 0: it was not found so. */
+static void discard(struct mesh__pool *pool, struct mesh__slot *slot, int64_t alive_us)
 {
 	(void)pthread_mutex_lock(&pool->mu);
 	unlink_slot_locked(pool, slot);
 	pool->n_connections--;
-	pool->n_dialling -= slot->dialling;
+	if (slot->dialling) {
+		mesh__dials_end(&pool->dials);
+	}
+	if (alive_us != 0) {
+		mesh__dials_lost(&pool->dials, alive_us);
+	}
 	serve_queue_locked(pool);
 	(void)pthread_mutex_unlock(&pool->mu);
 	mesh__slot_free(slot);
+}
+
+static struct mesh__share *good_share_locked(struct mesh__pool *pool)
+{
+	return pool->share != NULL && mesh__share_good(pool->share) ? mesh__share_ref(pool->share) : NULL;
+}
+
+int mesh__pool_share(struct mesh__pool *pool, struct mesh__share **out, struct mesh__err *err)
+{
+	struct mesh__share *fresh, *old;
+	int code;
+
+	(void)pthread_mutex_lock(&pool->mu);
+	*out = good_share_locked(pool);
+	(void)pthread_mutex_unlock(&pool->mu);
+	if (*out != NULL || !pool->dials.resumable) {
+		return MESH_OK;
+	}
+	code = mesh__share_new(pool->env, &fresh, err);
+	if (code != MESH_OK || fresh == NULL) {
+		return code;
+	}
+	(void)pthread_mutex_lock(&pool->mu);
+	*out = good_share_locked(pool);
+	old = fresh; /* another thread was faster */
+	if (*out == NULL) {
+		old = pool->share;
+		pool->share = fresh;
+		*out = mesh__share_ref(fresh);
+	}
+	(void)pthread_mutex_unlock(&pool->mu);
+	mesh__share_unref(old);
+	return MESH_OK;
 }
 
 /* Leave to dial becomes a slot, or is given back. */
@@ -247,7 +307,7 @@ static int new_slot(struct mesh__pool *pool, struct mesh__slot **out, struct mes
 		link_slot_locked(pool, slot);
 	} else {
 		pool->n_connections--;
-		pool->n_dialling--;
+		mesh__dials_end(&pool->dials);
 		serve_queue_locked(pool);
 	}
 	(void)pthread_mutex_unlock(&pool->mu);
@@ -256,10 +316,14 @@ static int new_slot(struct mesh__pool *pool, struct mesh__slot **out, struct mes
 }
 
 /* A server that closed a kept connection is the usual end of a rolling restart: seen here, it costs a dial; seen by libcurl after sending, it would cost the call. */
+static bool dead(const struct mesh__slot *slot)
+{
+	return slot->conns.first == NULL || !mesh__conns_quiet(&slot->conns);
+}
+
 static bool usable(const struct mesh__pool *pool, const struct mesh__slot *slot)
 {
-	return mesh__mono_us(pool->env) - slot->idle_since_us < pool->options.idle_ms * 1000 && slot->conns.first != NULL && !mesh__conns_expired(&slot->conns) &&
-		mesh__conns_quiet(&slot->conns);
+	return mesh__mono_us(pool->env) - slot->idle_since_us < pool->options.idle_ms * 1000 && !mesh__conns_expired(&slot->conns) && !dead(slot);
 }
 
 int mesh__pool_take(struct mesh__pool *pool, bool again, int64_t deadline_us, struct mesh__cancel *cancel, struct mesh__slot **out, struct mesh__err *err)
@@ -282,7 +346,7 @@ int mesh__pool_take(struct mesh__pool *pool, bool again, int64_t deadline_us, st
 			*out = slot;
 			return MESH_OK;
 		}
-		discard(pool, slot);
+		discard(pool, slot, dead(slot) ? slot->idle_since_us : 0);
 		again = true;
 	}
 }
@@ -296,7 +360,8 @@ void mesh__pool_dialled(struct mesh__slot *slot)
 	}
 	(void)pthread_mutex_lock(&pool->mu);
 	slot->dialling = false;
-	pool->n_dialling--;
+	mesh__dials_succeeded(&pool->dials, mesh__mono_us(pool->env));
+	mesh__dials_end(&pool->dials);
 	pool->n_failed = 0;
 	serve_queue_locked(pool);
 	(void)pthread_mutex_unlock(&pool->mu);
@@ -310,8 +375,9 @@ void mesh__pool_dial_failed(struct mesh__slot *slot)
 		return;
 	}
 	(void)pthread_mutex_lock(&pool->mu);
+	mesh__dials_failed(&pool->dials);
 	pool->n_failed += pool->n_failed < pool->options.max_dials;
-	if (pool->n_failed >= pool->options.max_dials && pool->n_connections == pool->n_dialling) {
+	if (pool->n_failed >= pool->options.max_dials && pool->n_connections == pool->dials.n) {
 		while (pool->first != NULL) {
 			struct mesh__waiter *w = pool->first;
 
@@ -337,7 +403,8 @@ void mesh__pool_give(struct mesh__slot *slot, bool keep)
 	}
 	(void)pthread_mutex_unlock(&pool->mu);
 	if (!keep) {
-		discard(pool, slot);
+		/* What was sent on was alive when it was taken. */
+		discard(pool, slot, slot->easy.dial_refused || slot->easy.again ? slot->easy.begun_us : 0);
 	}
 }
 
@@ -369,7 +436,7 @@ static void close_idle(struct mesh__pool *pool, bool all, bool retire)
 		struct mesh__slot *slot = cut;
 
 		cut = slot->next_idle;
-		discard(pool, slot);
+		discard(pool, slot, 0);
 	}
 }
 
@@ -387,8 +454,14 @@ void mesh__pool_abandon(struct mesh__pool *pool)
 {
 	struct mesh__slot *idle = pool->idle;
 
+	if (pool->share != NULL) {
+		mesh__share_abandon(pool->share);
+	}
 	for (struct mesh__slot *slot = pool->all; slot != NULL; slot = slot->next) {
 		mesh__conns_abandon(&slot->conns);
+		if (slot->easy.share != NULL) {
+			mesh__share_abandon(slot->easy.share);
+		}
 	}
 	/* What another thread of the parent was using stays as it is, for good: nobody here knows in which state. */
 	pool->idle = NULL;
@@ -400,6 +473,7 @@ void mesh__pool_abandon(struct mesh__pool *pool)
 		mesh__slot_free(slot);
 	}
 	if (pool->all == NULL) {
+		mesh__share_unref(pool->share);
 		mesh__creds_unref(pool->options.creds);
 		mesh__free(pool);
 	}

@@ -14,6 +14,7 @@
 #include "http/client.h"
 #include "http/curl_conns.h"
 #include "http/curl_easy.h"
+#include "http/dials.h"
 
 struct mesh__slot {
 	struct mesh__slot *next_idle;
@@ -36,7 +37,8 @@ struct mesh__pool {
 	struct mesh__slot *idle;        /* the one that served last first: the others get to be closed */
 	struct mesh__slot *all;
 	int32_t n_connections;          /* slots, and leaves to make one */
-	int32_t n_dialling;
+	struct mesh__dials dials;
+	struct mesh__share *share;      /* what the next dial resumes from; NULL: none yet */
 	int32_t n_failed;               /* dials in a row that failed */
 	int32_t n_waiting;
 	struct mesh__waiter *first, *last;
@@ -51,6 +53,9 @@ int mesh__pool_take(struct mesh__pool *pool, bool again, int64_t deadline_us, st
 
 /* The dial has succeeded: another may begin. No effect on a slot that is not dialling; so below. */
 void mesh__pool_dialled(struct mesh__slot *slot);
+
+/* The share for a new slot, for the caller to unref; NULL when no session is to be kept. Takes the lock. */
+int mesh__pool_share(struct mesh__pool *pool, struct mesh__share **out, struct mesh__err *err) MESH__MUST_USE;
 
 /*
  * The dial has failed at the peer's end. After max_dials such in a row, with no connection left that works, those who wait fail too (MESH_E_CONNECT, nothing sent): elsewhere they may still be in

@@ -28,7 +28,11 @@ int mesh__slot_new(struct mesh__pool *pool, struct mesh__slot **out, struct mesh
 	}
 	slot->pool = pool;
 	mesh__conns_init(&slot->conns, pool->env);
-	code = mesh__easy_init(&slot->easy, pool->env, &peer, &slot->conns, err);
+	code = mesh__pool_share(pool, &peer.share, err);
+	if (code == MESH_OK) {
+		code = mesh__easy_init(&slot->easy, pool->env, &peer, &slot->conns, err);
+	}
+	mesh__share_unref(peer.share);
 	if (code == MESH_OK) {
 		slot->easy.events = (struct mesh__easy_events){.connected = tell_dialled, .arg = slot};
 		slot->multi = curl_multi_init();

@@ -196,8 +196,7 @@ class TlsServer:
     """A server with one identity and one script; it records connections, handshakes and every request byte."""
 
     def __init__(self, identity, script=answer_ok, address="127.0.0.1"):
-        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self.context.load_cert_chain(identity.cert, identity.key)
+        self.become(identity)
         self.script = script
         self.mu = threading.Lock()
         self.connections = self.handshakes = self.closed = 0
@@ -207,6 +206,11 @@ class TlsServer:
         self.address = "%s:%d" % self.listener.getsockname()[:2]
         self.thread = threading.Thread(target=self._accept, daemon=True)
         self.thread.start()
+
+    def become(self, identity):
+        """Another process at the address from here on: with an identity of its own, and none of the sessions that the one before made."""
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.load_cert_chain(identity.cert, identity.key)
 
     def saw(self, request):
         with self.mu:

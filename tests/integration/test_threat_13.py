@@ -56,7 +56,7 @@ class Threat13(support.MeshTest):
         def one_answer(server, tls):
             if request := peers.read_request(tls):
                 server.saw(request)
-            server.context.load_cert_chain(wrong.cert, wrong.key)
+            server.become(wrong)
             tls.sendall(peers.OK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
         server = self.server(right, one_answer)
         _, summary = self.caller.call(server.address, args=("-n", 5))

@@ -20,7 +20,7 @@ enum { MAX_CONNECTIONS = 512, BACKLOG = 512, PENDING_MAX = 1 << 20 };
 struct raw_server {
 	int fd;
 	struct mesh__addr address;
-	struct mesh__tls_conf *tls;
+	_Atomic(struct mesh__tls_conf *) tls;
 	raw_script script;
 	void *arg;
 	pthread_t acceptor;
@@ -167,9 +167,10 @@ static bool shake_hands(struct raw_conn *conn)
 	struct raw_server *server = conn->server;
 	bool ok = true;
 
-	if (server->tls != NULL) {
-		ok = raw_tls_open(conn, server->tls);
+	if (atomic_load(&server->tls) != NULL) {
+		ok = raw_tls_open(conn, atomic_load(&server->tls));
 		atomic_fetch_add(&server->counts.shaken, ok);
+		atomic_fetch_add(&server->counts.resumed, ok && mesh__tls_resumed(conn->tls));
 	}
 	return ok;
 }
@@ -242,7 +243,7 @@ struct raw_server *raw_server_new(struct mesh__tls_conf *tls, raw_script script,
 	if (server == NULL) {
 		die("calloc");
 	}
-	server->tls = tls;
+	atomic_init(&server->tls, tls);
 	server->script = script;
 	server->arg = arg;
 	(void)pthread_mutex_init(&server->mu, NULL);
@@ -256,6 +257,11 @@ struct raw_server *raw_server_new(struct mesh__tls_conf *tls, raw_script script,
 		die("pthread_create");
 	}
 	return server;
+}
+
+void raw_server_become(struct raw_server *server, struct mesh__tls_conf *tls)
+{
+	atomic_store(&server->tls, tls);
 }
 
 void raw_server_free(struct raw_server *server)

@@ -31,12 +31,16 @@ typedef void (*raw_script)(struct raw_conn *conn);
 struct raw_counts {
 	_Atomic long accepted;
 	_Atomic long shaken;   /* TLS handshakes that succeeded */
+	_Atomic long resumed;  /* of them, those that resumed a session */
 	_Atomic long requests; /* whole requests that raw_request() read */
 	_Atomic long open;     /* connections not yet closed */
 };
 
 /* Begins to listen and serve. `tls` (borrowed) may be NULL. Aborts the test when it cannot. */
 struct raw_server *raw_server_new(struct mesh__tls_conf *tls, raw_script script, void *arg);
+
+/* New connections are shaken hands with under `tls` (borrowed) from here on, as if another process had taken the address. */
+void raw_server_become(struct raw_server *server, struct mesh__tls_conf *tls);
 
 /* Ends: shuts connections down, waits for the scripts to return. */
 void raw_server_free(struct raw_server *server);

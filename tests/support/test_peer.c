@@ -42,11 +42,13 @@ struct mesh__trust *test_trust(const struct test_ca *ca, const char *revoked)
 struct mesh__tls_conf *test_tls_conf(const struct test_peer *peer, const struct test_ca *trusted, bool client_optional)
 {
 	struct mesh__trust *trust = test_trust(trusted, NULL);
-	struct mesh__tls_conf_options options = {.chain_pem = peer->chain, .key_pem = peer->key, .trust = trust, .client_optional = client_optional};
+	struct mesh__tls_conf_options options = {.chain_pem = peer->chain, .key_pem = peer->key, .trust = trust, .client_optional = client_optional,
+		.sessions = mesh__tls_conf_sessions(trusted->env, NULL, trust)};
 	struct mesh__tls_conf *conf = NULL;
 	struct mesh__err err = MESH__NO_ERR;
 
 	must(mesh__tls_conf_new(trusted->env, &options, &conf, &err), &err);
+	mesh__sessions_unref(options.sessions);
 	mesh__trust_unref(trust);
 	return conf;
 }

@@ -19,6 +19,7 @@ void test_peer_fini(struct test_peer *peer);
 
 /* Each to be unreferenced by the caller. The trust is the CA's root, with one revoked serial unless `revoked` is NULL. */
 struct mesh__trust *test_trust(const struct test_ca *ca, const char *revoked);
+/* With sessions of its own that may be resumed. */
 struct mesh__tls_conf *test_tls_conf(const struct test_peer *peer, const struct test_ca *trusted, bool client_optional);
 struct mesh__creds *test_creds(const struct test_peer *peer, const struct test_ca *trusted, uint64_t generation);
 

@@ -183,6 +183,8 @@ static void a_kept_connection_that_has_gone_costs_no_transfer(void **state)
 		assert_false(seen.result.reused);
 		assert_true(raw_wait(&raw_server_counts(s.server)->open, 0));
 	}
+	assert_int_equal(atomic_load(&raw_server_counts(s.server)->shaken), 5);
+	assert_int_equal(atomic_load(&raw_server_counts(s.server)->resumed), 4);
 	close_scene(&s);
 }
 
