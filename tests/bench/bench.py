@@ -22,7 +22,7 @@ import support  # noqa: E402
 
 SECTIONS = {one.__name__: one for one in (measure.tls, measure.calls, measure.servers, measure.handshakes, measure.arithmetic, measure.memory, measure.start)}
 PLANS = {
-    "full": {"callers": [1, 8, 64], "dialling": [1, 8], "bodies": list(proxies.SIZES), "rounds": 7, "round_ms": 400, "warm_ms": 20},
+    "full": {"callers": [1, 8, 64], "dialling": [1, 8], "bodies": list(proxies.SIZES), "rounds": 7, "round_ms": 300, "warm_ms": 20},
     "quick": {"callers": [1, 8], "dialling": [8], "bodies": ["1k", "1m"], "rounds": 3, "round_ms": 60, "warm_ms": 5},
 }
 
@@ -46,7 +46,7 @@ def parse_args():
     p.add_argument("--dialling", type=numbers, help="callers that make a handshake each call")
     p.add_argument("--bodies", type=words, help="of: " + ",".join(proxies.SIZES))
     p.add_argument("--rounds", type=int, help="of each way in each cell")
-    p.add_argument("--round-ms", type=int, help="the measured part of a round")
+    p.add_argument("--round-ms", type=int, help="the measured part of a round; twice that for bodies of 1 MB")
     p.add_argument("--warm-ms", type=int, help="a step of warming up")
     opt = p.parse_args()
     for name, value in PLANS["quick" if opt.quick else "full"].items():
