@@ -1,0 +1,41 @@
+#include "support/patience.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+enum { SANITIZED = 1 };
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+enum { SANITIZED = 1 };
+#else
+enum { SANITIZED = 0 };
+#endif
+#else
+enum { SANITIZED = 0 };
+#endif
+
+enum { SANITIZED_FACTOR = 4, VALGRIND_FACTOR = 10, VALGRIND_STRIDE = 7 };
+
+/* Valgrind's own client requests would need its header where the tests are built; its preloaded library is there in every version. */
+bool under_valgrind(void)
+{
+	const char *preload = getenv("LD_PRELOAD");
+
+	return preload != NULL && strstr(preload, "vgpreload") != NULL;
+}
+
+bool slowed_down(void)
+{
+	return SANITIZED || under_valgrind();
+}
+
+int64_t patience(int64_t plain)
+{
+	return plain * (under_valgrind() ? VALGRIND_FACTOR : SANITIZED ? SANITIZED_FACTOR : 1);
+}
+
+long walk_stride(void)
+{
+	return under_valgrind() ? VALGRIND_STRIDE : 1;
+}
