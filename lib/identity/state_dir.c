@@ -185,8 +185,8 @@ int mesh__state_dir_instance(struct mesh__state_dir *state, char **out, struct m
 
 	path_of(state, "instance", path);
 	code = mesh__file_read(&state->env->mem, path, MESH__LABEL_MAX, out, NULL, err);
-	if (code == MESH_OK && mesh__label_valid(*out, strlen(*out))) {
-		return MESH_OK;
+	if (code == MESH_E_NO_MEMORY || (code == MESH_OK && mesh__label_valid(*out, strlen(*out)))) {
+		return code; /* one that could not be read for want of memory is kept all the same */
 	}
 	if (code == MESH_OK) {
 		mesh__free(*out); /* damaged: a new one is as good */

@@ -145,7 +145,7 @@ static int check_signature(mbedtls_pk_context *key, const struct request *r, str
 	}
 	mesh__sha256(r->info.p, r->info.len, hash);
 	rc = mbedtls_pk_verify(key, MBEDTLS_MD_SHA256, hash, sizeof(hash), r->signature.p, r->signature.len);
-	return rc == 0 ? MESH_OK : mesh__fail(err, MESH_E_INVALID, "the certificate request is refused: it is not signed by its own key");
+	return rc == 0 ? MESH_OK : mesh__mbed_fail(err, MESH_E_INVALID, rc, "the certificate request is refused: it is not signed by its own key");
 }
 
 /* ---- reading: the whole ---- */
