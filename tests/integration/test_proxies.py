@@ -214,6 +214,7 @@ class UnchangedServer(ProxyTest):
             with mu:
                 answers.append((got[0], json.loads(got[2]).get("path", got[2])))
         n = 40 // support.SLOW
+        self.mesh.be_patient("files")
         threads = [threading.Thread(target=one, args=(i,)) for i in range(n)]
         for t in threads:
             t.start()

@@ -17,6 +17,7 @@ class Rotation(MeshTest):
         self.mesh = Mesh(leaf_ttl="20s")
         self.addCleanup(self.mesh.close)
         self.mesh.start()
+        self.mesh.be_patient("payments")
 
     def generations(self, service):
         """Serials of the service's certificates, per first ancestor, oldest first."""

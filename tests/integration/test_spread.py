@@ -11,12 +11,11 @@ import support
 
 CALLS = 10000 // support.SLOW
 AT_ONCE = 32
-PATIENCE = {"connectTimeout": "10s"} if support.SANITIZED else {}  # a sanitized handshake among 32 may miss the second that it has
 
 
 def service_document(path, **fields):
     with open(path, "w") as f:
-        json.dump({"apiVersion": "mesh/v1", "kind": "Service", "name": "payments", **PATIENCE, **fields}, f)
+        json.dump({"apiVersion": "mesh/v1", "kind": "Service", "name": "payments", **support.PATIENCE, **fields}, f)
     return path
 
 
@@ -25,8 +24,7 @@ class Spread(support.MeshTest):
         super().setUp()
         self.replicas = {self.mesh.serve("payments", "--version", f"v{i}").info["instance"] for i in range(3)}
         self.mesh.wait_endpoints("payments", 3)
-        if PATIENCE:
-            self.mesh.ctl("apply", "-f", service_document(os.path.join(self.mesh.dir, "patience.json")))
+        self.mesh.be_patient("payments")
 
     def many(self, *args):
         done = self.mesh.call("payments", "/", "-n", CALLS, "-c", AT_ONCE, *args)
@@ -48,13 +46,12 @@ class Spread(support.MeshTest):
             self.assertAlmostEqual(share, 1 / 3, delta=0.02)
 
     def test_a_slow_replica_is_called_less(self):
-        slow = self.mesh.serve("payments", "--delay", "20ms").info["instance"]
+        slow = self.mesh.serve("payments", "--delay", f"{20 * support.SLOW}ms").info["instance"]
         self.mesh.wait_endpoints("payments", 4)
         done = self.mesh.call("payments", "/", "-n", 2000, "-c", 8)
         self.assertEqual(done["failed"], 0)
         self.assertGreater(done["instances"].get(slow, 0), 0, "it is asked now and then")
         self.assertLess(done["instances"][slow] / 2000, 0.10, done["instances"])
-
 
     def test_a_replica_that_fails_fast_draws_no_traffic(self):
         failing = self.mesh.serve("payments", "--status", "500").info["instance"]

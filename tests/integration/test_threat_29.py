@@ -63,6 +63,7 @@ class Threat29(MeshTest):
         self.mesh = Mesh(heartbeat=f"{200 * SLOW}ms", lease=f"{1000 * SLOW}ms", grace="0s")
         self.addCleanup(self.mesh.close)
         self.mesh.start()
+        self.mesh.be_patient("payments")
 
     def loaded(self, replicas, calls, rate, *args):
         """Load that has reached every replica."""
