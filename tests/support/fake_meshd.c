@@ -5,8 +5,9 @@
 #include <string.h>
 
 #include "base/wait.h"
+#include "support/patience.h"
 
-static const int64_t patience_us = 10000000;
+enum { PATIENCE_US = 10000000 };
 
 static void must(bool ok, const char *what)
 {
@@ -241,7 +242,7 @@ void fake_meshd_answer(struct fake_meshd *m, int status, const char *body)
 
 void fake_meshd_await_watch(struct fake_meshd *m, int n)
 {
-	int64_t until_us = mesh__mono_us(&m->env) + patience_us;
+	int64_t until_us = mesh__mono_us(&m->env) + patience(PATIENCE_US);
 
 	(void)pthread_mutex_lock(&m->mu);
 	while (m->n_watches < n) {
@@ -262,7 +263,7 @@ static const struct fake_post *find_locked(const struct fake_meshd *m, const cha
 
 void fake_meshd_await_post(struct fake_meshd *m, const char *what, size_t n, char *out)
 {
-	int64_t until_us = mesh__mono_us(&m->env) + patience_us;
+	int64_t until_us = mesh__mono_us(&m->env) + patience(PATIENCE_US);
 	const struct fake_post *found;
 
 	(void)pthread_mutex_lock(&m->mu);

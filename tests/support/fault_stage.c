@@ -1,4 +1,5 @@
 #include "fault_stage.h"
+#include "support/patience.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,7 +49,7 @@ mesh *fault_stage_open(struct fault_stage *s, const struct mesh__addr *addresses
 	mesh_options *options = two_meshes_options_at(&s->meshes, "cart", addresses, n, connect_timeout);
 	mesh *m = NULL;
 
-	if (mesh_open(options, &m, NULL) != MESH_OK || mesh_wait_ready(m, 10000, NULL) != MESH_OK) {
+	if (mesh_open(options, &m, NULL) != MESH_OK || mesh_wait_ready(m, patience(10000), NULL) != MESH_OK) {
 		(void)fprintf(stderr, "fault_stage: the caller does not open\n");
 		abort();
 	}

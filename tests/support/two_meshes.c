@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "support/patience.h"
 
 static void must(bool ok, const char *what)
 {
@@ -132,7 +133,7 @@ void two_meshes_init(struct two_meshes *t, const char *mode, mesh_handler_fn han
 	}
 	o = two_meshes_payments(t);
 	must(mesh_open(o, &t->payments, NULL) == MESH_OK, "payments does not open");
-	must(mesh_wait_ready(t->payments, 10000, NULL) == MESH_OK, "payments is not ready");
+	must(mesh_wait_ready(t->payments, patience(10000), NULL) == MESH_OK, "payments is not ready");
 	must(mesh_serve(t->payments, mode, handler, user, &t->server, NULL) == MESH_OK, "payments does not serve");
 	mesh_options_free(o);
 }

@@ -10,6 +10,7 @@
 
 #include "base/wait.h"
 #include "two_meshes.h"
+#include "patience.h"
 
 static struct two_meshes t;
 static pthread_mutex_t mu = PTHREAD_MUTEX_INITIALIZER; /* guards kept */
@@ -44,7 +45,7 @@ static mesh *open_cart(void)
 	mesh *cart;
 
 	assert_int_equal(mesh_open(o, &cart, NULL), MESH_OK);
-	assert_int_equal(mesh_wait_ready(cart, 10000, NULL), MESH_OK);
+	assert_int_equal(mesh_wait_ready(cart, patience(10000), NULL), MESH_OK);
 	mesh_options_free(o);
 	return cart;
 }

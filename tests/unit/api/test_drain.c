@@ -11,6 +11,7 @@
 
 #include "fake_meshd.h"
 #include "two_meshes.h"
+#include "patience.h"
 
 enum { LONG_MS = 20000 };
 
@@ -36,7 +37,7 @@ static void *call(void *arg)
 {
 	mesh_request *r = arg;
 
-	assert_int_equal(mesh_request_timeout(r, LONG_MS), MESH_OK);
+	assert_int_equal(mesh_request_timeout(r, patience(LONG_MS)), MESH_OK);
 	call_code = mesh_call(r);
 	return NULL;
 }
@@ -49,7 +50,7 @@ static void *wait_ready(void *arg)
 
 static void *close_slowly(void *arg)
 {
-	close_code = mesh_close(arg, LONG_MS);
+	close_code = mesh_close(arg, patience(LONG_MS));
 	return NULL;
 }
 

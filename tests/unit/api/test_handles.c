@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "two_meshes.h"
+#include "patience.h"
 
 enum { CLOSERS = 8, ROUNDS = 10, USERS = 3 };
 
@@ -27,7 +28,7 @@ static mesh *open_cart(void)
 	mesh *cart;
 
 	assert_int_equal(mesh_open(o, &cart, NULL), MESH_OK);
-	assert_int_equal(mesh_wait_ready(cart, 10000, NULL), MESH_OK);
+	assert_int_equal(mesh_wait_ready(cart, patience(10000), NULL), MESH_OK);
 	mesh_options_free(o);
 	return cart;
 }
@@ -124,7 +125,7 @@ static void refuses(mesh *m, mesh_server *server, int32_t code)
 {
 	mesh_error *error = NULL;
 
-	assert_int_equal(mesh_wait_ready(m, 60000, &error), code);
+	assert_int_equal(mesh_wait_ready(m, patience(60000), &error), code);
 	assert_int_equal(mesh_error_code(error), code);
 	assert_string_not_equal(mesh_error_message(error), "");
 	mesh_error_free(error);
@@ -152,7 +153,7 @@ static void threat_32_a_closed_mesh_is_told_from_every_other(void **state)
 	second = open_cart(); /* very likely where the first was */
 	refuses(first, NULL, MESH_E_CLOSED);
 	assert_int_equal(mesh_close(first, 0), MESH_E_CLOSED);
-	assert_int_equal(mesh_wait_ready(second, 10000, NULL), MESH_OK);
+	assert_int_equal(mesh_wait_ready(second, patience(10000), NULL), MESH_OK);
 	assert_int_equal(mesh_close(second, 0), MESH_OK);
 	assert_int_equal(mesh_close(t.payments, 0), MESH_OK);
 	t.payments = NULL;

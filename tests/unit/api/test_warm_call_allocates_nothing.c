@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "two_meshes.h"
+#include "patience.h"
 
 enum { WARM = 3, CALLS = 20 };
 
@@ -29,7 +30,7 @@ static void a_warm_call_allocates_nothing(void **state)
 	two_meshes_init(&t, "pool", answer, NULL);
 	o = two_meshes_cart(&t);
 	assert_int_equal(mesh_open(o, &cart, NULL), MESH_OK);
-	assert_int_equal(mesh_wait_ready(cart, 10000, NULL), MESH_OK);
+	assert_int_equal(mesh_wait_ready(cart, patience(10000), NULL), MESH_OK);
 	r = mesh_request_new(cart, "payments", "GET", "/");
 	assert_non_null(r);
 	for (int i = 0; i < WARM; i++) {

@@ -12,6 +12,7 @@
 #include "control/link.h"
 #include "fake_meshd.h"
 #include "http/client.h"
+#include "patience.h"
 
 /* The owner's side, under the test's hand. */
 struct owner {
@@ -43,7 +44,7 @@ static void note(int *count)
 
 static void await_count(const int *count, int n)
 {
-	int64_t until_us = mesh__mono_us(&o.env) + 10000000;
+	int64_t until_us = mesh__mono_us(&o.env) + patience(10000000);
 
 	(void)pthread_mutex_lock(&o.mu);
 	while (*count < n) {
@@ -314,7 +315,7 @@ static void do_leave(void *arg)
 
 static void says_goodbye_with_a_reason(void **state)
 {
-	int64_t until_us = mesh__mono_us(&o.env) + 10000000;
+	int64_t until_us = mesh__mono_us(&o.env) + patience(10000000);
 	char body[FAKE_MESHD_TEXT];
 	size_t beats;
 

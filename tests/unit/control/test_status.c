@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "control/status.h"
+#include "patience.h"
 
 #define ON(fact) (1U << MESH__FACT_##fact)
 
@@ -71,9 +72,9 @@ static void a_wait_ends_with_its_reason(void **state)
 	assert_non_null(strstr(err.message, "no identity yet"));
 	assert_non_null(strstr(err.message, "nobody is at home"));
 	mesh__status_set(&status, MESH__FACT_REFUSED, true);
-	assert_int_equal(mesh__status_await_ready(&status, mesh__mono_us(&env) + 10000000, &err), MESH_E_DENIED);
+	assert_int_equal(mesh__status_await_ready(&status, mesh__mono_us(&env) + patience(10000000), &err), MESH_E_DENIED);
 	mesh__status_set(&status, MESH__FACT_CLOSED, true);
-	assert_int_equal(mesh__status_await_ready(&status, mesh__mono_us(&env) + 10000000, &err), MESH_E_CLOSED);
+	assert_int_equal(mesh__status_await_ready(&status, mesh__mono_us(&env) + patience(10000000), &err), MESH_E_CLOSED);
 	mesh__status_fini(&status);
 }
 
