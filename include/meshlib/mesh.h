@@ -191,7 +191,7 @@ MESH_API char *mesh_metrics(mesh *m);
  *
  * In a forked child it closes its copies of the mesh's descriptors without touching the parent's connections, and returns MESH_E_FORKED; the memory stays, as a thread of the parent may have been changing it.
  *
- * A process may also exit() without it, from any thread and any callback: calls under way end with MESH_E_CLOSED, and the mesh's threads come to rest before what they use is taken down, within a second in all. Nothing is
+ * A process may also exit() without it, from any thread and any callback: calls under way end with MESH_E_CLOSED, and the mesh's threads come to rest before what they use is taken down, within two seconds in all. Nothing is
  * deregistered then: others learn of it when the lease expires. After a dlclose() the library stays where it is.
  */
 MESH_API int32_t mesh_close(mesh *m, int64_t drain_ms);
@@ -257,7 +257,7 @@ MESH_API const mesh_error *mesh_request_error(const mesh_request *request);
 /*
  * Answers one request. SEVERAL RUN AT ONCE, ON DIFFERENT THREADS, in both modes: what handlers share must be guarded. With "pool" each runs on a thread of the worker pool. With "inline" each runs on the thread of its connection's loop
  * (there are `loops` of them; a connection stays with one), where it must not block: all connections of that loop would wait. It replies
- * by mesh_reply(), now or later, from any thread; a request that it never replies to is answered 503 at its deadline.
+ * by mesh_reply(), now or later, from any thread; a request that it never replies to is answered 503 at its deadline. A child that it forks must not return from it: the thread is the parent's mesh's.
  */
 typedef void (*mesh_handler_fn)(void *user, mesh_inbound *inbound);
 
@@ -293,7 +293,8 @@ MESH_API int32_t mesh_reply_header(mesh_inbound *inbound, const char *name, cons
 
 /*
  * Replies, from any thread, and ends `inbound`: it must not be used again, whatever is returned. `status` is 200 to 599; the body is `len` bytes, copied. To HEAD no body is
- * sent, and `body` may be NULL where `len`, what GET would have had, is known. A reply after the caller has gone is dropped. Errors (the caller was answered 500 instead): MESH_E_INVALID, MESH_E_NO_MEMORY.
+ * sent, and `body` may be NULL where `len`, what GET would have had, is known. A reply after the caller has gone is dropped. Errors (the caller was answered 500 instead): MESH_E_INVALID, MESH_E_NO_MEMORY;
+ * MESH_E_FORKED in a forked child, where nothing is sent and the memory stays.
  */
 MESH_API int32_t mesh_reply(mesh_inbound *inbound, int32_t status, const void *body, size_t len);
 

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-enum { EXIT_MS = 1000 }; /* in all */
+enum { EXIT_MS = 2000 }; /* in all; as a rule it takes a few milliseconds */
 
 /* False after a time, and at once where this thread holds it itself: exit() may be called by the application's allocator. */
 static bool lock_until(pthread_mutex_t *mu, const struct mesh__env *env, int64_t deadline_us)
@@ -42,28 +42,41 @@ static void hurry(struct mesh__node *m, const struct mesh__env *env, int64_t dea
 	}
 }
 
-static void park(struct mesh__node *m, const struct mesh__env *env, int64_t deadline_us)
+/* All are stopped before one is waited for: so nobody waits for the work of another. */
+static void stop(struct mesh__node *m, const struct mesh__env *env, int64_t deadline_us)
+{
+	end_calls(m);
+	mesh__loop_stop(m->loop);
+	if (lock_until(&m->mu, env, deadline_us)) {
+		m->closing = true;
+		if (m->server != NULL) {
+			mesh__serving_stop(m->server);
+		}
+		(void)pthread_mutex_unlock(&m->mu);
+	}
+}
+
+static void await_rest(struct mesh__node *m, const struct mesh__env *env, int64_t deadline_us)
 {
 	struct mesh_server *server = NULL;
 
-	end_calls(m);
 	if (lock_until(&m->mu, env, deadline_us)) {
-		m->closing = true;
 		server = m->server;
 		(void)pthread_mutex_unlock(&m->mu);
 	}
 	if (server != NULL) {
-		mesh__serving_park(server, env, deadline_us);
+		mesh__serving_join_until(server, env, deadline_us);
 	}
-	mesh__loop_stop(m->loop);
 	(void)mesh__loop_join_until(m->loop, env, deadline_us);
 	(void)mesh__running_wait_others(&m->outbound.running, env, deadline_us);
 }
 
 static void at_exit(void)
 {
+	struct mesh__node *taken[MESH__OPEN_MAX];
 	struct mesh__env env; /* the system's clock: a mesh's own may be a test's */
 	int64_t deadline_us;
+	int n = 0;
 
 	mesh__env_init(&env);
 	deadline_us = mesh__mono_us(&env) + EXIT_MS * 1000;
@@ -71,11 +84,14 @@ static void at_exit(void)
 		return;
 	}
 	for (int i = 0; i < MESH__OPEN_MAX; i++) {
-		struct mesh__node *m = mesh__registry_take(i, hurry, &env, deadline_us);
-		if (m != NULL) {
-			park(m, &env, deadline_us);
-			mesh__node_leave(m);
+		taken[n] = mesh__registry_take(i, hurry, &env, deadline_us);
+		if (taken[n] != NULL) {
+			stop(taken[n++], &env, deadline_us);
 		}
+	}
+	for (int i = 0; i < n; i++) {
+		await_rest(taken[i], &env, deadline_us);
+		mesh__node_leave(taken[i]);
 	}
 }
 

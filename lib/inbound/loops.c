@@ -200,11 +200,15 @@ void mesh__loops_stop(struct mesh__loops *l)
 	}
 }
 
-void mesh__loops_park(struct mesh__loops *l, const struct mesh__env *env, int64_t deadline_us)
+void mesh__loops_halt(struct mesh__loops *l)
 {
 	for (int32_t i = 0; i < l->n; i++) {
 		mesh__loop_stop(l->list[i].loop);
 	}
+}
+
+void mesh__loops_join_until(struct mesh__loops *l, const struct mesh__env *env, int64_t deadline_us)
+{
 	for (int32_t i = 0; i < l->n; i++) {
 		(void)mesh__loop_join_until(l->list[i].loop, env, deadline_us);
 	}

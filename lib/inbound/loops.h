@@ -59,8 +59,11 @@ void mesh__loops_drain(struct mesh__loops *loops, int64_t drain_ms);
 /* The drain that another thread waits for is over. Any thread. */
 void mesh__loops_hurry(struct mesh__loops *loops);
 
-/* Ends the threads, but for the one that this is called on, and frees nothing; waits for that until `deadline_us` on the clock of `env`. */
-void mesh__loops_park(struct mesh__loops *loops, const struct mesh__env *env, int64_t deadline_us);
+/* The threads are to end, and nothing is freed: for the exit of the process. Any thread, also one of them. */
+void mesh__loops_halt(struct mesh__loops *loops);
+
+/* After that: waits for the threads, but the one that this is, until `deadline_us` on the clock of `env`. */
+void mesh__loops_join_until(struct mesh__loops *loops, const struct mesh__env *env, int64_t deadline_us);
 
 /* Ends the threads and frees the server cores: replies from here on are dropped. Not on one of the threads. */
 void mesh__loops_stop(struct mesh__loops *loops);

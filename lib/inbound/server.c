@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 enum {
 	MAX_QUEUED = 4096,
@@ -71,6 +72,7 @@ int mesh__serving_new(const struct mesh__serving_options *o, struct mesh_server 
 		return mesh__fail_memory(err);
 	}
 	atomic_init(&s->refs, 1);
+	s->pid = getpid();
 	s->env = o->env;
 	s->control = o->control;
 	s->handler = o->handler;
@@ -129,10 +131,15 @@ void mesh__serving_free(struct mesh_server *s)
 	mesh__serving_unref(s);
 }
 
-void mesh__serving_park(struct mesh_server *s, const struct mesh__env *env, int64_t deadline_us)
+void mesh__serving_stop(struct mesh_server *s)
 {
 	atomic_store(&s->stopping, true);
-	mesh__loops_park(&s->loops, env, deadline_us);
+	mesh__loops_halt(&s->loops);
+}
+
+void mesh__serving_join_until(struct mesh_server *s, const struct mesh__env *env, int64_t deadline_us)
+{
+	mesh__loops_join_until(&s->loops, env, deadline_us);
 }
 
 void mesh__serving_abandon(struct mesh_server *s)

@@ -7,6 +7,7 @@
 #include <meshlib/mesh.h>
 
 #include <stdatomic.h>
+#include <sys/types.h>
 
 #include "control/control.h"
 #include "http/server.h"
@@ -39,6 +40,7 @@ struct mesh__serving_options {
 /* Counted: by its owner, and by each request that a handler has and has not replied to. */
 struct mesh_server {
 	_Atomic int refs;
+	pid_t pid;                         /* of the process that serves */
 	const struct mesh__env *env;
 	struct mesh__control *control;
 	struct mesh__loops loops;
@@ -65,8 +67,11 @@ bool mesh__serving_drain(struct mesh_server *server, int64_t drain_ms);
 /* The drain that another thread waits for is over. Any thread. */
 void mesh__serving_hurry(struct mesh_server *server);
 
-/* Stops for good, without freeing anything: no handler begins, and the loops' threads end, but for the one that this is called on; waits for that until `deadline_us` on the clock of `env`. */
-void mesh__serving_park(struct mesh_server *server, const struct mesh__env *env, int64_t deadline_us);
+/* Stops for good, without freeing anything: no handler begins, and the loops' threads end. Any thread, also one of its own. */
+void mesh__serving_stop(struct mesh_server *server);
+
+/* After that: waits for those threads, but the one that this is, until `deadline_us` on the clock of `env`. */
+void mesh__serving_join_until(struct mesh_server *server, const struct mesh__env *env, int64_t deadline_us);
 
 /* Stops, after the drain: waits for handlers that are running to return. Requests that they have kept may still be replied to, which then sends nothing; the last of them frees. Accepts NULL. */
 void mesh__serving_free(struct mesh_server *server);
