@@ -107,7 +107,6 @@ static int32_t abandon(mesh *handle, struct mesh__node *m)
 	mesh__serving_abandon(m->server);
 	mesh__loop_abandon(m->loop);
 	mesh__state_dir_close(m->state); /* the lock is the parent's for as long as it has its own descriptor */
-	mesh__registry_remove(handle);
 	return MESH_E_FORKED;
 }
 

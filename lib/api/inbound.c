@@ -2,6 +2,7 @@
 #include "wire/url.h"
 
 #include <string.h>
+#include <unistd.h>
 
 const char *mesh_inbound_method(const mesh_inbound *in)
 {
@@ -85,5 +86,9 @@ int32_t mesh_reply_header(mesh_inbound *in, const char *name, const char *value)
 
 int32_t mesh_reply(mesh_inbound *in, int32_t status, const void *body, size_t len)
 {
-	return in == NULL ? MESH_E_INVALID : mesh__inbound_reply(in, status, body, len);
+	if (in == NULL) {
+		return MESH_E_INVALID;
+	}
+	/* The connection is the parent's, the way to its loop too. */
+	return in->server->pid != getpid() ? MESH_E_FORKED : mesh__inbound_reply(in, status, body, len);
 }

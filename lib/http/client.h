@@ -126,7 +126,7 @@ void mesh__pool_retire(struct mesh__pool *pool);
 int mesh__pool_exchange(struct mesh__pool *pool, const struct mesh__client_request *request, int64_t connect_timeout_ms, int64_t deadline_us, struct mesh__cancel *cancel,
 	struct mesh__client_response *response, struct mesh__client_result *result, struct mesh__err *err) MESH__MUST_USE;
 
-/* In a forked child: makes the pool's sockets harmless to the parent (each replaced by /dev/null), takes no lock, frees what it can. */
+/* In a forked child: makes the pool's sockets harmless to the parent (each replaced by /dev/null), takes no lock, of nobody, and frees nothing. */
 void mesh__pool_abandon(struct mesh__pool *pool);
 
 /* ---- The loop's way: one multi for one generation. Loop's thread only. ---- */

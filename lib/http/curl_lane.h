@@ -7,6 +7,7 @@
 #include <stdbool.h>
 
 #include "http/curl_conns.h"
+#include "http/curl_wakeup.h"
 #include "io/loop.h"
 
 struct mesh__lane_watch;
@@ -15,6 +16,7 @@ struct mesh__lane {
 	struct mesh__lane *next;
 	struct mesh__loop *loop;
 	void *curl;                       /* CURLM */
+	struct mesh__wakeup wakeup;       /* its */
 	struct mesh__timer *timer;
 	struct mesh__lane_watch *watches;
 	struct mesh__conns conns;

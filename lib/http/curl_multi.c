@@ -463,5 +463,6 @@ void mesh__multi_abandon(struct mesh__multi *multi)
 	/* The loop's thread, which is not in this process, may have been anywhere in libcurl: its memory stays as it is. */
 	for (struct mesh__lane *lane = multi->lanes; lane != NULL; lane = lane->next) {
 		mesh__conns_abandon(&lane->conns);
+		mesh__wakeup_abandon(&lane->wakeup);
 	}
 }

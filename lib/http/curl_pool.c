@@ -452,29 +452,11 @@ void mesh__pool_retire(struct mesh__pool *pool)
 
 void mesh__pool_abandon(struct mesh__pool *pool)
 {
-	struct mesh__slot *idle = pool->idle;
-
-	if (pool->share != NULL) {
-		mesh__share_abandon(pool->share);
-	}
+	/*
+	 * The memory stays, that of idle ones too: to free it, libcurl's TLS library takes locks of the whole process, and a thread of the parent that was making a connection may have held one.
+	 */
 	for (struct mesh__slot *slot = pool->all; slot != NULL; slot = slot->next) {
 		mesh__conns_abandon(&slot->conns);
-		if (slot->easy.share != NULL) {
-			mesh__share_abandon(slot->easy.share);
-		}
-	}
-	/* What another thread of the parent was using stays as it is, for good: nobody here knows in which state. */
-	pool->idle = NULL;
-	while (idle != NULL) {
-		struct mesh__slot *slot = idle;
-
-		idle = slot->next_idle;
-		unlink_slot_locked(pool, slot);
-		mesh__slot_free(slot);
-	}
-	if (pool->all == NULL) {
-		mesh__share_unref(pool->share);
-		mesh__creds_unref(pool->options.creds);
-		mesh__free(pool);
+		mesh__wakeup_abandon(&slot->wakeup);
 	}
 }

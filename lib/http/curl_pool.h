@@ -14,6 +14,7 @@
 #include "http/client.h"
 #include "http/curl_conns.h"
 #include "http/curl_easy.h"
+#include "http/curl_wakeup.h"
 #include "http/dials.h"
 
 struct mesh__slot {
@@ -21,6 +22,7 @@ struct mesh__slot {
 	struct mesh__slot *prev, *next; /* among all of the pool's */
 	struct mesh__pool *pool;
 	void *multi;                    /* CURLM */
+	struct mesh__wakeup wakeup;     /* its */
 	struct mesh__conns conns;
 	struct mesh__easy easy;
 	bool dialling;                  /* holds leave to dial */

@@ -21,7 +21,6 @@ struct leaf {
 struct mesh__share {
 	_Atomic int refs;
 	_Atomic bool spoiled;
-	bool abandoned;                 /* in a forked child, which has one thread */
 	const struct mesh__env *env;
 	CURLSH *curl;
 	pthread_mutex_t self_mu;        /* guards libcurl's own part of `curl` */
@@ -44,9 +43,7 @@ static void on_lock(CURL *curl, curl_lock_data data, curl_lock_access access, vo
 
 	(void)curl;
 	(void)access;
-	if (!share->abandoned) {
-		(void)pthread_mutex_lock(lock_of(share, data));
-	}
+	(void)pthread_mutex_lock(lock_of(share, data));
 }
 
 static void on_unlock(CURL *curl, curl_lock_data data, void *arg)
@@ -54,9 +51,7 @@ static void on_unlock(CURL *curl, curl_lock_data data, void *arg)
 	struct mesh__share *share = arg;
 
 	(void)curl;
-	if (!share->abandoned) {
-		(void)pthread_mutex_unlock(lock_of(share, data));
-	}
+	(void)pthread_mutex_unlock(lock_of(share, data));
 }
 
 /* ---- life ---- */
@@ -101,31 +96,18 @@ struct mesh__share *mesh__share_ref(struct mesh__share *share)
 	return share;
 }
 
-/* In a forked child a lock that is held is held for good, by nobody, and what it guards may be half changed. */
-static bool at_rest(struct mesh__share *share)
-{
-	return !share->abandoned || (pthread_mutex_trylock(&share->self_mu) == 0 && pthread_mutex_trylock(&share->sessions_mu) == 0);
-}
-
 void mesh__share_unref(struct mesh__share *share)
 {
-	if (share == NULL || atomic_fetch_sub_explicit(&share->refs, 1, memory_order_acq_rel) != 1 || !at_rest(share)) {
+	if (share == NULL || atomic_fetch_sub_explicit(&share->refs, 1, memory_order_acq_rel) != 1) {
 		return;
 	}
 	if (share->curl != NULL) {
 		(void)curl_share_cleanup(share->curl);
 	}
-	if (!share->abandoned) {
-		(void)pthread_mutex_destroy(&share->self_mu);
-		(void)pthread_mutex_destroy(&share->sessions_mu);
-		(void)pthread_mutex_destroy(&share->leaves_mu);
-	}
+	(void)pthread_mutex_destroy(&share->self_mu);
+	(void)pthread_mutex_destroy(&share->sessions_mu);
+	(void)pthread_mutex_destroy(&share->leaves_mu);
 	mesh__free(share);
-}
-
-void mesh__share_abandon(struct mesh__share *share)
-{
-	share->abandoned = true;
 }
 
 void *mesh__share_curl(struct mesh__share *share)

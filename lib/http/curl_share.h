@@ -34,7 +34,4 @@ void mesh__share_spoil(struct mesh__share *share);
 /* False: it is spoiled, or a leaf in it is about to expire, so that a new dial better begins with a new one. */
 bool mesh__share_good(struct mesh__share *share);
 
-/* In a forked child: takes no lock from here on; what another thread may have been changing stays as it is. */
-void mesh__share_abandon(struct mesh__share *share);
-
 #endif

@@ -85,7 +85,6 @@ void mesh__endpoint_list_abandon(struct mesh__endpoint_list *list)
 	for (struct mesh__endpoint *e = list->first; e != NULL; e = e->next) {
 		if (e->pool != NULL) {
 			mesh__pool_abandon(e->pool);
-			e->pool = NULL;
 		}
 	}
 }

@@ -1,0 +1,84 @@
+#include "http/curl_wakeup.h"
+
+#include <curl/curl.h>
+#include <fcntl.h>
+#include <linux/sockios.h>
+#include <stdbool.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { FIRST_FD = 3, NEAR = 64, CLOSES_ON_EXEC = 0x080d00 /* libcurl from 8.13 on */ };
+
+/* Only such can be one: not an application's socket that is kept from its children already. */
+static bool is_candidate(int fd)
+{
+	int flags = fcntl(fd, F_GETFD), domain = 0;
+	socklen_t len = sizeof(domain);
+
+	return flags >= 0 && (flags & FD_CLOEXEC) == 0 && getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) == 0 && domain == AF_UNIX;
+}
+
+/* Each waking puts one byte into the one end, and something on its way out of the other. Seen twice in a row it is no chance. */
+static bool follows(int fd, CURLM *curl, unsigned long what)
+{
+	int before = 0, after = 0;
+
+	for (int i = 0; i < 2; i++) {
+		if (ioctl(fd, what, &before) != 0 || curl_multi_wakeup(curl) != CURLM_OK || ioctl(fd, what, &after) != 0) {
+			return false;
+		}
+		if (what == FIONREAD ? after != before + 1 : after <= before) {
+			return false;
+		}
+	}
+	return true;
+}
+
+static void look(struct mesh__wakeup *w, CURLM *curl, int fd)
+{
+	int end = !is_candidate(fd) ? -1 : w->fds[0] < 0 && follows(fd, curl, FIONREAD) ? 0 : w->fds[1] < 0 && follows(fd, curl, SIOCOUTQ) ? 1 : -1;
+
+	if (end >= 0) {
+		w->fds[end] = fd;
+		(void)fcntl(fd, F_SETFD, FD_CLOEXEC);
+	}
+}
+
+/* Where the next descriptor would come to lie: those made a moment ago lie just below it. */
+static int free_fd(void)
+{
+	int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+	if (fd >= 0) {
+		(void)close(fd);
+	}
+	return fd;
+}
+
+void mesh__wakeup_init(struct mesh__wakeup *w, void *curl)
+{
+	int next;
+
+	w->fds[0] = w->fds[1] = -1;
+	if (curl_version_info(CURLVERSION_NOW)->version_num >= CLOSES_ON_EXEC || (next = free_fd()) < 0) {
+		return;
+	}
+	for (int fd = next - 1; fd >= FIRST_FD && (w->fds[0] < 0 || w->fds[1] < 0); fd--) {
+		look(w, curl, fd);
+	}
+	/* Another thread may have closed a lower one meanwhile. */
+	for (int fd = next + 1; fd < next + NEAR && (w->fds[0] < 0 || w->fds[1] < 0); fd++) {
+		look(w, curl, fd);
+	}
+}
+
+void mesh__wakeup_abandon(struct mesh__wakeup *w)
+{
+	for (int i = 0; i < 2; i++) {
+		if (w->fds[i] >= 0) {
+			(void)close(w->fds[i]);
+			w->fds[i] = -1;
+		}
+	}
+}
