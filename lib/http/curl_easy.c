@@ -68,6 +68,7 @@ static bool set_http(struct mesh__easy *e)
 		curl_easy_setopt(curl, CURLOPT_HTTP_CONTENT_DECODING, 0L) == CURLE_OK &&
 		curl_easy_setopt(curl, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED) == CURLE_OK &&
 		curl_easy_setopt(curl, CURLOPT_PROXY, "") == CURLE_OK &&
+		curl_easy_setopt(curl, CURLOPT_NOPROXY, "*") == CURLE_OK && /* else it looks through the environment at each exchange */
 		curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 1L) == CURLE_OK &&
 		curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L) == CURLE_OK;
 }

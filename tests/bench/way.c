@@ -141,7 +141,7 @@ static bool raws_open(struct way *w, const char *kind, const char *address)
 	bool ok;
 
 	(void)snprintf(connect_to, sizeof(connect_to), "::%s", address);
-	ok = add(&w->connect_to, connect_to) && add(&w->fields, "Accept:") && add(&w->fields, "mesh-try: 1") && add(&w->fields, "mesh-deadline-ms: 15000");
+	ok = add(&w->connect_to, connect_to) && add(&w->fields, "Accept:") && add(&w->fields, "mesh-deadline-ms: 15000");
 	w->raw = zeroed((size_t)n_handles(w), sizeof(*w->raw));
 	for (int i = 0; ok && w->raw != NULL && i < n_handles(w); i++) {
 		ok = raw_open(&w->raw[i], w, kind);
