@@ -1,4 +1,4 @@
-"""THREATS 1 to 7 and 9 against real processes: an application's server under mutual TLS, and meshd's control and admin listeners. (All their variants are rows of tests/unit/http/test_threats_*.c; 8 comes with
+"""THREATS 1 to 7 and 9 against real processes: an application's server under mutual TLS, its probe port, and meshd's control and admin listeners. (All their variants are rows of tests/unit/http/test_threats_*.c; 8 comes with
 authorization by path.) Raw bytes go behind a good request and before a smuggled one: the row is refused, counted and the connection closed; neither it nor the smuggled one reaches a handler."""
 
 import http.server
@@ -19,7 +19,7 @@ HEADER_SECONDS = 10  # how long a header may take
 
 
 class Listener:
-    """One of the three servers: how to reach it, a good request, and how to see what reached a handler."""
+    """One of the servers: how to reach it, a good request, and how to see what reached a handler."""
 
     def __init__(self, name, address, metrics, context=None, path="/", host="h", fields=""):
         self.name, self.address, self.metrics, self.context, self.path, self.host, self.fields = name, address, metrics, context, path, host, fields
@@ -61,6 +61,7 @@ class World:
         self.control = Listener("control", self.mesh.info["control"].removeprefix("https://"), admin, context, "/v1/bundle")
         self.admin = Listener("admin", admin, admin, None, "/v1/tokens", host=admin, fields=bearer)
         self.listeners = (self.application, self.control, self.admin)
+        self.everywhere = (*self.listeners, Listener("probe", self.probe, self.probe, path="/livez"))  # takes no body at all
         self.slow = Slow(self.application)
 
     def handled(self):
@@ -123,9 +124,9 @@ class Threats(unittest.TestCase):
         self.assertEqual(listener.refused(reason), refused + 1)
         self.assertEqual(WORLD.handled(), handled + (listener is WORLD.application))
 
-    def smuggle_all(self, rows, status=400):
+    def smuggle_all(self, rows, status=400, listeners=None):
         for attack, reason in rows:
-            for listener in WORLD.listeners:
+            for listener in listeners or WORLD.everywhere:
                 with self.subTest(listener=listener.name, attack=str(attack)):
                     if isinstance(attack, str):
                         attack_bytes = listener.request("POST", fields=attack.partition("|")[0], body=attack.partition("|")[2])
@@ -155,7 +156,8 @@ class Threat3(Threats):
     def test_chunks_and_lines_that_two_parsers_end_differently(self):
         self.smuggle_all([(f"Transfer-Encoding: chunked\r\n|{body}", "chunk") for body in (
             "0x5\r\nabcde\r\n0\r\n\r\n", "5_0\r\n", "+5\r\nabcde\r\n0\r\n\r\n", "-1\r\n", "10000000000000005\r\nabcde\r\n0\r\n\r\n", "5;\r\nabcde\r\n0\r\n\r\n",
-            "5\nabcde\r\n0\r\n\r\n", "5\rabcde\r\n0\r\n\r\n", "5\r\nabcde\n0\r\n\r\n", "5\r\nabcde\r0\r\n\r\n")])
+            "5\nabcde\r\n0\r\n\r\n", "5\rabcde\r\n0\r\n\r\n")])
+        self.smuggle_all([(f"Transfer-Encoding: chunked\r\n|{body}", "chunk") for body in ("5\r\nabcde\n0\r\n\r\n", "5\r\nabcde\r0\r\n\r\n")], listeners=WORLD.listeners)
         self.smuggle_all([(field + "|", "malformed") for field in ("A: b\nC: d\r\n", "A: b\rC: d\r\n", "A: b\0c\r\n", "A: b\n\r\n")])
 
 

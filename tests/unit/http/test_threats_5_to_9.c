@@ -179,6 +179,27 @@ static void threat_6_nothing_is_read_behind_the_last_request(void **state)
 	}
 }
 
+/* Of what was cut off, nobody can say what it was to be. */
+static void threat_6_a_request_that_ends_before_its_end_reaches_no_handler(void **state)
+{
+	static const char *const halves[] = {
+		"GET /echo HTTP/1.1\r\nHost: h\r\n", "POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nabcd", "POST /echo HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabcde\r\n",
+		"POST /echo HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabcde\r\n0\r\n", "POST /echo HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nA: b\r\n",
+	};
+
+	(void)state;
+	stage_open();
+	for (size_t i = 0; i < MESH__COUNT(halves); i++) {
+		int fd = stage_dial();
+
+		stage_say(fd, halves[i]);
+		assert_int_equal(shutdown(fd, SHUT_WR), 0);
+		assert_string_equal(stage_hear(fd, NULL), "");
+		(void)close(fd);
+	}
+	assert_int_equal(stage.n_requests, 0);
+}
+
 static void threat_6_who_awaits_leave_to_send_a_refused_body_gets_none(void **state)
 {
 	(void)state;
@@ -451,6 +472,7 @@ int main(void)
 		TEST(threat_6_after_a_refusal_up_to_64_kib_are_thrown_away),
 		TEST(threat_6_a_body_is_never_the_next_request),
 		TEST(threat_6_nothing_is_read_behind_the_last_request),
+		TEST(threat_6_a_request_that_ends_before_its_end_reaches_no_handler),
 		TEST(threat_6_who_awaits_leave_to_send_a_refused_body_gets_none),
 		TEST(threat_6_ten_thousand_pipelined_requests_are_answered_in_order),
 		TEST(threat_6_requests_of_one_who_reads_nothing_are_not_begun),
