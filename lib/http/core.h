@@ -38,6 +38,7 @@ struct mesh__http_spread {
 	size_t n_fed, last;             /* `last`: who got the last connection; 0 is this server itself */
 	_Atomic int32_t n_placed;       /* connections here or on their way here: written by both sides */
 	struct mesh__newcomer *_Atomic newcomers; /* the latest first; can be read from its head at any moment, by a forked child too */
+	_Atomic bool posted;            /* newcomers_post has yet to run */
 	struct mesh__post newcomers_post, end_post;
 	bool ended;                     /* nothing more will be fed */
 };

@@ -49,8 +49,8 @@ static bool hand_over(struct mesh__http_server *to, const struct mesh__arrival *
 	do {
 		newcomer->next = first;
 	} while (!atomic_compare_exchange_weak(&to->spread.newcomers, &first, newcomer));
-	if (first == NULL) {
-		mesh__loop_post(to->loop, &to->spread.newcomers_post, on_newcomers, to); /* there is one listener: who finds the list empty finds the post free */
+	if (!atomic_exchange(&to->spread.posted, true)) {
+		mesh__loop_post(to->loop, &to->spread.newcomers_post, on_newcomers, mesh__http_server_ref(to));
 	}
 	return true;
 }
@@ -99,8 +99,10 @@ static struct mesh__newcomer *take_newcomers(struct mesh__http_server *s)
 static void on_newcomers(void *arg)
 {
 	struct mesh__http_server *s = arg;
-	struct mesh__newcomer *n = take_newcomers(s);
+	struct mesh__newcomer *n;
 
+	atomic_store(&s->spread.posted, false); /* before the look: who comes after it posts anew, and the post is free */
+	n = take_newcomers(s);
 	while (n != NULL) {
 		struct mesh__newcomer *next = n->next;
 
@@ -108,6 +110,7 @@ static void on_newcomers(void *arg)
 		mesh__free(n);
 		n = next;
 	}
+	mesh__http_server_unref(s);
 }
 
 static void on_end(void *arg)

@@ -60,13 +60,15 @@ static void keep(void *user, mesh_inbound *in)
 static void serve(const char *loops, const char *mode, mesh_handler_fn handler)
 {
 	mesh_options *o = two_meshes_payments(&t);
+	struct mesh__addr address;
 
 	assert_int_equal(mesh_options_set(o, "loops", loops), MESH_OK);
 	assert_int_equal(mesh_open(o, &t.payments, NULL), MESH_OK);
 	mesh_options_free(o);
 	assert_int_equal(mesh_wait_ready(t.payments, PATIENCE_US / 1000, NULL), MESH_OK);
 	assert_int_equal(mesh_serve(t.payments, mode, handler, NULL, &t.server, NULL), MESH_OK);
-	o = two_meshes_options(&t, "cart");
+	two_meshes_address(&t, &address);
+	o = two_meshes_options_at(&t, "cart", &address, 1, "30s");
 	assert_int_equal(mesh_open(o, &cart, NULL), MESH_OK);
 	mesh_options_free(o);
 }

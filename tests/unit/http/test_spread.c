@@ -15,7 +15,7 @@
 #include "base/wait.h"
 #include "http/server.h"
 
-enum { SERVERS = 3, DIALS_MAX = 32, LONG_MS = 20000 };
+enum { SERVERS = 3, DIALS_MAX = 32, ROUNDS = 60, LONG_MS = 20000 };
 
 static struct spread {
 	struct mesh__env env;
@@ -181,6 +181,23 @@ static void connections_are_dealt_out_evenly_and_stay_where_they_are(void **stat
 	}
 }
 
+/* While one is taken the next is on its way: none is lost, and none taken twice. */
+static void a_crowd_is_let_in_to_the_last(void **state)
+{
+	(void)state;
+	start_all();
+	for (int round = 0; round < ROUNDS; round++) {
+		for (size_t i = 0; i < DIALS_MAX; i++) {
+			(void)dial();
+		}
+		for (size_t i = 0; i < DIALS_MAX; i++) {
+			assert_in_range(ask(s.fds[i], NULL), 0, SERVERS - 1);
+			(void)close(s.fds[i]);
+		}
+		s.n_fds = 0;
+	}
+}
+
 static int64_t open_now(void)
 {
 	return atomic_load(&mesh__metrics_gauge(s.metrics, "mesh_connections", "", "listener", "inbound")->value);
@@ -341,6 +358,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
 		T(connections_are_dealt_out_evenly_and_stay_where_they_are),
+		T(a_crowd_is_let_in_to_the_last),
 		T(the_next_goes_where_the_fewest_are),
 		T(the_limit_is_for_all_together),
 		T(while_they_drain_all_answer_and_say_that_it_is_the_last_time),
