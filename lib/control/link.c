@@ -13,6 +13,7 @@ enum {
 	DEFAULT_HEARTBEAT_MS = 3000,
 	HELLO_TIMEOUT_MS = 10000,
 	POST_TIMEOUT_MS = 10000,
+	POST_TIMEOUT_MIN_MS = 3000, /* a busy meshd is not one out of reach */
 	ANSWER_MAX_BYTES = 64 * 1024,
 	SESSION_TEXT = 129
 };
@@ -50,6 +51,7 @@ struct mesh__link {
 	int failures;                      /* in a row */
 	bool open;                         /* HELLO has come */
 	char session[SESSION_TEXT];
+	int64_t lease_ms;                  /* as HELLO told it */
 	struct mesh__buf line;             /* the unfinished line of the stream */
 	uint64_t sequence;                 /* of the last record */
 	uint64_t acked;                    /* of those without a verdict of their own */
@@ -144,6 +146,7 @@ static void on_hello(struct mesh__link *l, const struct mesh__record *hello)
 	int64_t every = hello->heartbeat_ms >= 50 && hello->heartbeat_ms <= 60000 ? hello->heartbeat_ms : DEFAULT_HEARTBEAT_MS;
 
 	(void)snprintf(l->session, sizeof(l->session), "%s", hello->session);
+	l->lease_ms = hello->lease_ms;
 	l->open = true;
 	l->failures = 0;
 	l->due[POST_SUBSCRIBE] = true;
@@ -451,10 +454,21 @@ static int encode(struct mesh__link *l, enum post post, struct mesh__buf *body, 
 	return mesh__buf_error(body, path_of(post), err);
 }
 
+/* A registration lives by its heartbeats, which wait for the POST at hand: where that stalls, the next session must be there before the lease ends. */
+static int64_t post_timeout_ms(const struct mesh__link *l)
+{
+	int64_t ms = l->lease_ms / 2;
+
+	if (l->instance.instance == NULL || ms <= 0 || ms > POST_TIMEOUT_MS) {
+		return POST_TIMEOUT_MS;
+	}
+	return ms < POST_TIMEOUT_MIN_MS ? POST_TIMEOUT_MIN_MS : ms;
+}
+
 static int send_post(struct mesh__link *l, enum post post, struct mesh__err *err)
 {
 	static const struct mesh__client_field json = {"Content-Type", "application/json"};
-	struct mesh__transfer_options t = {.verify = MESH__VERIFY_PEER, .done = on_posted, .arg = l, .timeout_ms = POST_TIMEOUT_MS};
+	struct mesh__transfer_options t = {.verify = MESH__VERIFY_PEER, .done = on_posted, .arg = l, .timeout_ms = post_timeout_ms(l)};
 	char target[SESSION_TEXT + 64];
 	struct mesh__buf body;
 	int code;

@@ -64,6 +64,8 @@ class TheCaller(support.MeshTest):
 class TheControlLink(support.MeshTest):
     """A caller and a replica whose links to meshd pass through the proxy; their calls do not."""
 
+    options = {"grace": "0s"}  # leases count from the first second
+
     PLACES = [
         fault("reset", way="request", at=0),
         fault("cut", way="request", at=100),
@@ -110,6 +112,14 @@ class TheControlLink(support.MeshTest):
                 self.assertTrue(any(self.proxy.seen(n)["fired"] for n in range(1, FAILING + 1)), "the fault never came")
         removed = [line for line in self.mesh.audit() if line["event"] == "endpoint-removed"]
         self.assertEqual(removed, [])
+
+    def test_a_stall_is_noticed_before_the_lease_ends(self):
+        """The connection of the small POSTs falls silent; the watch beside it lives. A new session must be there before the registration is given up."""
+        self.proxy.plan(*[fault("stall", connection=n, way="request", unit="data", n=4, at=-5) for n in range(1, FAILING + 1)])
+        stalled = support.wait_until(lambda: [n for n in range(1, FAILING + 1) if self.proxy.seen(n)["fired"]], "a heartbeat to be held up", 30)
+        support.wait_until(lambda: self.proxy.count()["accepted"] > FAILING + 1, f"new sessions in the place of {stalled}", 60)
+        self.all_is_well()
+        self.assertEqual([line for line in self.mesh.audit() if line["event"] == "endpoint-removed"], [])
 
 
 if __name__ == "__main__":
