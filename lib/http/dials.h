@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { MESH__DIAL_ALONE_MS = 100 };
+enum { MESH__DIAL_ALONE_MS = 500 };
 
 struct mesh__dials {
 	bool resumable;     /* sessions are kept here at all; set by the owner */

@@ -12,7 +12,7 @@
 #include "http/dials.h"
 
 /*
- * What happens, a letter each, in the order of time: b a dial begins, q one of a caller who waited, g one ends well, f one ends badly, a one is given up, '.' ten milliseconds pass, l a kept connection is found dead that was alive just now, o one that was
+ * What happens, a letter each, in the order of time: b a dial begins, q one of a caller who waited, g one ends well, f one ends badly, a one is given up, '.' a tenth of MESH__DIAL_ALONE_MS passes, l a kept connection is found dead that was alive just now, o one that was
  * last alive before anything of this.
  */
 static void play(struct mesh__dials *d, const char *events, int64_t *now_us)
@@ -41,7 +41,7 @@ static void play(struct mesh__dials *d, const char *events, int64_t *now_us)
 			mesh__dials_lost(d, 1);
 			break;
 		default:
-			*now_us += 10000;
+			*now_us += MESH__DIAL_ALONE_MS * 100;
 			break;
 		}
 	}
@@ -50,11 +50,11 @@ static void play(struct mesh__dials *d, const char *events, int64_t *now_us)
 static const struct {
 	const char *rule, *events;
 	bool may;      /* one more may begin now */
-	int opens_ms;  /* if not: in so many milliseconds; -1: when one has ended */
+	int opens;     /* if not: in so many tenths of that time; -1: when one has ended */
 } rows[] = {
 	{"the first goes at once", "", true, 0},
-	{"nobody goes beside the first", "b", false, 100},
-	{"who comes later waits no longer", "b...", false, 70},
+	{"nobody goes beside the first", "b", false, 10},
+	{"who comes later waits no longer", "b...", false, 7},
 	{"the first took too long: all go", "b..........", true, 0},
 	{"the first took too long: as many as are allowed", "b..........bbb", false, -1},
 	{"the first has succeeded: all go", "b.g", true, 0},
@@ -63,12 +63,12 @@ static const struct {
 	{"one ends, one goes", "b.gbbbbg", true, 0},
 	{"the first has failed: all who waited go", "b.fq", true, 0},
 	{"as many as are allowed", "b.fqqqq", false, -1},
-	{"the first was given up: the next is the first", "b.ab", false, 100},
-	{"who comes after that is alone again", "b.fqqqq.fff.f.b", false, 100},
-	{"so that who comes back after an outage does not meet a crowd", "b.f.b.f.b", false, 100},
+	{"the first was given up: the next is the first", "b.ab", false, 10},
+	{"who comes after that is alone again", "b.fqqqq.fff.f.b", false, 10},
+	{"so that who comes back after an outage does not meet a crowd", "b.f.b.f.b", false, 10},
 	{"one of several has failed: nobody waits", "b..........b.f", true, 0},
-	{"after a failure the session is not counted on", "b.gb.f.b", false, 100},
-	{"a kept connection died: one goes and finds out", "b.g.lb", false, 100},
+	{"after a failure the session is not counted on", "b.gb.f.b", false, 10},
+	{"a kept connection died: one goes and finds out", "b.g.lb", false, 10},
 	{"and when it has, all go", "b.g.lb.g", true, 0},
 	{"one that had died before the last success says nothing new", "b.gob", true, 0},
 	{"one of those that died with it neither", "b.g.lb.gob", true, 0},
@@ -83,7 +83,7 @@ static void goes_by_the_table(void **state)
 
 		play(&d, rows[i].events, &now_us);
 		open_us = mesh__dials_open_us(&d);
-		if (mesh__dials_may_begin(&d, now_us) != rows[i].may || (!rows[i].may && (rows[i].opens_ms < 0 ? open_us > now_us : open_us != now_us + rows[i].opens_ms * 1000))) {
+		if (mesh__dials_may_begin(&d, now_us) != rows[i].may || (!rows[i].may && (rows[i].opens < 0 ? open_us > now_us : open_us != now_us + rows[i].opens * MESH__DIAL_ALONE_MS * 100))) {
 			fail_msg("%s (\"%s\"): %d, opens in %lld us", rows[i].rule, rows[i].events, mesh__dials_may_begin(&d, now_us), (long long)(open_us - now_us));
 		}
 	}
