@@ -273,7 +273,7 @@ static void act_whole(struct held *h, enum act act)
 		reply(h, 200, h->tag, strlen(h->tag), true, NULL);
 		break;
 	case ACT_FORGERY:
-		reply(h, 200, h->tag, strlen(h->tag), false, &forgery);
+		reply(h, 599, h->tag, strlen(h->tag), false, &forgery); /* a status that has no phrase */
 		break;
 	case ACT_204:
 		reply(h, 204, NULL, 0, false, NULL);
