@@ -67,7 +67,7 @@ static bool start_thread_locked(struct mesh__workers *w)
 
 bool mesh__workers_give(struct mesh__workers *w, struct mesh__job *job)
 {
-	bool taken = false;
+	bool taken = false, wake = false;
 
 	(void)pthread_mutex_lock(&w->mu);
 	if (!w->stopping && w->queued < w->max_queued) {
@@ -81,9 +81,12 @@ bool mesh__workers_give(struct mesh__workers *w, struct mesh__job *job)
 		*w->last = job;
 		w->last = &job->next;
 		w->queued++;
-		(void)pthread_cond_signal(&w->work);
+		wake = w->idle > 0;
 	}
 	(void)pthread_mutex_unlock(&w->mu);
+	if (wake) {
+		(void)pthread_cond_signal(&w->work); /* after the unlock: who wakes finds the lock free, and does not sleep again at once */
+	}
 	return taken;
 }
 
