@@ -37,15 +37,12 @@ static char lower(char c)
 
 bool mesh__str_eq_nocase(const char *a, size_t len, const char *b)
 {
-	if (strlen(b) != len) {
-		return false;
+	size_t i = 0;
+
+	while (i < len && b[i] != '\0' && (a[i] == b[i] || lower(a[i]) == lower(b[i]))) {
+		i++;
 	}
-	for (size_t i = 0; i < len; i++) {
-		if (lower(a[i]) != lower(b[i])) {
-			return false;
-		}
-	}
-	return true;
+	return i == len && b[i] == '\0';
 }
 
 bool mesh__str_eq_secret(const void *a, const void *b, size_t len)

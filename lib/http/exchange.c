@@ -6,10 +6,20 @@
 
 /* ---- The request ---- */
 
+static size_t blank_lines(const char *text)
+{
+	size_t n = 0;
+
+	while (text[n] == '\r' || text[n] == '\n') {
+		n++;
+	}
+	return n;
+}
+
 /* The header without the empty lines before it, as a string of its own behind the fields. */
 static struct mesh__exchange *exchange_alloc(struct mesh__conn *c, char **text, size_t *len)
 {
-	size_t skip = strspn(c->head.data, "\r\n");
+	size_t skip = blank_lines(c->head.data);
 	size_t room = sizeof(struct mesh__exchange) + c->scan.n_fields * sizeof(struct mesh__field_text);
 	struct mesh__exchange *x;
 

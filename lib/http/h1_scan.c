@@ -17,7 +17,7 @@ static enum state next_state(enum state state, char c)
 	case START_LF:
 		return c == '\n' ? START : BAD;
 	case LINE:
-		return c == '\r' ? LINE_LF : c == ' ' || mesh__byte_is_visible(c) ? LINE : BAD;
+		return c == '\r' ? LINE_LF : mesh__byte_is(c, MESH__BYTE_LINE) ? LINE : BAD;
 	case LINE_LF:
 	case VALUE_LF:
 		return c == '\n' ? FIELD : BAD;
@@ -36,6 +36,27 @@ static enum state next_state(enum state state, char c)
 	return BAD;
 }
 
+/* What leaves a state as it is: nearly all bytes do, and are passed over in one go. */
+static const unsigned char stays[] = {[LINE] = MESH__BYTE_LINE, [NAME] = MESH__BYTE_TOKEN, [VALUE] = MESH__BYTE_VALUE, [BAD] = 0};
+
+static size_t run_length(int classes, const char *bytes, size_t len)
+{
+	size_t n = 0;
+
+	while (n < len && mesh__byte_is(bytes[n], classes)) {
+		n++;
+	}
+	return n;
+}
+
+/* No further than the bound, so that the byte beyond it is met with it. */
+static size_t room(const struct mesh__h1_scan *scan, size_t len)
+{
+	size_t left = scan->max_bytes - scan->n_bytes;
+
+	return len < left ? len : left;
+}
+
 enum mesh__refusal mesh__h1_scan(struct mesh__h1_scan *scan, const char *bytes, size_t len, size_t *used, bool *done)
 {
 	enum state state = (enum state)scan->state;
@@ -44,6 +65,15 @@ enum mesh__refusal mesh__h1_scan(struct mesh__h1_scan *scan, const char *bytes, 
 	while (i < len && state != END) {
 		enum state before = state;
 
+		if (stays[state] != 0) {
+			size_t run = run_length(stays[state], bytes + i, room(scan, len - i));
+
+			scan->n_bytes += run;
+			i += run;
+			if (i == len) {
+				break;
+			}
+		}
 		if (++scan->n_bytes > scan->max_bytes) {
 			return state == LINE ? MESH__REFUSAL_TARGET_TOO_LONG : MESH__REFUSAL_HEADER_TOO_LARGE;
 		}

@@ -52,16 +52,30 @@ void mesh__reply_date(int64_t wall_ms, char *out)
 		months[(unsigned)tm.tm_mon % 12], ((unsigned)tm.tm_year + 1900) % 10000, (unsigned)tm.tm_hour % 24, (unsigned)tm.tm_min % 60, (unsigned)tm.tm_sec % 61);
 }
 
+/* By hand: two calls of printf took a tenth of the instructions that a small reply costs on this side of TLS. */
+static void put_number(struct mesh__buf *out, size_t n)
+{
+	char digits[24], *at = digits + sizeof(digits);
+
+	do {
+		*--at = (char)('0' + n % 10);
+		n /= 10;
+	} while (n > 0);
+	mesh__buf_add(out, at, (size_t)(digits + sizeof(digits) - at));
+}
+
 void mesh__reply_head(struct mesh__buf *out, int status, const char *date, enum mesh__framing framing, size_t body_len, bool close)
 {
-	char line[96];
-	int len = snprintf(line, sizeof(line), "HTTP/1.1 %d %s\r\nDate: ", status, phrase_of(status));
-
-	mesh__buf_add(out, line, (size_t)len);
+	mesh__buf_str(out, "HTTP/1.1 ");
+	put_number(out, (size_t)status);
+	mesh__buf_chr(out, ' ');
+	mesh__buf_str(out, phrase_of(status));
+	mesh__buf_str(out, "\r\nDate: ");
 	mesh__buf_str(out, date);
 	if (framing == MESH__FRAMING_LENGTH) {
-		len = snprintf(line, sizeof(line), "\r\nContent-Length: %zu\r\n", body_len);
-		mesh__buf_add(out, line, (size_t)len);
+		mesh__buf_str(out, "\r\nContent-Length: ");
+		put_number(out, body_len);
+		mesh__buf_str(out, "\r\n");
 	} else {
 		mesh__buf_str(out, framing == MESH__FRAMING_CHUNKED ? "\r\nTransfer-Encoding: chunked\r\n" : "\r\n");
 	}

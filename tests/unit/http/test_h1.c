@@ -8,6 +8,7 @@
 
 #include "base/mem.h"
 #include "http/h1.h"
+#include "http/h1_byte.h"
 #include "http/h1_chunks.h"
 #include "http/h1_scan.h"
 
@@ -269,9 +270,25 @@ static void bounds_extensions_and_trailers(void **state)
 	}
 }
 
+/* RFC 9110 section 5.6.2 (token), 5.5 (field-value); RFC 9112 section 3 (request-line). */
+static void each_byte_is_of_the_grammars_classes(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 256; i++) {
+		bool alnum = (i >= '0' && i <= '9') || (i >= 'a' && i <= 'z') || (i >= 'A' && i <= 'Z');
+		bool token = alnum || (i != 0 && strchr("!#$%&'*+-.^_`|~", i) != NULL);
+		char c = (char)i;
+
+		assert_int_equal(mesh__byte_is_token(c), token);
+		assert_int_equal(mesh__byte_is_value(c), i == '\t' || (i >= ' ' && i != 0x7f));
+		assert_int_equal(mesh__byte_is(c, MESH__BYTE_LINE), i >= ' ' && i < 0x7f);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(each_byte_is_of_the_grammars_classes),
 		cmocka_unit_test(takes_what_has_one_reading),
 		cmocka_unit_test(meets_no_expectation_and_no_upgrade_but_100_continue),
 		cmocka_unit_test(gives_the_parts),
