@@ -35,7 +35,8 @@ const struct mesh__mem *mesh__mem_libc(void)
 	return &libc;
 }
 
-void *mesh__alloc(const struct mesh__mem *mem, size_t size)
+/* As it comes from the allocator: whoever fills it at once need not have it zeroed, which for a body of a megabyte is a pass over memory of its own. */
+static void *alloc_raw(const struct mesh__mem *mem, size_t size)
 {
 	union header *h;
 
@@ -47,8 +48,14 @@ void *mesh__alloc(const struct mesh__mem *mem, size_t size)
 		return NULL;
 	}
 	h->mem = mem;
-	memset(h + 1, 0, size);
 	return h + 1;
+}
+
+void *mesh__alloc(const struct mesh__mem *mem, size_t size)
+{
+	void *block = alloc_raw(mem, size);
+
+	return block != NULL ? memset(block, 0, size) : NULL;
 }
 
 void *mesh__alloc_array(const struct mesh__mem *mem, size_t count, size_t size)
@@ -64,7 +71,7 @@ void *mesh__resize(const struct mesh__mem *mem, void *block, size_t size)
 	union header *h = block;
 
 	if (h == NULL) {
-		return mesh__alloc(mem, size);
+		return alloc_raw(mem, size);
 	}
 	if (size > SIZE_MAX - sizeof(*h)) {
 		return NULL;
@@ -95,7 +102,7 @@ char *mesh__strndup(const struct mesh__mem *mem, const char *text, size_t len)
 
 void *mesh__memdup(const struct mesh__mem *mem, const void *bytes, size_t len)
 {
-	void *copy = bytes == NULL ? NULL : mesh__alloc(mem, len);
+	void *copy = bytes == NULL ? NULL : alloc_raw(mem, len);
 
 	if (copy != NULL) {
 		memcpy(copy, bytes, len);
