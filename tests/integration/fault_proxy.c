@@ -1,7 +1,7 @@
 /*
  * The faulty network of tests/support/fault_proxy.h as a program, for faults.py:
  *
- *	fault_proxy TARGET [PORT]      prints "127.0.0.1:P", where it listens; then obeys the lines of its standard input until that ends, and answers each with one line
+ *	fault_proxy TARGET [ADDRESS]   prints where it listens (127.0.0.1:P); then obeys the lines of its standard input until that ends, and answers each with one line
  *
  *	plan drop|keep [FAULT...]      "ok"; FAULT: CONNECTION,WAY,UNIT,N,AT,ACTION,MS,BYTES, as in struct fault, with names in lower case
  *	seen NUMBER                    JSON: what became of the NUMBER-th connection since the plan
@@ -82,14 +82,13 @@ int main(int argc, char **argv)
 	struct fault_proxy *proxy;
 	char line[2048];
 
-	if (argc < 2 || mesh__addr_parse("target", argv[1], false, &target, NULL) != MESH_OK) {
-		(void)fprintf(stderr, "usage: fault_proxy TARGET [PORT]\n");
+	if (argc < 2 || mesh__addr_parse("target", argv[1], false, &target, NULL) != MESH_OK || (argc > 2 && mesh__addr_parse("address", argv[2], false, &wish, NULL) != MESH_OK)) {
+		(void)fprintf(stderr, "usage: fault_proxy TARGET [ADDRESS]\n");
 		return 2;
 	}
-	wish = (struct mesh__addr){.port = (uint16_t)(argc > 2 ? strtol(argv[2], NULL, 10) : 0)};
-	proxy = fault_proxy_new(&target, &wish);
+	proxy = fault_proxy_new(&target, argc > 2 ? &wish : NULL);
 	fault_proxy_addresses(proxy, both);
-	(void)printf("127.0.0.1:%u\n", (unsigned)both[0].port);
+	(void)printf("%s:%u\n", both[0].ip, (unsigned)both[0].port);
 	(void)fflush(stdout);
 	while (fgets(line, sizeof(line), stdin) != NULL) {
 		if (strncmp(line, "plan ", 5) == 0) {

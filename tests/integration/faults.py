@@ -18,8 +18,8 @@ def fault(action, way="answer", unit="bytes", n=0, at=0, connection=0, ms=0, siz
 class FaultProxy:
     """Forwards to `target`; ends with the test. An honest proxy until it has a plan."""
 
-    def __init__(self, test, target):
-        self.child = subprocess.Popen([support.helper("fault_proxy"), target.removeprefix("https://")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    def __init__(self, test, target, listen=None):
+        self.child = subprocess.Popen([support.helper("fault_proxy"), target.split("//")[-1], *([listen] if listen else [])], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         test.addCleanup(self.close)
         self.address = self.child.stdout.readline().strip()  # the same port of 127.0.0.2 leads to the same place
         assert self.address, "fault_proxy did not start"

@@ -122,5 +122,40 @@ class TheControlLink(support.MeshTest):
         self.assertEqual([line for line in self.mesh.audit() if line["event"] == "endpoint-removed"], [])
 
 
+class TheTool(support.MeshTest):
+    """meshctl's own calls of the admin interface."""
+
+    def proxy(self):
+        """On the port of the admin listener, which its Host check asks for, at another loopback address."""
+        address = self.mesh.info["admin"].removeprefix("http://")
+        return FaultProxy(self, address, listen="127.0.0.2:" + address.rsplit(":", 1)[1])
+
+    def ctl(self, address, *args, stdin=None):
+        with open(os.path.join(self.mesh.data, "admin.token")) as f:
+            env = {**{k: v for k, v in os.environ.items() if not k.startswith("MESH_")}, "MESH_ADMIN": "http://" + address, "MESH_ADMIN_TOKEN": f.read().strip()}
+        return subprocess.run([support.program("meshctl"), *args], env=env, input=stdin, capture_output=True, text=True, timeout=60 * support.SLOW, check=False)
+
+    def test_what_it_cannot_hear_it_does_not_print(self):
+        proxy = self.proxy()
+        self.assertEqual(self.ctl(proxy.address, "status").returncode, 0)
+        for action in ("reset", "cut"):
+            for place in ({"way": "request", "at": 1}, {"way": "request", "at": 30}, {"at": 1}, {"at": 30}, {"at": 160}):
+                with self.subTest(action=action, **place):
+                    proxy.plan(fault(action, **place))
+                    done = self.ctl(proxy.address, "status")
+                    self.assertEqual((done.returncode, done.stdout), (3, ""), done.stderr)
+                    self.assertIn(proxy.address, done.stderr)
+                    self.assertEqual(proxy.seen()["fired"], 1)
+
+    def test_a_write_whose_answer_is_lost_is_made_once_and_not_called_done(self):
+        proxy = self.proxy()
+        before = self.mesh.ctl_json("status")["generation"]
+        proxy.plan(fault("reset", at=10))
+        done = self.ctl(proxy.address, "apply", "-f", "-", stdin="apiVersion: mesh/v1\nkind: Service\nname: payments\ntimeout: 9s\n")
+        self.assertEqual(done.returncode, 3, done.stderr)
+        self.assertIn("may have been", done.stderr)
+        self.assertEqual(int(self.mesh.ctl_json("status")["generation"]), int(before) + 1)
+
+
 if __name__ == "__main__":
     unittest.main()

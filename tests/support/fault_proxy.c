@@ -546,7 +546,8 @@ static int listen_on(const char *ip, uint32_t port, uint32_t *bound)
 /* A port that is free on the first address may be taken on the second: then another. */
 static void open_listeners(struct fault_proxy *p, const struct mesh__addr *wish)
 {
-	static const char *const ips[LISTENERS] = {"127.0.0.1", "127.0.0.2"};
+	const char *first = wish != NULL ? wish->ip : "127.0.0.1";
+	const char *const ips[LISTENERS] = {first, strcmp(first, "127.0.0.2") != 0 ? "127.0.0.2" : "127.0.0.3"};
 	uint32_t port = 0, same = 0;
 
 	for (int tries = 0; tries < 16; tries++) {

@@ -72,7 +72,7 @@ struct fault_seen {
 
 struct fault_proxy;
 
-/* Listens on `listen` (NULL: any port of 127.0.0.1) and on the same port of 127.0.0.2: two endpoints that one plan is over. `target` must be on loopback. Aborts the test when it cannot. */
+/* Listens on `listen` (NULL: any port of 127.0.0.1) and on the same port of 127.0.0.2 (where that is `listen` itself, 127.0.0.3): two endpoints that one plan is over. `target` must be on loopback. Aborts the test when it cannot. */
 struct fault_proxy *fault_proxy_new(const struct mesh__addr *target, const struct mesh__addr *listen);
 void fault_proxy_free(struct fault_proxy *proxy);
 void fault_proxy_addresses(const struct fault_proxy *proxy, struct mesh__addr out[2]);
