@@ -129,8 +129,8 @@ def hear(sock):
     return b"".join(heard)
 
 
-def exchange(sock, request):
-    """Writes as long as the other side takes it, reads when it does not, until it ends the connection; what it said. A reset is an error."""
+def exchange(sock, request, stubborn=False):
+    """Writes as long as the other side takes it, reads when it does not (stubborn: when it has taken nothing for half a second), until it ends the connection; what it said. A reset is an error."""
     sock.setblocking(False)
     left, heard = memoryview(request), []
     while True:
@@ -139,7 +139,9 @@ def exchange(sock, request):
                 left = left[sock.send(left[:65536]):]
                 continue
         except (ssl.SSLWantWriteError, BlockingIOError):
-            pass
+            stubborn = stubborn and any(select.select([], [sock], [], 0.5))
+            if stubborn:
+                continue
         try:
             chunk = sock.recv(65536)
             if not chunk:
