@@ -77,7 +77,7 @@ def machine(found):
         "our server": found["arithmetic"]["mbedtls"]["version"] if "arithmetic" in found else "mbedTLS",
         "nginx": proxies.version_of("nginx", "-v").removeprefix("nginx version: "),
         "haproxy": " ".join(proxies.version_of("haproxy", "-v").split()[:3]),
-        "TLS": f"{proxies.TLS}, {proxies.CIPHER}, {proxies.CURVE}; certificates of P-256 from meshca, checked on both sides",
+        "TLS": f"{proxies.TLS}, {proxies.CURVE}; certificates of P-256 from meshca, checked on both sides",
     }
 
 

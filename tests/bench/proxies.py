@@ -16,7 +16,7 @@ import support
 HOST = "payments.default.mesh.local"
 TLS = "TLSv1.2"
 CURVE = "prime256v1"
-CIPHER = "ECDHE-ECDSA-AES128-GCM-SHA256"  # what libcurl and our server settle on by themselves
+CIPHER = "ECDHE-ECDSA-AES128-GCM-SHA256"  # OpenSSL's fastest; our server has an order of its own
 SIZES = {"0": 0, "1k": 1024, "10k": 10240, "1m": 1048576}
 CORES = len(os.sched_getaffinity(0))  # what our server counts its loops by, too
 
