@@ -117,7 +117,14 @@ bool mesh__conns_quiet(const struct mesh__conns *conns)
 {
 	for (const struct mesh__conn *conn = conns->first; conn != NULL; conn = conn->next) {
 		struct pollfd pfd = {.fd = conn->fd, .events = POLLIN | POLLRDHUP};
-		if (conn->verified && conn->user == NULL && poll(&pfd, 1, 0) != 0) {
+		int ready = 0;
+
+		if (conn->verified && conn->user == NULL) {
+			do {
+				ready = poll(&pfd, 1, 0);
+			} while (ready < 0 && errno == EINTR); /* also without waiting: a signal is no sign of life */
+		}
+		if (ready != 0) {
 			return false;
 		}
 	}
