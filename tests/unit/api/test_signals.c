@@ -60,14 +60,15 @@ static int32_t call(mesh *m, const char *path, int64_t timeout_ms)
 	return code;
 }
 
-static mesh_inbound *kept[64];
+static _Atomic(mesh_inbound *) kept[64];
 static atomic_int n_kept;
 
 static void reply_or_keep(void *user, mesh_inbound *in)
 {
 	(void)user;
 	if (strcmp(mesh_inbound_path(in), "/keep") == 0) {
-		kept[atomic_fetch_add(&n_kept, 1)] = in;
+		atomic_store(&kept[atomic_load(&n_kept)], in); /* one at a time */
+		atomic_fetch_add(&n_kept, 1);
 	} else {
 		(void)mesh_reply(in, 200, "ok", 2);
 	}
@@ -299,7 +300,6 @@ static char *big;
 static void reply_much(void *user, mesh_inbound *in)
 {
 	(void)user;
-	kept[atomic_fetch_add(&n_kept, 1) % 64] = in;
 	(void)mesh_reply(in, 200, big, BIG_BYTES);
 }
 
