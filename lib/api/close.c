@@ -13,7 +13,7 @@ int64_t mesh__sensible_ms(int64_t ms)
 
 static void on_left(void *arg)
 {
-	struct mesh__node *m = arg;
+	struct mesh__opened *m = arg;
 
 	(void)pthread_mutex_lock(&m->mu);
 	m->left = true;
@@ -22,7 +22,7 @@ static void on_left(void *arg)
 }
 
 /* Others are told that we leave before we stop to answer. */
-static void deregister(struct mesh__node *m)
+static void deregister(struct mesh__opened *m)
 {
 	int64_t until_us = mesh__mono_us(&m->env) + LEAVE_MS * 1000;
 
@@ -34,7 +34,7 @@ static void deregister(struct mesh__node *m)
 }
 
 /* The server to be drained. None is started from here on. */
-static struct mesh_server *last_server(struct mesh__node *m)
+static struct mesh_server *last_server(struct mesh__opened *m)
 {
 	struct mesh_server *server;
 
@@ -46,7 +46,7 @@ static struct mesh_server *last_server(struct mesh__node *m)
 }
 
 /* From here on a renewal of credentials finds no server to give them to. */
-static struct mesh_server *take_server(struct mesh__node *m)
+static struct mesh_server *take_server(struct mesh__opened *m)
 {
 	struct mesh_server *server;
 
@@ -58,7 +58,7 @@ static struct mesh_server *take_server(struct mesh__node *m)
 }
 
 /* Lets what runs finish, at most drain_ms; true when it has. From here on no call begins, and none runs. */
-static bool drain(struct mesh__node *m, int64_t drain_ms)
+static bool drain(struct mesh__opened *m, int64_t drain_ms)
 {
 	int64_t deadline_us = mesh__mono_us(&m->env) + drain_ms * 1000;
 	struct mesh_server *server;
@@ -76,7 +76,7 @@ static bool drain(struct mesh__node *m, int64_t drain_ms)
 	return drained;
 }
 
-static int32_t close_down(struct mesh__node *m, int64_t drain_ms)
+static int32_t close_down(struct mesh__opened *m, int64_t drain_ms)
 {
 	mesh *handle = m->handle;
 	bool drained = drain(m, drain_ms);
@@ -89,14 +89,14 @@ static int32_t close_down(struct mesh__node *m, int64_t drain_ms)
 	mesh__registry_shut(handle);
 	mesh__loop_stop(m->loop);
 	mesh__loop_join(m->loop);
-	mesh__node_free_rooms(m);
-	mesh__node_unref(m);
+	mesh__opened_free_rooms(m);
+	mesh__opened_unref(m);
 	mesh__registry_remove(handle);
 	return drained ? MESH_OK : MESH_E_TIMEOUT;
 }
 
-/* In a forked child. What is counted, listed or locked by the parent's threads stays as it is, the node with it. */
-static int32_t abandon(mesh *handle, struct mesh__node *m)
+/* In a forked child. What is counted, listed or locked by the parent's threads stays as it is, all of it together. */
+static int32_t abandon(mesh *handle, struct mesh__opened *m)
 {
 	if (!mesh__registry_abandon(handle)) {
 		return MESH_E_CLOSED;
@@ -111,19 +111,19 @@ static int32_t abandon(mesh *handle, struct mesh__node *m)
 }
 
 /* Closing waits for this thread then. */
-static bool would_wait_for_itself(struct mesh__node *m)
+static bool would_wait_for_itself(struct mesh__opened *m)
 {
 	bool serves;
 
 	(void)pthread_mutex_lock(&m->mu);
 	serves = m->server != NULL && mesh__serving_is_current(m->server);
 	(void)pthread_mutex_unlock(&m->mu);
-	return serves || mesh__node_on_loop(m) || mesh__running_has_own(&m->outbound.running) || mesh__log_sink_is_current();
+	return serves || mesh__opened_on_loop(m) || mesh__running_has_own(&m->outbound.running) || mesh__log_sink_is_current();
 }
 
 int32_t mesh_close(mesh *handle, int64_t drain_ms)
 {
-	struct mesh__node *m;
+	struct mesh__opened *m;
 	bool own, parents;
 
 	if (handle == NULL) {
@@ -133,7 +133,7 @@ int32_t mesh_close(mesh *handle, int64_t drain_ms)
 	if (m == NULL) {
 		return MESH_E_CLOSED;
 	}
-	parents = mesh__node_is_parents(m);
+	parents = mesh__opened_is_parents(m);
 	own = !parents && would_wait_for_itself(m);
 	mesh__registry_leave(handle);
 	if (parents) {

@@ -22,14 +22,14 @@ static bool lock_until(pthread_mutex_t *mu, const struct mesh__env *env, int64_t
 	return pthread_mutex_timedlock(mu, &until) == 0;
 }
 
-static void end_calls(struct mesh__node *m)
+static void end_calls(struct mesh__opened *m)
 {
 	atomic_store(&m->outbound.closed, true);
 	mesh__running_close(&m->outbound.running);
 }
 
 /* Somebody closes it at this moment: the drain is over. */
-static void hurry(struct mesh__node *m, const struct mesh__env *env, int64_t deadline_us)
+static void hurry(struct mesh__opened *m, const struct mesh__env *env, int64_t deadline_us)
 {
 	end_calls(m);
 	if (lock_until(&m->mu, env, deadline_us)) {
@@ -43,7 +43,7 @@ static void hurry(struct mesh__node *m, const struct mesh__env *env, int64_t dea
 }
 
 /* All are stopped before one is waited for: so nobody waits for the work of another. */
-static void stop(struct mesh__node *m, const struct mesh__env *env, int64_t deadline_us)
+static void stop(struct mesh__opened *m, const struct mesh__env *env, int64_t deadline_us)
 {
 	end_calls(m);
 	mesh__loop_stop(m->loop);
@@ -56,7 +56,7 @@ static void stop(struct mesh__node *m, const struct mesh__env *env, int64_t dead
 	}
 }
 
-static void await_rest(struct mesh__node *m, const struct mesh__env *env, int64_t deadline_us)
+static void await_rest(struct mesh__opened *m, const struct mesh__env *env, int64_t deadline_us)
 {
 	struct mesh_server *server = NULL;
 
@@ -73,7 +73,7 @@ static void await_rest(struct mesh__node *m, const struct mesh__env *env, int64_
 
 static void at_exit(void)
 {
-	struct mesh__node *taken[MESH__OPEN_MAX];
+	struct mesh__opened *taken[MESH__OPEN_MAX];
 	struct mesh__env env; /* the system's clock: a mesh's own may be a test's */
 	int64_t deadline_us;
 	int n = 0;
@@ -91,7 +91,7 @@ static void at_exit(void)
 	}
 	for (int i = 0; i < n; i++) {
 		await_rest(taken[i], &env, deadline_us);
-		mesh__node_leave(taken[i]);
+		mesh__opened_leave(taken[i]);
 	}
 }
 

@@ -4,12 +4,12 @@
 
 enum { METRICS_MAX_BYTES = 4 * 1024 * 1024 };
 
-void mesh__node_ref(struct mesh__node *m)
+void mesh__opened_ref(struct mesh__opened *m)
 {
 	atomic_fetch_add_explicit(&m->refs, 1, memory_order_relaxed);
 }
 
-void mesh__node_free_rooms(struct mesh__node *m)
+void mesh__opened_free_rooms(struct mesh__opened *m)
 {
 	mesh__probe_close(&m->probe);
 	mesh__timer_free(m->sweep);
@@ -31,14 +31,14 @@ void mesh__node_free_rooms(struct mesh__node *m)
 	m->trust = NULL;
 }
 
-void mesh__node_unref(struct mesh__node *m)
+void mesh__opened_unref(struct mesh__opened *m)
 {
 	struct mesh__mem mem;
 
 	if (atomic_fetch_sub_explicit(&m->refs, 1, memory_order_acq_rel) != 1) {
 		return;
 	}
-	mesh__node_free_rooms(m);
+	mesh__opened_free_rooms(m);
 	mesh__metrics_free(m->metrics);
 	mesh__endpoint_list_fini(&m->endpoints);
 	mesh__running_fini(&m->outbound.running);
@@ -51,14 +51,14 @@ void mesh__node_unref(struct mesh__node *m)
 	mem.release(mem.user, m);
 }
 
-bool mesh__node_is_parents(const struct mesh__node *m)
+bool mesh__opened_is_parents(const struct mesh__opened *m)
 {
 	return mesh__forked_since(&m->fork_mark);
 }
 
-struct mesh__node *mesh__node_enter(mesh *handle, struct mesh__err *err)
+struct mesh__opened *mesh__opened_enter(mesh *handle, struct mesh__err *err)
 {
-	struct mesh__node *m;
+	struct mesh__opened *m;
 
 	if (handle == NULL) {
 		(void)mesh__fail(err, MESH_E_INVALID, "no mesh: NULL");
@@ -69,7 +69,7 @@ struct mesh__node *mesh__node_enter(mesh *handle, struct mesh__err *err)
 		(void)mesh__fail(err, MESH_E_CLOSED, "the mesh is closed");
 		return NULL;
 	}
-	if (mesh__node_is_parents(m)) {
+	if (mesh__opened_is_parents(m)) {
 		mesh__registry_leave(handle);
 		(void)mesh__fail(err, MESH_E_FORKED, "the mesh was opened before fork(), by the parent process; open one here");
 		return NULL;
@@ -77,12 +77,12 @@ struct mesh__node *mesh__node_enter(mesh *handle, struct mesh__err *err)
 	return m;
 }
 
-void mesh__node_leave(struct mesh__node *m)
+void mesh__opened_leave(struct mesh__opened *m)
 {
 	mesh__registry_leave(m->handle);
 }
 
-bool mesh__node_on_loop(struct mesh__node *m)
+bool mesh__opened_on_loop(struct mesh__opened *m)
 {
 	bool current = mesh__loop_is_current(m->loop);
 
@@ -95,49 +95,49 @@ bool mesh__node_on_loop(struct mesh__node *m)
 int32_t mesh_wait_ready(mesh *handle, int64_t timeout_ms, mesh_error **error)
 {
 	struct mesh__err err = MESH__NO_ERR;
-	struct mesh__node *m = mesh__node_enter(handle, &err);
+	struct mesh__opened *m = mesh__opened_enter(handle, &err);
 
 	if (error != NULL) {
 		*error = NULL;
 	}
 	if (m != NULL) {
-		if (mesh__node_on_loop(m)) {
+		if (mesh__opened_on_loop(m)) {
 			(void)mesh__fail(&err, MESH_E_WOULD_BLOCK, "mesh_wait_ready() waits, and this is the mesh's own loop thread");
 		} else {
 			(void)!mesh__control_await_ready(m->control, mesh__mono_us(&m->env) + mesh__sensible_ms(timeout_ms) * 1000, &err);
 		}
-		mesh__node_leave(m);
+		mesh__opened_leave(m);
 	}
 	return mesh__error_give(mesh__mem_libc(), &err, error);
 }
 
 char *mesh_identity(mesh *handle)
 {
-	struct mesh__node *m = mesh__node_enter(handle, NULL);
+	struct mesh__opened *m = mesh__opened_enter(handle, NULL);
 	char *spiffe = NULL;
 
 	if (m != NULL) {
 		spiffe = mesh__control_spiffe(m->control);
-		mesh__node_leave(m);
+		mesh__opened_leave(m);
 	}
 	return spiffe;
 }
 
 char *mesh_instance(mesh *handle)
 {
-	struct mesh__node *m = mesh__node_enter(handle, NULL);
+	struct mesh__opened *m = mesh__opened_enter(handle, NULL);
 	char *copy = NULL;
 
 	if (m != NULL) {
 		copy = mesh__strdup(mesh__mem_libc(), m->instance); /* as all strings that are given away: they may outlive the mesh, and its allocator */
-		mesh__node_leave(m);
+		mesh__opened_leave(m);
 	}
 	return copy;
 }
 
 char *mesh_metrics(mesh *handle)
 {
-	struct mesh__node *m = mesh__node_enter(handle, NULL);
+	struct mesh__opened *m = mesh__opened_enter(handle, NULL);
 	struct mesh__buf text;
 
 	if (m == NULL) {
@@ -145,6 +145,6 @@ char *mesh_metrics(mesh *handle)
 	}
 	mesh__buf_init(&text, mesh__mem_libc(), METRICS_MAX_BYTES);
 	mesh__metrics_text(m->metrics, &text);
-	mesh__node_leave(m);
+	mesh__opened_leave(m);
 	return mesh__buf_take(&text);
 }

@@ -18,7 +18,7 @@
 #include "inbound/server.h"
 #include "outbound/outbound.h"
 
-struct mesh__node {
+struct mesh__opened {
 	_Atomic int refs;
 	mesh *handle;                       /* its name for the application */
 	struct mesh__env env;
@@ -48,24 +48,24 @@ struct mesh__node {
 	bool closing;                       /* no server is started any more */
 };
 
-void mesh__node_ref(struct mesh__node *m);
-void mesh__node_unref(struct mesh__node *m);
+void mesh__opened_ref(struct mesh__opened *m);
+void mesh__opened_unref(struct mesh__opened *m);
 
 /* Everything that stood on the loop; its thread has ended, or never ran. */
-void mesh__node_free_rooms(struct mesh__node *m);
+void mesh__opened_free_rooms(struct mesh__opened *m);
 
 /*
- * The mesh that `handle` names, to be left with mesh__node_leave(). NULL, with code and message in err (which may be NULL), when it is NULL (MESH_E_INVALID), closed (MESH_E_CLOSED) or the parent's (MESH_E_FORKED): then nothing may
+ * The mesh that `handle` names, to be left with mesh__opened_leave(). NULL, with code and message in err (which may be NULL), when it is NULL (MESH_E_INVALID), closed (MESH_E_CLOSED) or the parent's (MESH_E_FORKED): then nothing may
  * be touched, as locks belong to threads that are not here.
  */
-struct mesh__node *mesh__node_enter(mesh *handle, struct mesh__err *err) MESH__MUST_USE;
-void mesh__node_leave(struct mesh__node *m);
+struct mesh__opened *mesh__opened_enter(mesh *handle, struct mesh__err *err) MESH__MUST_USE;
+void mesh__opened_leave(struct mesh__opened *m);
 
 /* Whether this process is a child of fork() of the one that opened it. */
-bool mesh__node_is_parents(const struct mesh__node *m);
+bool mesh__opened_is_parents(const struct mesh__opened *m);
 
 /* Whether this thread is one of the mesh's own loops', on which nothing may wait. */
-bool mesh__node_on_loop(struct mesh__node *m);
+bool mesh__opened_on_loop(struct mesh__opened *m);
 
 /* Milliseconds that the application gave, from 0 to a century: sums with them do not overflow. */
 int64_t mesh__sensible_ms(int64_t ms);

@@ -20,7 +20,7 @@ bool mesh__log_sink_is_current(void)
 
 static void log_to_sink(void *user, enum mesh__log_level level, const char *what, const struct mesh__field *fields, size_t n_fields)
 {
-	struct mesh__node *m = user;
+	struct mesh__opened *m = user;
 	struct mesh__buf line;
 
 	if (m->log_sink == NULL) {
@@ -53,14 +53,14 @@ struct hooks {
 	void *dice_user;
 };
 
-struct mesh__node_and_hooks {
-	struct mesh__node node; /* first: the environment's user is both */
+struct mesh__opened_and_hooks {
+	struct mesh__opened opened; /* first: the environment's user is both */
 	struct hooks hooks;
 };
 
 static const struct hooks *hooks_of(void *user)
 {
-	return &((struct mesh__node_and_hooks *)user)->hooks;
+	return &((struct mesh__opened_and_hooks *)user)->hooks;
 }
 
 static int64_t hooked_mono_us(void *user)
@@ -78,11 +78,11 @@ static uint64_t hooked_dice(void *user)
 	return hooks_of(user)->dice(hooks_of(user)->dice_user);
 }
 
-static struct mesh__node *allocate(const struct mesh_options *o)
+static struct mesh__opened *allocate(const struct mesh_options *o)
 {
 	struct mesh__mem mem = *mesh__mem_libc();
-	struct mesh__node_and_hooks *both;
-	struct mesh__node *m;
+	struct mesh__opened_and_hooks *both;
+	struct mesh__opened *m;
 
 	if (o != NULL && o->alloc != NULL && o->resize != NULL && o->release != NULL) {
 		mem = (struct mesh__mem){.alloc = o->alloc, .resize = o->resize, .release = o->release, .user = o->alloc_user};
@@ -92,7 +92,7 @@ static struct mesh__node *allocate(const struct mesh_options *o)
 		return NULL;
 	}
 	memset(both, 0, sizeof(*both));
-	m = &both->node;
+	m = &both->opened;
 	mesh__env_init(&m->env);
 	m->env.mem = mem;
 	m->env.user = m;
@@ -109,7 +109,7 @@ static struct mesh__node *allocate(const struct mesh_options *o)
 	return m;
 }
 
-static void set_log(struct mesh__node *m)
+static void set_log(struct mesh__opened *m)
 {
 	m->env.log = log_to_sink;
 	m->env.log_level = m->settings.values[MESH__SETTING_LOG] != NULL ? m->settings.log_level : m->log_sink != NULL ? MESH__LOG_INFO : MESH__LOG_OFF;
@@ -117,14 +117,14 @@ static void set_log(struct mesh__node *m)
 
 /* ---- What the rooms tell each other ---- */
 
-static void count_identity(struct mesh__node *m, const char *outcome)
+static void count_identity(struct mesh__opened *m, const char *outcome)
 {
 	mesh__count(mesh__metrics_counter(m->metrics, "mesh_identity_total", "Identities gained (loaded, enrolled, renewed) and attempts that failed, by outcome.", "outcome", outcome), 1);
 }
 
 static void on_svid(void *arg, struct mesh__svid *svid)
 {
-	struct mesh__node *m = arg;
+	struct mesh__opened *m = arg;
 
 	count_identity(m, "ok");
 	mesh__control_svid(m->control, svid);
@@ -132,7 +132,7 @@ static void on_svid(void *arg, struct mesh__svid *svid)
 
 static void on_identity_failed(void *arg, const struct mesh__err *err, bool final)
 {
-	struct mesh__node *m = arg;
+	struct mesh__opened *m = arg;
 
 	count_identity(m, final ? "refused" : "failed");
 	mesh__control_identity_failed(m->control, err, final);
@@ -140,7 +140,7 @@ static void on_identity_failed(void *arg, const struct mesh__err *err, bool fina
 
 static void on_credentials(void *arg, struct mesh__creds *creds, struct mesh__tls_conf *tls, struct mesh__trust *trust)
 {
-	struct mesh__node *m = arg;
+	struct mesh__opened *m = arg;
 	struct mesh__tls_conf *old_tls;
 	struct mesh__trust *old_trust;
 
@@ -160,14 +160,14 @@ static void on_credentials(void *arg, struct mesh__creds *creds, struct mesh__tl
 
 static void on_sweep(void *arg)
 {
-	struct mesh__node *m = arg;
+	struct mesh__opened *m = arg;
 
 	mesh__endpoint_list_sweep(&m->endpoints);
 }
 
 static void start(void *arg)
 {
-	struct mesh__node *m = arg;
+	struct mesh__opened *m = arg;
 
 	mesh__identity_start(m->identity);
 	mesh__timer_start(m->sweep, SWEEP_MS, SWEEP_MS);
@@ -175,7 +175,7 @@ static void start(void *arg)
 
 /* ---- Opening ---- */
 
-static int open_state(struct mesh__node *m, struct mesh__err *err)
+static int open_state(struct mesh__opened *m, struct mesh__err *err)
 {
 	char *const *v = m->settings.values;
 	char made[INSTANCE_DIGITS + 1];
@@ -198,7 +198,7 @@ static int open_state(struct mesh__node *m, struct mesh__err *err)
 	return m->instance == NULL ? mesh__fail_memory(err) : MESH_OK;
 }
 
-static int read_endpoints(struct mesh__node *m, struct mesh__err *err)
+static int read_endpoints(struct mesh__opened *m, struct mesh__err *err)
 {
 	const char *file = m->settings.values[MESH__SETTING_ENDPOINTS];
 	char *text = NULL;
@@ -216,7 +216,7 @@ static int read_endpoints(struct mesh__node *m, struct mesh__err *err)
 	return code;
 }
 
-static int open_identity(struct mesh__node *m, struct mesh__err *err)
+static int open_identity(struct mesh__opened *m, struct mesh__err *err)
 {
 	char *const *v = m->settings.values;
 	struct mesh__identity_options options = {.loop = m->loop, .servers = &m->settings.servers, .state = m->state, .service = v[MESH__SETTING_SERVICE],
@@ -236,7 +236,7 @@ static int open_identity(struct mesh__node *m, struct mesh__err *err)
 	return code;
 }
 
-static int open_control(struct mesh__node *m, struct mesh__err *err)
+static int open_control(struct mesh__opened *m, struct mesh__err *err)
 {
 	struct mesh__control_options options = {.loop = m->loop, .metrics = m->metrics, .servers = &m->settings.servers, .state = m->state, .source = &m->source,
 		.documents = m->documents, .ns = m->settings.values[MESH__SETTING_NAMESPACE], .credentials = on_credentials, .arg = m};
@@ -244,7 +244,7 @@ static int open_control(struct mesh__node *m, struct mesh__err *err)
 	return mesh__control_new(&options, &m->control, err);
 }
 
-static void open_outbound(struct mesh__node *m)
+static void open_outbound(struct mesh__opened *m)
 {
 	struct mesh__outbound *o = &m->outbound;
 
@@ -260,7 +260,7 @@ static void open_outbound(struct mesh__node *m)
 	o->retries = mesh__metrics_counter(m->metrics, "mesh_retries_total", "Tries after the first of a call.", NULL, NULL);
 }
 
-static int open_rooms(struct mesh__node *m, struct mesh__err *err)
+static int open_rooms(struct mesh__opened *m, struct mesh__err *err)
 {
 	int code = mesh__loop_new(&m->env, &m->loop, err);
 
@@ -292,7 +292,7 @@ static int open_rooms(struct mesh__node *m, struct mesh__err *err)
 	return code;
 }
 
-static int open_handle(struct mesh__node *m, const mesh_options *options, struct mesh__err *err)
+static int open_handle(struct mesh__opened *m, const mesh_options *options, struct mesh__err *err)
 {
 	int code = mesh__settings_load(&m->env, options, &m->settings, err);
 
@@ -313,7 +313,7 @@ static int open_handle(struct mesh__node *m, const mesh_options *options, struct
 	return code == MESH_OK ? open_rooms(m, err) : code;
 }
 
-static void init(struct mesh__node *m)
+static void init(struct mesh__opened *m)
 {
 	pthread_mutexattr_t attr;
 
@@ -328,9 +328,9 @@ static void init(struct mesh__node *m)
 	m->source = mesh__endpoint_source(&m->endpoints);
 }
 
-static int open_node(const mesh_options *options, mesh **out, struct mesh__err *err)
+static int open_one(const mesh_options *options, mesh **out, struct mesh__err *err)
 {
-	struct mesh__node *m = allocate(options);
+	struct mesh__opened *m = allocate(options);
 	mesh *handle;
 	int code;
 
@@ -341,7 +341,7 @@ static int open_node(const mesh_options *options, mesh **out, struct mesh__err *
 	code = open_handle(m, options, err);
 	handle = m->handle;
 	if (code != MESH_OK) {
-		mesh__node_unref(m);
+		mesh__opened_unref(m);
 		if (handle != NULL) {
 			mesh__registry_remove(handle);
 		}
@@ -364,7 +364,7 @@ int32_t mesh_open(const mesh_options *options, mesh **out, mesh_error **error)
 		(void)mesh__fail(&err, MESH_E_INVALID, "nowhere to put the mesh: `out` is NULL");
 	} else {
 		*out = NULL;
-		(void)!open_node(options, out, &err);
+		(void)!open_one(options, out, &err);
 	}
 	return mesh__error_give(mesh__mem_libc(), &err, error);
 }

@@ -16,7 +16,7 @@ _Static_assert(MESH__OPEN_MAX <= 1 << INDEX_BITS, "a handle holds the index of i
 
 struct place {
 	_Atomic uint64_t word;
-	struct mesh__node *_Atomic node;
+	struct mesh__opened *_Atomic opened;
 	_Atomic pid_t pid; /* of the process that opened it */
 	char apart[44]; /* what two meshes' callers change shares no cache line */
 };
@@ -91,7 +91,7 @@ static bool change(mesh *handle, uint64_t wanted, uint64_t unwanted, uint64_t se
 	return true;
 }
 
-mesh *mesh__registry_add(struct mesh__node *node)
+mesh *mesh__registry_add(struct mesh__opened *opened)
 {
 	(void)pthread_once(&once, set_up);
 	for (int i = 0; i < MESH__OPEN_MAX; i++) {
@@ -101,8 +101,8 @@ mesh *mesh__registry_add(struct mesh__node *node)
 			continue;
 		}
 		atomic_store(&places[i].pid, getpid());
-		atomic_store(&places[i].node, node);
-		/* Either the exit sees the node here, or it is seen to have begun. */
+		atomic_store(&places[i].opened, opened);
+		/* Either the exit sees it here, or it is seen to have begun. */
 		if (!mesh__registry_exits()) {
 			return handle_of(next, i);
 		}
@@ -120,7 +120,7 @@ void mesh__registry_open(mesh *handle)
 	tell();
 }
 
-struct mesh__node *mesh__registry_enter(mesh *handle)
+struct mesh__opened *mesh__registry_enter(mesh *handle)
 {
 	struct place *p = place_of(handle);
 	uint64_t word = atomic_load(&p->word);
@@ -130,7 +130,7 @@ struct mesh__node *mesh__registry_enter(mesh *handle)
 			return NULL;
 		}
 	} while (!atomic_compare_exchange_weak(&p->word, &word, word + 1));
-	return atomic_load(&p->node);
+	return atomic_load(&p->opened);
 }
 
 void mesh__registry_leave(mesh *handle)
@@ -188,7 +188,7 @@ void mesh__registry_remove(mesh *handle)
 {
 	uint64_t after;
 
-	atomic_store(&place_of(handle)->node, NULL);
+	atomic_store(&place_of(handle)->opened, NULL);
 	(void)change(handle, 0, 0, 0, taken | enterable | closing, &after);
 	tell();
 }
@@ -225,30 +225,30 @@ static bool await_nobody(struct place *p, const struct mesh__env *env, int64_t d
 	return !is_in_hand(p);
 }
 
-struct mesh__node *mesh__registry_take(int index, void (*hurry)(struct mesh__node *node, const struct mesh__env *env, int64_t deadline_us), const struct mesh__env *env,
+struct mesh__opened *mesh__registry_take(int index, void (*hurry)(struct mesh__opened *opened, const struct mesh__env *env, int64_t deadline_us), const struct mesh__env *env,
 	int64_t deadline_us)
 {
 	struct place *p = &places[index];
 	mesh *handle = handle_of(atomic_load(&p->word), index);
-	struct mesh__node *node;
+	struct mesh__opened *opened;
 
 	if (atomic_load(&p->pid) != getpid()) {
 		return NULL; /* never taken, or the parent's: its threads are not here */
 	}
 	if (is_in_hand(p)) {
-		node = mesh__registry_enter(handle);
-		if (node != NULL) {
-			hurry(node, env, deadline_us);
+		opened = mesh__registry_enter(handle);
+		if (opened != NULL) {
+			hurry(opened, env, deadline_us);
 			mesh__registry_leave(handle);
 		}
 		if (!await_nobody(p, env, deadline_us)) {
 			return NULL;
 		}
 	}
-	node = mesh__registry_enter(handle);
-	if (node != NULL && !mesh__registry_close(handle)) {
+	opened = mesh__registry_enter(handle);
+	if (opened != NULL && !mesh__registry_close(handle)) {
 		mesh__registry_leave(handle);
-		node = NULL;
+		opened = NULL;
 	}
-	return node;
+	return opened;
 }

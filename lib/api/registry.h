@@ -17,14 +17,14 @@
 
 enum { MESH__OPEN_MAX = 1024 }; /* meshes in a process */
 
-struct mesh__node;
+struct mesh__opened;
 
-/* A place for `node`, which nobody finds yet; NULL when there is none left, or when the process exits. */
-mesh *mesh__registry_add(struct mesh__node *node);
+/* A place for `opened`, which nobody finds yet; NULL when there is none left, or when the process exits. */
+mesh *mesh__registry_add(struct mesh__opened *opened);
 void mesh__registry_open(mesh *handle);
 
 /* The mesh that `handle` names, which is not freed before mesh__registry_leave(); NULL when it is none, or closed. */
-struct mesh__node *mesh__registry_enter(mesh *handle) MESH__MUST_USE;
+struct mesh__opened *mesh__registry_enter(mesh *handle) MESH__MUST_USE;
 void mesh__registry_leave(mesh *handle);
 
 /* True for the one thread that closes it from here on; the others are told that it is closed. */
@@ -49,7 +49,7 @@ bool mesh__registry_exit(void);
 bool mesh__registry_exits(void);
 
 /* Place `index`, entered: whoever is closing it is told by `hurry` to give it back or to finish, and waited for until `deadline_us`. NULL when there is nothing to be parked there. It is closing from here on, for good. */
-struct mesh__node *mesh__registry_take(int index, void (*hurry)(struct mesh__node *node, const struct mesh__env *env, int64_t deadline_us), const struct mesh__env *env,
+struct mesh__opened *mesh__registry_take(int index, void (*hurry)(struct mesh__opened *opened, const struct mesh__env *env, int64_t deadline_us), const struct mesh__env *env,
 	int64_t deadline_us) MESH__MUST_USE;
 
 #endif

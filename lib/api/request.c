@@ -9,7 +9,7 @@ enum { LONGEST_TIMEOUT_MS = 86400000 };
 
 mesh_request *mesh_request_new(mesh *handle, const char *service, const char *method, const char *path)
 {
-	struct mesh__node *m = mesh__registry_enter(handle); /* in a forked child too: its call says so */
+	struct mesh__opened *m = mesh__registry_enter(handle); /* in a forked child too: its call says so */
 	struct mesh_request *r;
 
 	if (m == NULL) {
@@ -18,7 +18,7 @@ mesh_request *mesh_request_new(mesh *handle, const char *service, const char *me
 	r = mesh__request_new(&m->outbound, service == NULL ? "" : service, method == NULL ? "" : method, path == NULL ? "" : path);
 	if (r != NULL) {
 		r->owner = m;
-		mesh__node_ref(m);
+		mesh__opened_ref(m);
 	}
 	mesh__registry_leave(handle);
 	return r;
@@ -26,17 +26,17 @@ mesh_request *mesh_request_new(mesh *handle, const char *service, const char *me
 
 void mesh_request_free(mesh_request *r)
 {
-	struct mesh__node *m;
+	struct mesh__opened *m;
 
 	if (r == NULL) {
 		return;
 	}
 	m = r->owner;
-	if (mesh__node_is_parents(m) && atomic_load(&r->running)) {
+	if (mesh__opened_is_parents(m) && atomic_load(&r->running)) {
 		return; /* its call is under way on a thread of the parent, and stays so here for good */
 	}
 	mesh__request_free(r);
-	mesh__node_unref(m);
+	mesh__opened_unref(m);
 }
 
 int32_t mesh_request_header(mesh_request *r, const char *name, const char *value)
@@ -72,7 +72,7 @@ int32_t mesh_call(mesh_request *r)
 	if (r == NULL) {
 		return MESH_E_INVALID;
 	}
-	if (mesh__node_is_parents(r->owner)) {
+	if (mesh__opened_is_parents(r->owner)) {
 		return MESH_E_FORKED; /* touch nothing: its locks belong to threads that are not here */
 	}
 	return mesh__call(r);
@@ -80,7 +80,7 @@ int32_t mesh_call(mesh_request *r)
 
 void mesh_cancel(mesh_request *r)
 {
-	if (r != NULL && !mesh__node_is_parents(r->owner)) {
+	if (r != NULL && !mesh__opened_is_parents(r->owner)) {
 		mesh__cancel_fire(r->cancel);
 	}
 }

@@ -25,7 +25,7 @@ static bool local_towards(const struct addrinfo *peer, struct mesh__addr *out)
 }
 
 /* The address that the control server is reached from: where `listen` is unset. */
-static int default_listen(struct mesh__node *m, struct mesh__addr *out, struct mesh__err *err)
+static int default_listen(struct mesh__opened *m, struct mesh__addr *out, struct mesh__err *err)
 {
 	const struct mesh__servers *servers = &m->settings.servers;
 	struct addrinfo hints = {.ai_socktype = SOCK_DGRAM}, *found = NULL;
@@ -58,10 +58,10 @@ static bool is_any(const struct mesh__addr *addr)
 
 static void on_server_gone(void *arg)
 {
-	mesh__node_unref(arg);
+	mesh__opened_unref(arg);
 }
 
-static int fill_options(struct mesh__node *m, const char *mode, struct mesh__serving_options *o, struct mesh__err *err)
+static int fill_options(struct mesh__opened *m, const char *mode, struct mesh__serving_options *o, struct mesh__err *err)
 {
 	char *const *v = m->settings.values;
 	const char *advertise = v[MESH__SETTING_ADVERTISE];
@@ -95,7 +95,7 @@ static int fill_options(struct mesh__node *m, const char *mode, struct mesh__ser
 	return code;
 }
 
-static int start_serving(struct mesh__node *m, struct mesh__serving_options *o, struct mesh__err *err)
+static int start_serving(struct mesh__opened *m, struct mesh__serving_options *o, struct mesh__err *err)
 {
 	int code;
 
@@ -109,14 +109,14 @@ static int start_serving(struct mesh__node *m, struct mesh__serving_options *o, 
 	} else {
 		code = mesh__serving_new(o, &m->server, err);
 		if (code == MESH_OK) {
-			mesh__node_ref(m); /* requests that a handler has kept need it until they are replied to */
+			mesh__opened_ref(m); /* requests that a handler has kept need it until they are replied to */
 		}
 	}
 	(void)pthread_mutex_unlock(&m->mu);
 	return code;
 }
 
-static int serve(struct mesh__node *m, const char *mode, struct mesh__serving_options *o, struct mesh__err *err)
+static int serve(struct mesh__opened *m, const char *mode, struct mesh__serving_options *o, struct mesh__err *err)
 {
 	int code = fill_options(m, mode, o, err);
 
@@ -127,7 +127,7 @@ int32_t mesh_serve(mesh *handle, const char *mode, mesh_handler_fn handler, void
 {
 	struct mesh__serving_options o = {.handler = handler, .user = user};
 	struct mesh__err err = MESH__NO_ERR;
-	struct mesh__node *m = mesh__node_enter(handle, &err);
+	struct mesh__opened *m = mesh__opened_enter(handle, &err);
 
 	if (out != NULL) {
 		*out = NULL;
@@ -141,14 +141,14 @@ int32_t mesh_serve(mesh *handle, const char *mode, mesh_handler_fn handler, void
 		} else if (serve(m, mode, &o, &err) == MESH_OK && out != NULL) {
 			*out = (mesh_server *)handle; /* one server a mesh: the mesh's handle names it too, and is as safe after the close */
 		}
-		mesh__node_leave(m);
+		mesh__opened_leave(m);
 	}
 	return mesh__error_give(mesh__mem_libc(), &err, error);
 }
 
 char *mesh_server_address(mesh_server *server)
 {
-	struct mesh__node *m = mesh__node_enter((mesh *)server, NULL);
+	struct mesh__opened *m = mesh__opened_enter((mesh *)server, NULL);
 	char text[MESH__ADDR_TEXT] = "";
 
 	if (m == NULL) {
@@ -159,6 +159,6 @@ char *mesh_server_address(mesh_server *server)
 		mesh__addr_format(&m->server->address, text);
 	}
 	(void)pthread_mutex_unlock(&m->mu);
-	mesh__node_leave(m);
+	mesh__opened_leave(m);
 	return text[0] == '\0' ? NULL : mesh__strdup(mesh__mem_libc(), text);
 }
