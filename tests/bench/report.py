@@ -83,7 +83,7 @@ def goals(found):
     if "start" in found:
         q = found["start"]["firstAnswerMs"]
         rows.append(["start of a process that joins, to its first answer", f"< {START_GOAL_MS} ms", with_spread(q) + " ms", "met" if q["median"] < START_GOAL_MS else "MISSED"])
-    return table(["goal", "bound", "measured", "verdict"], rows)
+    return table(["goal", "bound", "measured", "verdict"], rows) + (f"\n\n{busy(found).strip()}" if busy(found) else "")
 
 
 # ---- calls ----
@@ -195,7 +195,7 @@ def machine(found):
     rows.append(["measured", f"{about['date']}, {about['rounds']} rounds of {about['roundMs']} ms, {about['seconds']:.0f} s in all; load average before: {about['loadBefore']:.2f}"])
     width = max(len(key) for key, _ in rows)
     lines = [f"| {key.ljust(width)} | {value} |" for key, value in [["what", "which"], ["-" * width, "---"]] + rows]
-    return "\n".join(lines) + (f"\n\n{busy(found).strip()}" if busy(found) else "")
+    return "\n".join(lines)
 
 
 SECTIONS = {
