@@ -263,12 +263,15 @@ $(BUILD)/tests/support.a: tests/support $(call obj,$(SUPPORT_SRC))
 
 # A unit test links its room and what that room may use, nothing else: a file
 # broken in another room breaks no other test.
+# What for, it says itself.
+patient-api := $(BUILD)/obj/tests/support/patient_policy.o
 define unit-rule
-$(BUILD)/tests/unit/$(1)/%: $(BUILD)/obj/tests/unit/$(1)/%.o $(SUPPORT) $(call archives,$(1))
+$(BUILD)/tests/unit/$(1)/%: $(BUILD)/obj/tests/unit/$(1)/%.o $(patient-$(1)) $(SUPPORT) $(call archives,$(1))
 	$$(call link,$$(CMOCKA_LIBS))
 endef
 $(foreach r,$(ROOMS) $(PROGRAMS),$(eval $(call unit-rule,$r)))
 $(BUILD)/tests/unit/meshd/%: LIBS_EXTRA := $(SQLITE_LIBS)
+$(BUILD)/tests/unit/api/%: LIBS_EXTRA := -Wl,--wrap=mesh__service_policy_default
 
 ALL_ROOMS := $(ROOMS:%=$(BUILD)/room/%.a)
 $(BUILD)/tests/integration/%.so: tests/integration/%.c $(STAMP)
@@ -310,7 +313,7 @@ $(foreach f,$(FUZZ_TARGETS),$(eval $(call replay-rule,$f)))
 RUN := $(PYTHON) tests/run --build $(BUILD) $(if $(SAN),--san $(SAN)) $(if $(ONLY),--only '$(ONLY)') \
        $(if $(TALLY),--tally $(TALLY)) $(RUNFLAGS)
 
-.PHONY: test test-all valgrind coverage lint demo demo-stay bench fuzz test-debian12 test-debian13
+.PHONY: test test-all tsan valgrind coverage lint demo demo-stay bench fuzz test-debian12 test-debian13
 test: all tests                      ## build and run every test (ONLY=pattern picks some)
 	CC='$(CC)' $(RUN)
 
@@ -322,6 +325,9 @@ test-all:                            ## test, the same under ASan+UBSan, lint, c
 	+$(MAKE) BUILD=$(BUILD)/clang SAN= CC=clang lib programs
 	@echo "test-all: plain, sanitizers, lint and the clang build, together:"
 	@awk '{p += $$1; f += $$2; s += $$3} END {printf "%d passed, %d failed%s\n", p, f, s ? ", " s " skipped" : ""}' $(BUILD)/tally
+
+tsan:                                ## test, under ThreadSanitizer
+	+$(MAKE) BUILD=$(BUILD)/tsan SAN=thread test
 
 valgrind: $(UNITS)                   ## the unit tests under valgrind
 	$(RUN) --valgrind
