@@ -108,11 +108,7 @@ int mesh__lane_new(struct mesh__loop *loop, void (*ran)(void *arg), void *arg, s
 	lane->ran = ran;
 	lane->arg = arg;
 	mesh__conns_init(&lane->conns, env);
-	lane->wakeup = (struct mesh__wakeup){{-1, -1}};
-	lane->curl = curl_multi_init();
-	if (lane->curl != NULL) {
-		mesh__wakeup_init(&lane->wakeup, lane->curl);
-	}
+	lane->curl = mesh__wakeup_multi(&lane->wakeup);
 	if (lane->curl == NULL || mesh__timer_new(loop, on_time, lane, &lane->timer) != MESH_OK ||
 	    curl_multi_setopt(lane->curl, CURLMOPT_SOCKETFUNCTION, on_socket_wish) != CURLM_OK || curl_multi_setopt(lane->curl, CURLMOPT_SOCKETDATA, lane) != CURLM_OK ||
 	    curl_multi_setopt(lane->curl, CURLMOPT_TIMERFUNCTION, on_timer_wish) != CURLM_OK || curl_multi_setopt(lane->curl, CURLMOPT_TIMERDATA, lane) != CURLM_OK) {

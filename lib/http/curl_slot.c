@@ -36,10 +36,7 @@ int mesh__slot_new(struct mesh__pool *pool, struct mesh__slot **out, struct mesh
 	mesh__share_unref(peer.share);
 	if (code == MESH_OK) {
 		slot->easy.events = (struct mesh__easy_events){.connected = tell_dialled, .arg = slot};
-		slot->multi = curl_multi_init();
-		if (slot->multi != NULL) {
-			mesh__wakeup_init(&slot->wakeup, slot->multi);
-		}
+		slot->multi = mesh__wakeup_multi(&slot->wakeup);
 		/* Without the descriptors for it libcurl 7.88 makes a multi all the same, one that cannot be woken: an exchange on it could not be cancelled. */
 		if (slot->multi == NULL || curl_multi_setopt(slot->multi, CURLMOPT_MAXCONNECTS, 1L) != CURLM_OK || curl_multi_wakeup(slot->multi) != CURLM_OK) {
 			code = mesh__fail_at(err, MESH__ORIGIN_LOCAL, MESH_E_CONNECT, "%s: libcurl makes no handle: out of memory or of open files (raise ulimit -n)", slot->easy.where);

@@ -3,6 +3,7 @@
 #include <curl/curl.h>
 #include <fcntl.h>
 #include <linux/sockios.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -56,11 +57,29 @@ static int free_fd(void)
 	return fd;
 }
 
-void mesh__wakeup_init(struct mesh__wakeup *w, void *curl)
+/* Held from where libcurl makes the descriptors until they are marked, and by fork(): no child is made in between. */
+static pthread_mutex_t making_mu = PTHREAD_MUTEX_INITIALIZER;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static void lock(void)
+{
+	(void)pthread_mutex_lock(&making_mu);
+}
+
+static void unlock(void)
+{
+	(void)pthread_mutex_unlock(&making_mu);
+}
+
+static void set_up(void)
+{
+	(void)pthread_atfork(lock, unlock, unlock);
+}
+
+static void mark(struct mesh__wakeup *w, CURLM *curl)
 {
 	int next;
 
-	w->fds[0] = w->fds[1] = -1;
 	if (curl_version_info(CURLVERSION_NOW)->version_num >= CLOSES_ON_EXEC || (next = free_fd()) < 0) {
 		return;
 	}
@@ -71,6 +90,21 @@ void mesh__wakeup_init(struct mesh__wakeup *w, void *curl)
 	for (int fd = next + 1; fd < next + NEAR && (w->fds[0] < 0 || w->fds[1] < 0); fd++) {
 		look(w, curl, fd);
 	}
+}
+
+void *mesh__wakeup_multi(struct mesh__wakeup *w)
+{
+	CURLM *curl;
+
+	w->fds[0] = w->fds[1] = -1;
+	(void)pthread_once(&once, set_up);
+	lock();
+	curl = curl_multi_init();
+	if (curl != NULL) {
+		mark(w, curl);
+	}
+	unlock();
+	return curl;
 }
 
 void mesh__wakeup_abandon(struct mesh__wakeup *w)

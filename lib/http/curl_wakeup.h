@@ -9,8 +9,8 @@ struct mesh__wakeup {
 	int fds[2]; /* -1: not known; newer versions make them close-on-exec themselves */
 };
 
-/* Makes those of `curl`, a CURLM that is not in use yet, close-on-exec. It may have been woken then, so that its first wait ends at once. */
-void mesh__wakeup_init(struct mesh__wakeup *wakeup, void *curl);
+/* A new CURLM whose descriptors close on exec, or NULL. It may have been woken already, so that its first wait ends at once. */
+void *mesh__wakeup_multi(struct mesh__wakeup *wakeup);
 
 /* In a forked child: closes this process's copies. */
 void mesh__wakeup_abandon(struct mesh__wakeup *wakeup);
