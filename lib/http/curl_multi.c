@@ -6,8 +6,8 @@
 #include "http/request_copy.h"
 
 /*
- * Transfers run on a lane. After a peer was refused, or a kept connection turned out to have ended, the lane takes no more transfers and is closed with its last one: so no later transfer meets
- * that connection.
+ * Transfers run on a lane. After a peer was refused, a kept connection turned out to have ended, or a transfer was not answered in time, the lane takes no more transfers and is closed with its last one: so no
+ * later transfer meets that connection, nor the others that lead the same way.
  */
 enum { SHARES = 8 };
 
@@ -256,6 +256,7 @@ static void on_moment(void *arg)
 	mesh__easy_stop(&t->easy, MESH_E_TIMEOUT, is_silent(t) ? "nothing was heard for too long" : "no whole response in time");
 	t->ended = true;
 	t->outcome = CURLE_OPERATION_TIMEDOUT;
+	t->lane->spent = true;
 	settle(multi);
 }
 
