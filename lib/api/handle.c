@@ -18,8 +18,7 @@ void mesh__opened_free_rooms(struct mesh__opened *m)
 	mesh__loop_free(m->loop);
 	mesh__state_dir_close(m->state);
 	mesh__documents_free(m->documents);
-	mesh__tls_conf_unref(m->tls);
-	mesh__trust_unref(m->trust);
+	mesh__creds_unref(m->creds);
 	m->probe.http = NULL;
 	m->sweep = NULL;
 	m->identity = NULL;
@@ -27,8 +26,7 @@ void mesh__opened_free_rooms(struct mesh__opened *m)
 	m->loop = NULL;
 	m->state = NULL;
 	m->documents = NULL;
-	m->tls = NULL;
-	m->trust = NULL;
+	m->creds = NULL;
 }
 
 void mesh__opened_unref(struct mesh__opened *m)

@@ -42,8 +42,7 @@ struct mesh__opened {
 	pthread_mutex_t mu;                 /* guards what follows, and joins those who wait for it */
 	pthread_cond_t changed;
 	struct mesh_server *server;
-	struct mesh__tls_conf *tls;         /* the newest, for a server that starts later */
-	struct mesh__trust *trust;
+	struct mesh__creds *creds;          /* the newest, for a server that starts later */
 	bool left;
 	bool closing;                       /* no server is started any more */
 };

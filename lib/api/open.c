@@ -138,24 +138,22 @@ static void on_identity_failed(void *arg, const struct mesh__err *err, bool fina
 	mesh__control_identity_failed(m->control, err, final);
 }
 
-static void on_credentials(void *arg, struct mesh__creds *creds, struct mesh__tls_conf *tls, struct mesh__trust *trust)
+static int on_credentials(void *arg, struct mesh__creds *creds, struct mesh__err *err)
 {
 	struct mesh__opened *m = arg;
-	struct mesh__tls_conf *old_tls;
-	struct mesh__trust *old_trust;
+	struct mesh__creds *old;
+	int code = MESH_OK;
 
 	mesh__identity_use(m->identity, creds);
 	(void)pthread_mutex_lock(&m->mu);
-	old_tls = m->tls;
-	old_trust = m->trust;
-	m->tls = mesh__tls_conf_ref(tls);
-	m->trust = mesh__trust_ref(trust);
+	old = m->creds;
+	m->creds = mesh__creds_ref(creds);
 	if (m->server != NULL) {
-		mesh__serving_rotate(m->server, tls, trust);
+		code = mesh__serving_rotate(m->server, creds, err);
 	}
 	(void)pthread_mutex_unlock(&m->mu);
-	mesh__tls_conf_unref(old_tls);
-	mesh__trust_unref(old_trust);
+	mesh__creds_unref(old);
+	return code;
 }
 
 static void on_sweep(void *arg)

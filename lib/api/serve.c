@@ -100,8 +100,7 @@ static int start_serving(struct mesh__opened *m, struct mesh__serving_options *o
 	int code;
 
 	(void)pthread_mutex_lock(&m->mu);
-	o->tls = m->tls;
-	o->trust = m->trust;
+	o->creds = m->creds;
 	if (m->closing) {
 		code = mesh__fail(err, MESH_E_CLOSED, "the mesh is closing");
 	} else if (m->server != NULL) {

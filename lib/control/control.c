@@ -128,9 +128,12 @@ static void renew_credentials(struct mesh__control *c)
 		return;
 	}
 	publish(c);
-	c->options.credentials(c->options.arg, c->credentials.creds, c->credentials.tls, c->credentials.trust);
 	if (c->link != NULL) {
 		mesh__link_use(c->link, c->credentials.creds);
+	}
+	if (c->options.credentials(c->options.arg, c->credentials.creds, &err) != MESH_OK) {
+		mesh__log(c->env, MESH__LOG_ERROR, "credentials not in use everywhere", "reason", err.message, (char *)NULL);
+		try_again(c, &c->renew_due, &err);
 	}
 }
 

@@ -10,7 +10,6 @@
 #include "identity/state_dir.h"
 #include "identity/svid.h"
 #include "io/loop.h"
-#include "io/tls.h"
 #include "telemetry/metrics.h"
 #include "wire/message.h"
 
@@ -24,8 +23,8 @@ struct mesh__control_options {
 	const struct mesh__endpoint_source *source;     /* borrowed */
 	const struct mesh__document *documents;         /* of MESH_ENDPOINTS; borrowed; NULL: none */
 	const char *ns;
-	/* New credentials: for renewals, and for serving. Loop's thread; keep references. */
-	void (*credentials)(void *arg, struct mesh__creds *creds, struct mesh__tls_conf *tls, struct mesh__trust *trust);
+	/* New credentials: for renewals, and for serving. Loop's thread; keep references. On a failure the next generation is made soon. */
+	int (*credentials)(void *arg, struct mesh__creds *creds, struct mesh__err *err);
 	void *arg;
 };
 

@@ -17,16 +17,15 @@ static void free_revoked(char **revoked, size_t n)
 	mesh__free(revoked);
 }
 
-static void drop_generation(struct mesh__creds *creds, struct mesh__tls_conf *tls, struct mesh__trust *trust)
+static void drop_generation(struct mesh__creds *creds, struct mesh__trust *trust)
 {
 	mesh__creds_unref(creds);
-	mesh__tls_conf_unref(tls);
 	mesh__trust_unref(trust);
 }
 
 void mesh__credentials_fini(struct mesh__credentials *c)
 {
-	drop_generation(c->creds, c->tls, c->trust);
+	drop_generation(c->creds, c->trust);
 	free_revoked(c->revoked, c->n_revoked);
 	mesh__free(c->roots_pem);
 	mesh__svid_unref(c->svid);
@@ -136,28 +135,19 @@ int mesh__credentials_trust(struct mesh__credentials *c, const struct mesh__reco
 int mesh__credentials_renew(struct mesh__credentials *c, struct mesh__err *err)
 {
 	struct mesh__creds *creds = NULL;
-	struct mesh__tls_conf *tls = NULL;
 	struct mesh__trust *trust = NULL;
-	struct mesh__tls_conf_options options = {.chain_pem = c->svid->chain_pem, .key_pem = c->svid->key_pem};
 	int code = mesh__trust_new(c->env, c->svid->leaf.name.trust_domain, roots_in_force(c), (const char *const *)c->revoked, c->n_revoked, &trust, err);
 
 	if (code == MESH_OK) {
 		code = mesh__creds_new(c->env, c->generation + 1, c->svid->chain_pem, c->svid->key_pem, trust, &creds, err);
 	}
-	if (code == MESH_OK) {
-		options.trust = trust;
-		options.sessions = mesh__tls_conf_sessions(c->env, c->tls, trust);
-		code = options.sessions == NULL ? mesh__fail_memory(err) : mesh__tls_conf_new(c->env, &options, &tls, err);
-		mesh__sessions_unref(options.sessions);
-	}
 	if (code != MESH_OK) {
-		drop_generation(creds, tls, trust);
+		drop_generation(creds, trust);
 		return code;
 	}
-	drop_generation(c->creds, c->tls, c->trust);
+	drop_generation(c->creds, c->trust);
 	c->generation++;
 	c->creds = creds;
-	c->tls = tls;
 	c->trust = trust;
 	return MESH_OK;
 }

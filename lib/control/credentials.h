@@ -6,7 +6,7 @@
 
 #include "http/client.h"
 #include "identity/svid.h"
-#include "io/tls.h"
+#include "io/trust.h"
 #include "wire/message.h"
 
 struct mesh__credentials {
@@ -19,7 +19,6 @@ struct mesh__credentials {
 	uint64_t generation;
 	/* Of the newest generation; NULL before the first. */
 	struct mesh__creds *creds;
-	struct mesh__tls_conf *tls;
 	struct mesh__trust *trust;
 };
 

@@ -4,14 +4,24 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "inbound/authenticate.h"
+
 enum {
 	MAX_QUEUED = 4096,
 	DRAIN_GRACE_MS = 1000 /* for word of our leaving to reach those who call */
 };
 
-void mesh__serving_rotate(struct mesh_server *s, struct mesh__tls_conf *tls, struct mesh__trust *trust)
+int mesh__serving_rotate(struct mesh_server *s, struct mesh__creds *creds, struct mesh__err *err)
 {
-	mesh__loops_rotate(&s->loops, tls, trust);
+	struct mesh__tls_conf *old = s->tls, *tls;
+	int code = mesh__authenticate_conf(s->env, creds, old, &tls, err);
+
+	if (code == MESH_OK) {
+		mesh__loops_rotate(&s->loops, tls, mesh__creds_trust(creds));
+		s->tls = tls;
+		mesh__tls_conf_unref(old);
+	}
+	return code;
 }
 
 bool mesh__serving_drain(struct mesh_server *s, int64_t drain_ms)
@@ -45,7 +55,7 @@ static int register_instance(struct mesh_server *s, const struct mesh__serving_o
 
 static int listen_and_start(struct mesh_server *s, const struct mesh__serving_options *o, struct mesh__err *err)
 {
-	struct mesh__http_options http = {.address = o->listen, .name = "inbound", .tls = o->tls, .tls_required = true, .handler = mesh__dispatch, .user = s, .metrics = o->metrics};
+	struct mesh__http_options http = {.address = o->listen, .name = "inbound", .tls_required = true, .handler = mesh__dispatch, .user = s, .metrics = o->metrics};
 	int code;
 
 	mesh__http_limits_default(&http.limits);
@@ -54,9 +64,9 @@ static int listen_and_start(struct mesh_server *s, const struct mesh__serving_op
 	code = mesh__loops_open(&s->loops, o->env, o->loops, &http, o->threads, err);
 	if (code == MESH_OK) {
 		mesh__loops_address(&s->loops, &s->address);
-		if (o->tls != NULL) {
-			mesh__loops_rotate(&s->loops, o->tls, o->trust);
-		}
+		code = o->creds == NULL ? MESH_OK : mesh__serving_rotate(s, o->creds, err);
+	}
+	if (code == MESH_OK) {
 		code = mesh__loops_start(&s->loops, err);
 	}
 	return code;
@@ -113,6 +123,7 @@ void mesh__serving_unref(struct mesh_server *s)
 	gone = s->gone;
 	arg = s->gone_arg;
 	mesh__loops_fini(&s->loops);
+	mesh__tls_conf_unref(s->tls);
 	mesh__free(s);
 	if (gone != NULL) {
 		gone(arg);

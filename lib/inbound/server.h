@@ -32,9 +32,7 @@ struct mesh__serving_options {
 	struct mesh__thread_set *threads;  /* has each loop's thread before a handler can run on it, until all have ended */
 	mesh__loop_fn gone;                /* when the last of the server's memory goes, which may be on any thread */
 	void *gone_arg;
-	/* What there is already; NULL before there is an identity. */
-	struct mesh__tls_conf *tls;
-	struct mesh__trust *trust;
+	struct mesh__creds *creds;         /* what there is already; NULL before there is an identity */
 };
 
 /* Counted: by its owner, and by each request that a handler has and has not replied to. */
@@ -44,6 +42,7 @@ struct mesh_server {
 	const struct mesh__env *env;
 	struct mesh__control *control;
 	struct mesh__loops loops;
+	struct mesh__tls_conf *tls;        /* the newest; changed by mesh__serving_rotate() alone */
 	struct mesh__workers workers;
 	bool inline_handler;
 	mesh_handler_fn handler;
@@ -58,8 +57,8 @@ struct mesh_server {
 /* Listens, starts its loop, registers. MESH_E_IO, MESH_E_INVALID, MESH_E_NO_MEMORY. */
 int mesh__serving_new(const struct mesh__serving_options *options, struct mesh_server **out, struct mesh__err *err) MESH__MUST_USE;
 
-/* New credentials, from any thread. References of its own. */
-void mesh__serving_rotate(struct mesh_server *server, struct mesh__tls_conf *tls, struct mesh__trust *trust);
+/* New credentials, from any thread, one after the other. On failure the last ones stay. */
+int mesh__serving_rotate(struct mesh_server *server, struct mesh__creds *creds, struct mesh__err *err) MESH__MUST_USE;
 
 /* Stops accepting and waits until all is answered, at most drain_ms; true when it was. Not on the server's own threads. */
 bool mesh__serving_drain(struct mesh_server *server, int64_t drain_ms);

@@ -104,45 +104,12 @@ static void forgets_the_roots_told_of_when_a_new_join_brings_others(void **state
 	assert_int_equal(s.credentials.trust_version, 0); /* so that meshd tells of them again */
 }
 
-/* Whether the server's sessions of before may still be resumed. */
-static bool sessions_go_on(const struct mesh__sessions *before)
-{
-	struct mesh__sessions *now = mesh__tls_conf_sessions(&s.env, s.credentials.tls, s.credentials.trust);
-	bool same = now == before;
-
-	mesh__sessions_unref(now);
-	return same;
-}
-
-static void sessions_outlive_a_renewed_certificate_and_no_change_of_trust(void **state)
-{
-	char *both = test_ca_join(s.new.root, s.old.root);
-	struct mesh__sessions *first = mesh__tls_conf_sessions(&s.env, s.credentials.tls, s.credentials.trust);
-	struct mesh__svid *renewed = svid_of(&s.old);
-	bool changed;
-
-	(void)state;
-	mesh__credentials_svid(&s.credentials, renewed);
-	(void)roots_in_force();
-	assert_true(sessions_go_on(first));
-	assert_int_equal(tell(s.old.root, &changed), MESH_OK);
-	(void)roots_in_force();
-	assert_true(sessions_go_on(first));
-	assert_int_equal(tell(both, &changed), MESH_OK);
-	(void)roots_in_force();
-	assert_false(sessions_go_on(first));
-	mesh__svid_unref(renewed);
-	mesh__sessions_unref(first);
-	mesh__free(both);
-}
-
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
 		T(takes_roots_that_its_own_certificate_is_under),
 		T(refuses_roots_of_another_mesh),
-		T(sessions_outlive_a_renewed_certificate_and_no_change_of_trust),
 		T(forgets_the_roots_told_of_when_a_new_join_brings_others),
 	};
 
