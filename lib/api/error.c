@@ -55,14 +55,14 @@ void mesh_error_free(mesh_error *error)
 	mesh__free(error);
 }
 
-int32_t mesh__error_give(const struct mesh__mem *mem, const struct mesh__err *err, mesh_error **out)
+int32_t mesh__error_give(const struct mesh__mem *mem, int code, const struct mesh__err *err, mesh_error **out)
 {
 	if (out != NULL) {
 		/* Without memory for the object the code alone must do. */
-		*out = err->code == MESH_OK ? NULL : mesh__alloc(mem, sizeof(**out));
+		*out = code == MESH_OK ? NULL : mesh__alloc(mem, sizeof(**out));
 		if (*out != NULL) {
 			(*out)->err = *err;
 		}
 	}
-	return err->code;
+	return code;
 }

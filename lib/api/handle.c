@@ -94,19 +94,20 @@ int32_t mesh_wait_ready(mesh *handle, int64_t timeout_ms, mesh_error **error)
 {
 	struct mesh__err err = MESH__NO_ERR;
 	struct mesh__opened *m = mesh__opened_enter(handle, &err);
+	int code = err.code;
 
 	if (error != NULL) {
 		*error = NULL;
 	}
 	if (m != NULL) {
 		if (mesh__opened_on_loop(m)) {
-			(void)mesh__fail(&err, MESH_E_WOULD_BLOCK, "mesh_wait_ready() waits, and this is the mesh's own loop thread");
+			code = mesh__fail(&err, MESH_E_WOULD_BLOCK, "mesh_wait_ready() waits, and this is the mesh's own loop thread");
 		} else {
-			(void)!mesh__control_await_ready(m->control, mesh__mono_us(&m->env) + mesh__sensible_ms(timeout_ms) * 1000, &err);
+			code = mesh__control_await_ready(m->control, mesh__mono_us(&m->env) + mesh__sensible_ms(timeout_ms) * 1000, &err);
 		}
 		mesh__opened_leave(m);
 	}
-	return mesh__error_give(mesh__mem_libc(), &err, error);
+	return mesh__error_give(mesh__mem_libc(), code, &err, error);
 }
 
 char *mesh_identity(mesh *handle)

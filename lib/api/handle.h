@@ -75,7 +75,7 @@ bool mesh__log_sink_is_current(void);
 /* Makes the process's exit park the meshes that are open then: after libcurl has been set up, so that it comes before the clean-up of what libcurl uses. */
 int mesh__at_exit_init(struct mesh__err *err) MESH__MUST_USE;
 
-/* A new error object of the internal one, where the caller wants one; returns its code. */
-int32_t mesh__error_give(const struct mesh__mem *mem, const struct mesh__err *err, mesh_error **out);
+/* Returns `code`; unless that is MESH_OK, whatever became of *err on the way, a new error object of the internal one goes to who wants one. */
+int32_t mesh__error_give(const struct mesh__mem *mem, int code, const struct mesh__err *err, mesh_error **out);
 
 #endif

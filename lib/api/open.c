@@ -354,15 +354,16 @@ static int open_one(const mesh_options *options, mesh **out, struct mesh__err *e
 int32_t mesh_open(const mesh_options *options, mesh **out, mesh_error **error)
 {
 	struct mesh__err err = MESH__NO_ERR;
+	int code;
 
 	if (error != NULL) {
 		*error = NULL;
 	}
 	if (out == NULL) {
-		(void)mesh__fail(&err, MESH_E_INVALID, "nowhere to put the mesh: `out` is NULL");
+		code = mesh__fail(&err, MESH_E_INVALID, "nowhere to put the mesh: `out` is NULL");
 	} else {
 		*out = NULL;
-		(void)!open_one(options, out, &err);
+		code = open_one(options, out, &err);
 	}
-	return mesh__error_give(mesh__mem_libc(), &err, error);
+	return mesh__error_give(mesh__mem_libc(), code, &err, error);
 }

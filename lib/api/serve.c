@@ -127,6 +127,7 @@ int32_t mesh_serve(mesh *handle, const char *mode, mesh_handler_fn handler, void
 	struct mesh__serving_options o = {.handler = handler, .user = user};
 	struct mesh__err err = MESH__NO_ERR;
 	struct mesh__opened *m = mesh__opened_enter(handle, &err);
+	int code = err.code;
 
 	if (out != NULL) {
 		*out = NULL;
@@ -136,13 +137,16 @@ int32_t mesh_serve(mesh *handle, const char *mode, mesh_handler_fn handler, void
 	}
 	if (m != NULL) {
 		if (handler == NULL) {
-			(void)mesh__fail(&err, MESH_E_INVALID, "no handler");
-		} else if (serve(m, mode, &o, &err) == MESH_OK && out != NULL) {
+			code = mesh__fail(&err, MESH_E_INVALID, "no handler");
+		} else {
+			code = serve(m, mode, &o, &err);
+		}
+		if (code == MESH_OK && out != NULL) {
 			*out = (mesh_server *)handle; /* one server a mesh: the mesh's handle names it too, and is as safe after the close */
 		}
 		mesh__opened_leave(m);
 	}
-	return mesh__error_give(mesh__mem_libc(), &err, error);
+	return mesh__error_give(mesh__mem_libc(), code, &err, error);
 }
 
 char *mesh_server_address(mesh_server *server)
