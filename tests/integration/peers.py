@@ -211,8 +211,9 @@ class TlsServer:
 
     def become(self, identity):
         """Another process at the address from here on: with an identity of its own, and none of the sessions that the one before made."""
-        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self.context.load_cert_chain(identity.cert, identity.key)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(identity.cert, identity.key)
+        self.context = context  # whole: another thread may be taking a connection with it
 
     def saw(self, request):
         with self.mu:
