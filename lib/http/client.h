@@ -24,6 +24,9 @@ int mesh__client_init(struct mesh__err *err) MESH__MUST_USE;
 /* ---- Credentials: one identity generation. Immutable, counted, any thread. No pool or multi spans two. ---- */
 
 struct mesh__creds;
+struct mesh__curl_peer_ctx;
+
+/* Copies the texts. MESH_E_INVALID: one is missing or cannot be read, or the key is not the certificate's; MESH_E_NO_MEMORY. */
 int mesh__creds_new(const struct mesh__env *env, uint64_t generation, const char *chain_pem, const char *key_pem, struct mesh__trust *trust, struct mesh__creds **out, struct mesh__err *err) MESH__MUST_USE;
 struct mesh__creds *mesh__creds_ref(struct mesh__creds *creds);
 void mesh__creds_unref(struct mesh__creds *creds);
@@ -31,6 +34,7 @@ uint64_t mesh__creds_generation(const struct mesh__creds *creds);
 struct mesh__trust *mesh__creds_trust(const struct mesh__creds *creds); /* borrowed */
 const char *mesh__creds_chain(const struct mesh__creds *creds);         /* borrowed PEM */
 const char *mesh__creds_key(const struct mesh__creds *creds);
+const struct mesh__curl_peer_ctx *mesh__creds_ctx(const struct mesh__creds *creds); /* borrowed; the same, parsed for libcurl (curl_peer_ctx.h, which says when it is NULL) */
 
 /* ---- Whom to connect to ---- */
 

@@ -1,6 +1,7 @@
 #include <stdatomic.h>
 
 #include "http/client.h"
+#include "http/curl_peer_ctx.h"
 
 struct mesh__creds {
 	atomic_int refs;
@@ -8,6 +9,7 @@ struct mesh__creds {
 	char *chain_pem;
 	char *key_pem;
 	struct mesh__trust *trust;
+	struct mesh__curl_peer_ctx *ctx; /* NULL: libcurl gets the texts */
 };
 
 static void creds_free(struct mesh__creds *creds)
@@ -15,12 +17,14 @@ static void creds_free(struct mesh__creds *creds)
 	mesh__free(creds->chain_pem);
 	mesh__free_secret(creds->key_pem);
 	mesh__trust_unref(creds->trust);
+	mesh__curl_peer_ctx_free(creds->ctx);
 	mesh__free(creds);
 }
 
 int mesh__creds_new(const struct mesh__env *env, uint64_t generation, const char *chain_pem, const char *key_pem, struct mesh__trust *trust, struct mesh__creds **out, struct mesh__err *err)
 {
 	struct mesh__creds *creds;
+	int code;
 
 	*out = NULL;
 	if (chain_pem == NULL || key_pem == NULL || trust == NULL) {
@@ -36,8 +40,13 @@ int mesh__creds_new(const struct mesh__env *env, uint64_t generation, const char
 	creds->chain_pem = mesh__strdup(&env->mem, chain_pem);
 	creds->key_pem = mesh__strdup(&env->mem, key_pem);
 	if (creds->chain_pem == NULL || creds->key_pem == NULL) {
+		code = mesh__fail_memory(err);
+	} else {
+		code = mesh__curl_peer_ctx_new(env, chain_pem, key_pem, mesh__trust_roots(trust), &creds->ctx, err);
+	}
+	if (code != MESH_OK) {
 		creds_free(creds);
-		return mesh__fail_memory(err);
+		return code;
 	}
 	*out = creds;
 	return MESH_OK;
@@ -74,4 +83,9 @@ const char *mesh__creds_chain(const struct mesh__creds *creds)
 const char *mesh__creds_key(const struct mesh__creds *creds)
 {
 	return creds->key_pem;
+}
+
+const struct mesh__curl_peer_ctx *mesh__creds_ctx(const struct mesh__creds *creds)
+{
+	return creds->ctx;
 }

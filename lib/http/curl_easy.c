@@ -6,6 +6,7 @@
 
 #include "base/str.h"
 #include "http/curl_hooks.h"
+#include "http/curl_peer_ctx.h"
 
 _Static_assert(MESH__EASY_TEXT_MAX >= CURL_ERROR_SIZE, "libcurl writes that much into CURLOPT_ERRORBUFFER");
 
@@ -26,6 +27,23 @@ static bool set_pem(CURL *curl, CURLoption option, const char *pem)
 	return curl_easy_setopt(curl, option, &blob) == CURLE_OK;
 }
 
+/* The certificate shown and the roots trusted: as texts, which libcurl parses for each connection, only where they are not at hand parsed. */
+static bool set_credentials(const struct mesh__easy *e)
+{
+	const struct mesh__curl_peer_ctx *ctx = e->creds != NULL && e->trust == mesh__creds_trust(e->creds) ? mesh__creds_ctx(e->creds) : NULL;
+	CURL *curl = e->curl;
+	bool ok;
+
+	if (ctx != NULL) {
+		return mesh__curl_peer_ctx_use(ctx, curl);
+	}
+	ok = e->trust == NULL || set_pem(curl, CURLOPT_CAINFO_BLOB, mesh__trust_roots(e->trust));
+	if (e->creds != NULL) {
+		ok = ok && set_pem(curl, CURLOPT_SSLCERT_BLOB, mesh__creds_chain(e->creds)) && set_pem(curl, CURLOPT_SSLKEY_BLOB, mesh__creds_key(e->creds));
+	}
+	return ok;
+}
+
 static bool set_tls(const struct mesh__easy *e)
 {
 	CURL *curl = e->curl;
@@ -41,16 +59,11 @@ static bool set_tls(const struct mesh__easy *e)
 	/* Resumed are sessions of the share alone, which belongs to one endpoint: libcurl's own cache, of a multi, may offer one peer's session to another of the same name. */
 	ok = ok && curl_easy_setopt(curl, CURLOPT_SSL_SESSIONID_CACHE, (long)(e->share != NULL)) == CURLE_OK;
 	ok = ok && (e->share == NULL || curl_easy_setopt(curl, CURLOPT_SHARE, mesh__share_curl(e->share)) == CURLE_OK);
-	if (e->trust != NULL) {
-		ok = ok && set_pem(curl, CURLOPT_CAINFO_BLOB, mesh__trust_roots(e->trust));
-	} else {
+	if (e->trust == NULL) {
 		/* What nobody vouches for is not kept. */
 		ok = ok && curl_easy_setopt(curl, CURLOPT_FRESH_CONNECT, 1L) == CURLE_OK && curl_easy_setopt(curl, CURLOPT_FORBID_REUSE, 1L) == CURLE_OK;
 	}
-	if (e->creds != NULL) {
-		ok = ok && set_pem(curl, CURLOPT_SSLCERT_BLOB, mesh__creds_chain(e->creds)) && set_pem(curl, CURLOPT_SSLKEY_BLOB, mesh__creds_key(e->creds));
-	}
-	return ok;
+	return ok && set_credentials(e);
 }
 
 /* Nothing from the machine's or the user's surroundings (proxies, netrc, cookies, redirects, encodings) has a say in a call. */

@@ -1,6 +1,6 @@
 /*
  * The peer's certificate as the live connection itself has it, read from OpenSSL under libcurl: a resumed handshake shows none, and since 8.12 libcurl's CURLINFO_CERTINFO is
- * empty on it: the session is kept serialised, without the chain, but with the leaf. <openssl/...> is included by curl_peer.c alone.
+ * empty on it: the session is kept serialised, without the chain, but with the leaf. <openssl/...> is included by curl_peer.c and curl_peer_ctx.c alone.
  */
 #ifndef MESH__HTTP_CURL_PEER_H
 #define MESH__HTTP_CURL_PEER_H

@@ -185,6 +185,40 @@ static void generations_share_no_connection(void **state)
 	close_scene(&s);
 }
 
+/* Found out when they are made, and not by the first call. */
+static void credentials_that_cannot_be_used_are_refused(void **state)
+{
+	static const char torn[] = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n";
+	char cut_off[4096];
+	const struct {
+		const char *chain, *key;
+	} rows[] = {
+		{NULL, cart.key},
+		{cart.chain, NULL},
+		{"", cart.key},
+		{cart.key, cart.key},
+		{torn, cart.key},
+		{cut_off, cart.key},
+		{cart.chain, ""},
+		{cart.chain, cart.chain},
+		{cart.chain, payments.key},
+	};
+	struct mesh__trust *trust = test_trust(&ca, NULL);
+
+	(void)state;
+	/* A good leaf, and an issuer that ends in the middle. */
+	(void)snprintf(cut_off, sizeof(cut_off), "%.*s", (int)(strlen(cart.chain) - 100), cart.chain);
+	for (size_t i = 0; i < MESH__COUNT(rows); i++) {
+		struct mesh__creds *creds = (void *)trust;
+		struct mesh__err err = MESH__NO_ERR;
+
+		assert_int_equal(mesh__creds_new(&env, 1, rows[i].chain, rows[i].key, trust, &creds, &err), MESH_E_INVALID);
+		assert_null(creds);
+		assert_true(err.message[0] != '\0');
+	}
+	mesh__trust_unref(trust);
+}
+
 static void refuses_a_revoked_serial(void **state)
 {
 	struct scene s;
@@ -311,6 +345,7 @@ int main(void)
 		cmocka_unit_test(refuses_before_the_first_request_byte),
 		cmocka_unit_test(a_refused_client_certificate_is_a_tls_error_and_nothing_was_sent),
 		cmocka_unit_test(generations_share_no_connection),
+		cmocka_unit_test(credentials_that_cannot_be_used_are_refused),
 		cmocka_unit_test(refuses_a_revoked_serial),
 		cmocka_unit_test(a_kept_connection_ends_with_its_peers_certificate),
 		cmocka_unit_test(a_forked_child_leaves_the_parents_connection_alone),

@@ -1,0 +1,154 @@
+#include "http/curl_peer_ctx.h"
+
+#include <curl/curl.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/ssl.h>
+#include <openssl/x509.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "http/curl_peer.h"
+
+struct mesh__curl_peer_ctx {
+	X509 *leaf;
+	STACK_OF(X509) *cas; /* of the chain, behind the leaf */
+	EVP_PKEY *key;
+	X509_STORE *roots;
+};
+
+/* ---- reading ---- */
+
+/* The certificates of a PEM text; NULL when there is none, or one that cannot be read. */
+static STACK_OF(X509) *read_certs(const char *pem)
+{
+	BIO *bio = BIO_new_mem_buf(pem, -1);
+	STACK_OF(X509) *certs = sk_X509_new_null();
+	bool fine = bio != NULL && certs != NULL;
+	X509 *cert;
+
+	while (fine && (cert = PEM_read_bio_X509(bio, NULL, NULL, NULL)) != NULL) {
+		fine = sk_X509_push(certs, cert) > 0;
+		if (!fine) {
+			X509_free(cert);
+		}
+	}
+	BIO_free(bio);
+	/* The end of the text is told as an error too. */
+	if (!fine || sk_X509_num(certs) == 0 || ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE) {
+		sk_X509_pop_free(certs, X509_free);
+		return NULL;
+	}
+	ERR_clear_error();
+	return certs;
+}
+
+static EVP_PKEY *read_key(const char *pem)
+{
+	BIO *bio = BIO_new_mem_buf(pem, -1);
+	/* An empty password in place of a question on the terminal. */
+	EVP_PKEY *key = bio == NULL ? NULL : PEM_read_bio_PrivateKey(bio, NULL, NULL, (void *)(uintptr_t)"");
+
+	BIO_free(bio);
+	return key;
+}
+
+static X509_STORE *read_roots(const char *pem)
+{
+	STACK_OF(X509) *certs = read_certs(pem);
+	X509_STORE *store = certs == NULL ? NULL : X509_STORE_new();
+	/* As libcurl sets up its own: what is trusted ends the chain, also where it is no root itself. */
+	bool fine = store != NULL && X509_STORE_set_flags(store, X509_V_FLAG_TRUSTED_FIRST | X509_V_FLAG_PARTIAL_CHAIN) == 1;
+
+	for (int i = 0; fine && i < sk_X509_num(certs); i++) {
+		fine = X509_STORE_add_cert(store, sk_X509_value(certs, i)) == 1;
+	}
+	sk_X509_pop_free(certs, X509_free);
+	if (!fine) {
+		X509_STORE_free(store);
+		return NULL;
+	}
+	return store;
+}
+
+static bool read_all(struct mesh__curl_peer_ctx *ctx, const char *chain_pem, const char *key_pem, const char *roots_pem)
+{
+	ctx->cas = read_certs(chain_pem);
+	ctx->leaf = ctx->cas == NULL ? NULL : sk_X509_shift(ctx->cas);
+	ctx->key = ctx->leaf == NULL ? NULL : read_key(key_pem);
+	ctx->roots = ctx->key == NULL ? NULL : read_roots(roots_pem);
+	return ctx->roots != NULL && X509_check_private_key(ctx->leaf, ctx->key) == 1;
+}
+
+/* ---- life ---- */
+
+static int fail(struct mesh__err *err)
+{
+	unsigned long why = ERR_peek_last_error();
+	const char *reason = ERR_reason_error_string(why);
+	int code;
+
+	if (ERR_GET_REASON(why) == ERR_R_MALLOC_FAILURE) {
+		code = mesh__fail_memory(err);
+	} else {
+		code = mesh__fail(err, MESH_E_INVALID, "the own certificate, its key or the roots cannot be used: %s", reason == NULL ? "malformed" : reason);
+	}
+	ERR_clear_error();
+	return code;
+}
+
+int mesh__curl_peer_ctx_new(const struct mesh__env *env, const char *chain_pem, const char *key_pem, const char *roots_pem, struct mesh__curl_peer_ctx **out, struct mesh__err *err)
+{
+	struct mesh__curl_peer_ctx *ctx;
+
+	*out = NULL;
+	if (!mesh__curl_peer_readable()) {
+		return MESH_OK;
+	}
+	ctx = mesh__alloc(&env->mem, sizeof(*ctx));
+	if (ctx == NULL) {
+		return mesh__fail_memory(err);
+	}
+	ERR_clear_error();
+	if (!read_all(ctx, chain_pem, key_pem, roots_pem)) {
+		mesh__curl_peer_ctx_free(ctx);
+		return fail(err);
+	}
+	*out = ctx;
+	return MESH_OK;
+}
+
+void mesh__curl_peer_ctx_free(struct mesh__curl_peer_ctx *ctx)
+{
+	if (ctx == NULL) {
+		return;
+	}
+	X509_free(ctx->leaf);
+	sk_X509_pop_free(ctx->cas, X509_free);
+	EVP_PKEY_free(ctx->key);
+	X509_STORE_free(ctx->roots);
+	mesh__free(ctx);
+}
+
+/* ---- a connection ---- */
+
+/*
+ * The roots become the store that peers are verified with, and not the context's own: that one libcurl fills by itself, before or (7.88) after this callback, and OpenSSL does not look at it then. So
+ * ours is never written to, and nothing that libcurl was built to trust has a say.
+ */
+static CURLcode on_ctx(CURL *curl, void *ssl_ctx, void *arg)
+{
+	const struct mesh__curl_peer_ctx *ctx = arg;
+	bool fine;
+
+	(void)curl;
+	fine = SSL_CTX_use_certificate(ssl_ctx, ctx->leaf) == 1 && SSL_CTX_set1_chain(ssl_ctx, ctx->cas) == 1 && SSL_CTX_use_PrivateKey(ssl_ctx, ctx->key) == 1 &&
+		SSL_CTX_set1_verify_cert_store(ssl_ctx, ctx->roots) == 1;
+	return fine ? CURLE_OK : CURLE_SSL_CERTPROBLEM;
+}
+
+bool mesh__curl_peer_ctx_use(const struct mesh__curl_peer_ctx *ctx, void *curl)
+{
+	return curl_easy_setopt(curl, CURLOPT_SSL_CTX_FUNCTION, on_ctx) == CURLE_OK && curl_easy_setopt(curl, CURLOPT_SSL_CTX_DATA, (void *)(uintptr_t)ctx) == CURLE_OK;
+}
