@@ -120,7 +120,7 @@ static int certify(const struct mesh__env *env, const struct root *root, const c
 	if (life.not_before_ms < root->facts.not_before_ms) {
 		life.not_before_ms = root->facts.not_before_ms;
 	}
-	return mesh__pki_intermediate(env, root->trust_domain, csr_pem, root->cert, root->key, &life, cert, err);
+	return mesh__pki_intermediate(env, root->trust_domain, &csr, root->cert, root->key, &life, cert, err);
 }
 
 static int write_issuer(const struct mesh__env *env, const struct root *root, const struct meshca_dir *out, const char *csr_pem, int days, struct mesh__err *err)

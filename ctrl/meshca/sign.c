@@ -122,11 +122,11 @@ static int log_issued(struct meshca_signer *s, const struct mesh__csr *csr, cons
 }
 
 /* Signs what has been judged, and logs it. */
-static enum meshca_error issue(struct meshca_signer *s, const struct meshca_ask *ask, const struct mesh__name *name, const struct mesh__csr *csr, const struct mesh__validity *life, struct meshca_issued *out, struct mesh__err *err)
+static enum meshca_error issue(struct meshca_signer *s, const struct mesh__name *name, const struct mesh__csr *csr, const struct mesh__validity *life, struct meshca_issued *out, struct mesh__err *err)
 {
 	char *pem = NULL, serial[MESH__SERIAL_MAX];
 	enum meshca_error refused = MESHCA_ERROR_NONE;
-	int code = mesh__pki_leaf(s->env, name, ask->csr_pem, s->store->issuer_pem, s->store->issuer_key, life, &pem, serial, err);
+	int code = mesh__pki_leaf(s->env, name, csr, s->store->issuer_pem, s->store->issuer_key, life, &pem, serial, err);
 
 	if (code == MESH_OK) {
 		code = read_back(pem, name, csr, life, &out->leaf, err);
@@ -166,7 +166,7 @@ enum meshca_error meshca_sign(struct meshca_signer *signer, const struct meshca_
 		(void)mesh__fail(err, MESH_E_OVERLOADED, "over the issue rate of %" PRId64 " certificates a second; try again in a moment", signer->limit.per_second);
 		refused = MESHCA_ERROR_RATE;
 	}
-	return refused == MESHCA_ERROR_NONE ? issue(signer, ask, &name, &csr, &life, out, err) : refused;
+	return refused == MESHCA_ERROR_NONE ? issue(signer, &name, &csr, &life, out, err) : refused;
 }
 
 void meshca_issued_fini(struct meshca_issued *issued)

@@ -1,4 +1,4 @@
-#include "io/mbed_csr.h"
+#include "io/mbed_common.h" /* first: see there */
 
 #include <string.h>
 
@@ -125,32 +125,42 @@ static bool begins_with(const mbedtls_asn1_buf *element, const unsigned char *by
 /* Looked at before anything is computed: each has one form in DER, but for the NULL that mbedTLS 2.28 and others add to the algorithm. */
 static bool is_modern(const struct request *r)
 {
-	enum { COORDINATES_BYTES = 64 };
 	static const unsigned char p256[] = {0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00, 0x04};
 	static const unsigned char bare[] = {0x30, 0x0a, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02};
 	static const unsigned char with_null[] = {0x30, 0x0c, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02, 0x05, 0x00};
+	_Static_assert(MESH__PUBLIC_KEY_BYTES == sizeof(p256) + 64, "the point's two coordinates come behind");
 
-	return r->key.len == sizeof(p256) + COORDINATES_BYTES && begins_with(&r->key, p256, sizeof(p256))
+	return r->key.len == MESH__PUBLIC_KEY_BYTES && begins_with(&r->key, p256, sizeof(p256))
 		&& (begins_with(&r->algorithm, bare, sizeof(bare)) || begins_with(&r->algorithm, with_null, sizeof(with_null)));
 }
 
-static int check_signature(mbedtls_pk_context *key, const struct request *r, struct mesh__err *err)
+static int check_signature(const struct request *r, struct mesh__err *err)
 {
 	unsigned char *p = r->key.p;
 	unsigned char hash[32];
-	int rc = mbedtls_pk_parse_subpubkey(&p, r->key.p + r->key.len, key);
+	mbedtls_pk_context key;
+	int code = MESH_OK;
+	int rc;
 
+	mbedtls_pk_init(&key);
+	rc = mbedtls_pk_parse_subpubkey(&p, r->key.p + r->key.len, &key);
 	if (rc != 0) {
-		return mesh__mbed_fail(err, MESH_E_INVALID, rc, "the certificate request is refused: its key is no point of P-256");
+		code = mesh__mbed_fail(err, MESH_E_INVALID, rc, "the certificate request is refused: its key is no point of P-256");
+		goto out;
 	}
 	mesh__sha256(r->info.p, r->info.len, hash);
-	rc = mbedtls_pk_verify(key, MBEDTLS_MD_SHA256, hash, sizeof(hash), r->signature.p, r->signature.len);
-	return rc == 0 ? MESH_OK : mesh__mbed_fail(err, MESH_E_INVALID, rc, "the certificate request is refused: it is not signed by its own key");
+	rc = mbedtls_pk_verify(&key, MBEDTLS_MD_SHA256, hash, sizeof(hash), r->signature.p, r->signature.len);
+	if (rc != 0) {
+		code = mesh__mbed_fail(err, MESH_E_INVALID, rc, "the certificate request is refused: it is not signed by its own key");
+	}
+out:
+	mbedtls_pk_free(&key);
+	return code;
 }
 
 /* ---- reading: the whole ---- */
 
-static int judge(mbedtls_pk_context *key, const mbedtls_pem_context *pem, struct mesh__csr *out, struct mesh__err *err)
+static int judge(const mbedtls_pem_context *pem, struct mesh__csr *out, struct mesh__err *err)
 {
 	struct request request = {.info = {0}};
 	int rc = find_parts(&request, pem->buf, pem->buflen);
@@ -164,10 +174,11 @@ static int judge(mbedtls_pk_context *key, const mbedtls_pem_context *pem, struct
 	}
 	code = mesh__csr_wishes(&request.attributes, out, err);
 	if (code == MESH_OK) {
-		code = check_signature(key, &request, err);
+		code = check_signature(&request, err);
 	}
 	if (code == MESH_OK) {
-		mesh__sha256(request.key.p, request.key.len, out->pin);
+		memcpy(out->key, request.key.p, sizeof(out->key)); /* is_modern() knows its length */
+		mesh__sha256(out->key, sizeof(out->key), out->pin);
 	}
 	return code;
 }
@@ -183,12 +194,13 @@ static int read_pem(mbedtls_pem_context *pem, const char *text)
 		: mbedtls_pem_read_buffer(pem, "-----BEGIN NEW CERTIFICATE REQUEST-----", "-----END NEW CERTIFICATE REQUEST-----", bytes, NULL, 0, &used);
 }
 
-int mesh__mbed_csr_read(mbedtls_pk_context *key, const char *csr_pem, size_t len, struct mesh__csr *out, struct mesh__err *err)
+int mesh__pki_csr_read(const struct mesh__env *env, const char *csr_pem, size_t len, struct mesh__csr *out, struct mesh__err *err)
 {
 	mbedtls_pem_context pem;
 	char *text;
 	int code, rc;
 
+	(void)env;
 	memset(out, 0, sizeof(*out));
 	if (len > MESH__CSR_MAX_BYTES) {
 		return mesh__fail(err, MESH_E_TOO_LARGE, "the certificate request has %zu bytes; at most %d are taken", len, MESH__CSR_MAX_BYTES);
@@ -199,20 +211,8 @@ int mesh__mbed_csr_read(mbedtls_pk_context *key, const char *csr_pem, size_t len
 	}
 	mbedtls_pem_init(&pem);
 	rc = read_pem(&pem, text);
-	code = rc == 0 ? judge(key, &pem, out, err) : mesh__mbed_fail(err, MESH_E_INVALID, rc, "the certificate request is malformed");
+	code = rc == 0 ? judge(&pem, out, err) : mesh__mbed_fail(err, MESH_E_INVALID, rc, "the certificate request is malformed");
 	mbedtls_pem_free(&pem);
 	mesh__free(text);
-	return code;
-}
-
-int mesh__pki_csr_read(const struct mesh__env *env, const char *csr_pem, size_t len, struct mesh__csr *out, struct mesh__err *err)
-{
-	mbedtls_pk_context key;
-	int code;
-
-	(void)env;
-	mbedtls_pk_init(&key);
-	code = mesh__mbed_csr_read(&key, csr_pem, len, out, err);
-	mbedtls_pk_free(&key);
 	return code;
 }

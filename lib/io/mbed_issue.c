@@ -6,7 +6,6 @@
 
 #include <mbedtls/md.h>
 
-#include "io/mbed_csr.h"
 #include "io/mbed_der.h"
 #include "io/mbed_san.h"
 
@@ -50,19 +49,20 @@ static int issuer_load(const struct mesh__env *env, struct issuer *issuer, const
 }
 
 /* A key that signs and is signed for at once would let its holder pass for the CA. */
-static int load_subject(mbedtls_pk_context *key, const char *csr_pem, const struct issuer *issuer, struct mesh__err *err)
+static int load_subject(mbedtls_pk_context *key, const struct mesh__csr *csr, const struct issuer *issuer, struct mesh__err *err)
 {
-	struct mesh__csr asked;
-	int code;
+	unsigned char der[MESH__PUBLIC_KEY_BYTES], *p = der;
+	int rc;
 
-	if (csr_pem == NULL) {
-		return mesh__fail(err, MESH_E_INVALID, "the certificate request is missing");
+	memcpy(der, csr->key, sizeof(der)); /* mbedTLS takes no const */
+	rc = mbedtls_pk_parse_subpubkey(&p, der + sizeof(der), key);
+	if (rc != 0) {
+		return mesh__mbed_fail(err, MESH_E_INVALID, rc, "the key of the certificate request cannot be read");
 	}
-	code = mesh__mbed_csr_read(key, csr_pem, strnlen(csr_pem, MESH__CSR_MAX_BYTES + 1), &asked, err);
-	if (code == MESH_OK && mesh__mbed_same_key(key, &issuer->key)) {
-		code = mesh__fail(err, MESH_E_INVALID, "the certificate request is refused: its key is the CA's own");
+	if (mesh__mbed_same_key(key, &issuer->key)) {
+		return mesh__fail(err, MESH_E_INVALID, "the certificate request is refused: its key is the CA's own");
 	}
-	return code;
+	return MESH_OK;
 }
 
 /* ---- the parts of a certificate, each written backwards ---- */
@@ -307,7 +307,7 @@ int mesh__pki_root(const struct mesh__env *env, const char *trust_domain, const 
 	return code;
 }
 
-int mesh__pki_intermediate(const struct mesh__env *env, const char *trust_domain, const char *csr_pem, const char *root_pem, const char *root_key_pem, const struct mesh__validity *validity, char **cert_pem, struct mesh__err *err)
+int mesh__pki_intermediate(const struct mesh__env *env, const char *trust_domain, const struct mesh__csr *csr, const char *root_pem, const char *root_key_pem, const struct mesh__validity *validity, char **cert_pem, struct mesh__err *err)
 {
 	char serial[MESH__SERIAL_MAX];
 	struct ca_texts texts;
@@ -322,7 +322,7 @@ int mesh__pki_intermediate(const struct mesh__env *env, const char *trust_domain
 		code = issuer_load(env, &root, root_pem, root_key_pem, err);
 	}
 	if (code == MESH_OK) {
-		code = load_subject(&key, csr_pem, &root, err);
+		code = load_subject(&key, csr, &root, err);
 	}
 	if (code == MESH_OK) {
 		struct plan plan = {texts.subject, texts.uri, NULL, true, 0, validity->not_before_ms, earlier(validity->not_after_ms, mesh__mbed_time_ms(&root.cert.valid_to))};
@@ -333,7 +333,7 @@ int mesh__pki_intermediate(const struct mesh__env *env, const char *trust_domain
 	return code;
 }
 
-int mesh__pki_leaf(const struct mesh__env *env, const struct mesh__name *name, const char *csr_pem, const char *issuer_pem, const char *issuer_key_pem, const struct mesh__validity *validity, char **cert_pem, char *serial, struct mesh__err *err)
+int mesh__pki_leaf(const struct mesh__env *env, const struct mesh__name *name, const struct mesh__csr *csr, const char *issuer_pem, const char *issuer_key_pem, const struct mesh__validity *validity, char **cert_pem, char *serial, struct mesh__err *err)
 {
 	char uri[MESH__SPIFFE_MAX], dns[MESH__DNS_MAX];
 	struct mesh__name checked;
@@ -351,7 +351,7 @@ int mesh__pki_leaf(const struct mesh__env *env, const struct mesh__name *name, c
 	}
 	code = issuer_load(env, &issuer, issuer_pem, issuer_key_pem, err);
 	if (code == MESH_OK) {
-		code = load_subject(&key, csr_pem, &issuer, err);
+		code = load_subject(&key, csr, &issuer, err);
 	}
 	if (code == MESH_OK) {
 		struct plan plan = {NULL, uri, dns, false, -1, validity->not_before_ms, earlier(validity->not_after_ms, mesh__mbed_time_ms(&issuer.cert.valid_to))};

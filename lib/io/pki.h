@@ -18,7 +18,8 @@ enum {
 	MESH__SERIAL_MAX = 41,               /* lower-case hex without leading zeros, and a NUL */
 	MESH__PEM_MAX_BYTES = 64 * 1024,     /* no PEM input is taken that is larger */
 	MESH__CSR_MAX_BYTES = 16 * 1024,
-	MESH__CHAIN_MAX = 8                  /* certificates in one PEM text */
+	MESH__CHAIN_MAX = 8,                 /* certificates in one PEM text */
+	MESH__PUBLIC_KEY_BYTES = 91          /* a P-256 key, its point not compressed, as DER SubjectPublicKeyInfo: always that many */
 };
 
 /* One-time set-up of the crypto library (psa_crypto_init, one AES operation), safe to call from several threads, cheap after the first. Called by every program and by mesh_open(). */
@@ -36,7 +37,8 @@ int mesh__pki_csr_new(const struct mesh__env *env, const char *key_pem, const ch
 
 /* What a request asks for. */
 struct mesh__csr {
-	unsigned char pin[32];              /* of its public key */
+	unsigned char key[MESH__PUBLIC_KEY_BYTES];
+	unsigned char pin[32];              /* of the key */
 	bool has_uri;
 	char spiffe[MESH__SPIFFE_MAX];      /* its one URI SAN, "" without */
 };
@@ -56,14 +58,14 @@ struct mesh__validity {
 /* A self-signed root: CN "<trust domain> root", CA:TRUE, keyCertSign + cRLSign, URI SAN spiffe://<trust domain>. Heap PEM. */
 int mesh__pki_root(const struct mesh__env *env, const char *trust_domain, const char *key_pem, const struct mesh__validity *validity, char **cert_pem, struct mesh__err *err) MESH__MUST_USE;
 
-/* An intermediate over the request's key: CN "<trust domain> intermediate", CA:TRUE, pathlen 0, keyCertSign + cRLSign, URI SAN spiffe://<trust domain>. Heap PEM. */
-int mesh__pki_intermediate(const struct mesh__env *env, const char *trust_domain, const char *csr_pem, const char *root_pem, const char *root_key_pem, const struct mesh__validity *validity, char **cert_pem, struct mesh__err *err) MESH__MUST_USE;
+/* An intermediate over the key of a request that mesh__pki_csr_read() took: CN "<trust domain> intermediate", CA:TRUE, pathlen 0, keyCertSign + cRLSign, URI SAN spiffe://<trust domain>. Heap PEM. */
+int mesh__pki_intermediate(const struct mesh__env *env, const char *trust_domain, const struct mesh__csr *csr, const char *root_pem, const char *root_key_pem, const struct mesh__validity *validity, char **cert_pem, struct mesh__err *err) MESH__MUST_USE;
 
 /*
- * A leaf for `name` over the request's key: empty subject, random 128-bit serial, CA:FALSE critical, digitalSignature critical, EKU serverAuth + clientAuth, subject and authority key ids,
+ * A leaf for `name` over the key of a request that mesh__pki_csr_read() took: empty subject, random 128-bit serial, CA:FALSE critical, digitalSignature critical, EKU serverAuth + clientAuth, subject and authority key ids,
  * SAN critical with one URI (the SPIFFE ID) and one DNS name. not_after is cut to the issuer's. Heap PEM of the leaf alone; serial[MESH__SERIAL_MAX].
  */
-int mesh__pki_leaf(const struct mesh__env *env, const struct mesh__name *name, const char *csr_pem, const char *issuer_pem, const char *issuer_key_pem, const struct mesh__validity *validity, char **cert_pem, char *serial, struct mesh__err *err) MESH__MUST_USE;
+int mesh__pki_leaf(const struct mesh__env *env, const struct mesh__name *name, const struct mesh__csr *csr, const char *issuer_pem, const char *issuer_key_pem, const struct mesh__validity *validity, char **cert_pem, char *serial, struct mesh__err *err) MESH__MUST_USE;
 
 /* A peer's certificate, judged. */
 struct mesh__leaf {

@@ -106,11 +106,13 @@ static void make_identity(struct fake_meshd *m)
 	int64_t now_ms = mesh__wall_ms(&m->env);
 	struct mesh__validity validity = {now_ms - 60000, now_ms + 3600000};
 	char serial[MESH__SERIAL_MAX], *csr, *leaf;
+	struct mesh__csr asked;
 
 	(void)snprintf(name.trust_domain, sizeof(name.trust_domain), "%s", m->ca->trust_domain);
 	must(mesh__pki_key_new(&m->env, &m->self.key, NULL) == MESH_OK, "no key");
 	must(mesh__pki_csr_new(&m->env, m->self.key, NULL, &csr, NULL) == MESH_OK, "no request");
-	must(mesh__pki_leaf(&m->env, &name, csr, m->ca->inter, m->ca->inter_key, &validity, &leaf, serial, NULL) == MESH_OK, "no leaf");
+	must(mesh__pki_csr_read(&m->env, csr, strlen(csr), &asked, NULL) == MESH_OK, "no sound request");
+	must(mesh__pki_leaf(&m->env, &name, &asked, m->ca->inter, m->ca->inter_key, &validity, &leaf, serial, NULL) == MESH_OK, "no leaf");
 	m->self.chain = test_ca_join(leaf, m->ca->inter);
 	mesh__free(leaf);
 	mesh__free(csr);

@@ -21,6 +21,7 @@ void test_ca_init(struct test_ca *ca, const struct mesh__env *env, const char *t
 	int64_t now_ms = mesh__wall_ms(env);
 	struct mesh__validity validity = {now_ms - hour_ms, now_ms + 87600 * hour_ms};
 	struct mesh__err err = MESH__NO_ERR;
+	struct mesh__csr asked;
 	char *csr;
 
 	memset(ca, 0, sizeof(*ca));
@@ -31,7 +32,8 @@ void test_ca_init(struct test_ca *ca, const struct mesh__env *env, const char *t
 	must(mesh__pki_root(env, trust_domain, ca->root_key, &validity, &ca->root, &err), &err);
 	must(mesh__pki_key_new(env, &ca->inter_key, &err), &err);
 	must(mesh__pki_csr_new(env, ca->inter_key, NULL, &csr, &err), &err);
-	must(mesh__pki_intermediate(env, trust_domain, csr, ca->root, ca->root_key, &validity, &ca->inter, &err), &err);
+	must(mesh__pki_csr_read(env, csr, strlen(csr), &asked, &err), &err);
+	must(mesh__pki_intermediate(env, trust_domain, &asked, ca->root, ca->root_key, &validity, &ca->inter, &err), &err);
 	mesh__free(csr);
 }
 
@@ -63,6 +65,7 @@ void test_ca_leaf(const struct test_ca *ca, const char *service, char **chain_pe
 	struct mesh__err err = MESH__NO_ERR;
 	char serial[MESH__SERIAL_MAX];
 	struct mesh__name name;
+	struct mesh__csr asked;
 	char *csr, *leaf;
 
 	memset(&name, 0, sizeof(name));
@@ -71,7 +74,8 @@ void test_ca_leaf(const struct test_ca *ca, const char *service, char **chain_pe
 	(void)snprintf(name.service, sizeof(name.service), "%s", service);
 	must(mesh__pki_key_new(ca->env, key_pem, &err), &err);
 	must(mesh__pki_csr_new(ca->env, *key_pem, NULL, &csr, &err), &err);
-	must(mesh__pki_leaf(ca->env, &name, csr, ca->inter, ca->inter_key, &validity, &leaf, serial, &err), &err);
+	must(mesh__pki_csr_read(ca->env, csr, strlen(csr), &asked, &err), &err);
+	must(mesh__pki_leaf(ca->env, &name, &asked, ca->inter, ca->inter_key, &validity, &leaf, serial, &err), &err);
 	*chain_pem = test_ca_join(leaf, ca->inter);
 	mesh__free(leaf);
 	mesh__free(csr);

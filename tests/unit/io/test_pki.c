@@ -61,6 +61,15 @@ static char *new_csr(const char *key)
 	return csr;
 }
 
+/* A leaf for who asks with a sound request. */
+static int leaf_for(const struct mesh__name *name, const char *csr, const char *issuer, const char *issuer_key, const struct mesh__validity *validity, char **cert, char *serial, struct mesh__err *err)
+{
+	struct mesh__csr asked;
+
+	assert_int_equal(mesh__pki_csr_read(&fake.env, csr, strlen(csr), &asked, NULL), MESH_OK);
+	return mesh__pki_leaf(&fake.env, name, &asked, issuer, issuer_key, validity, cert, serial, err);
+}
+
 /* ---- hashes and keys ---- */
 
 static void hashes_as_fips_180_says(void **state)
@@ -179,7 +188,7 @@ static void a_leaf_is_what_the_design_says(void **state)
 	struct mesh__leaf leaf;
 
 	(void)state;
-	assert_int_equal(mesh__pki_leaf(&fake.env, &payments, csr, ca.inter, ca.inter_key, &validity, &cert, serial, NULL), MESH_OK);
+	assert_int_equal(leaf_for(&payments, csr, ca.inter, ca.inter_key, &validity, &cert, serial, NULL), MESH_OK);
 	assert_int_equal(mesh__pki_leaf_read(cert, strlen(cert), &leaf, NULL), MESH_OK);
 	assert_int_equal(mesh__pki_cert_read(cert, &facts, NULL), MESH_OK);
 	assert_string_equal(leaf.spiffe, payments_uri);
@@ -207,7 +216,7 @@ static void signature_algorithms_have_no_parameters(void **state)
 	char *key = new_key(), *csr = new_csr(key), *cert;
 
 	(void)state;
-	assert_int_equal(mesh__pki_leaf(&fake.env, &payments, csr, ca.inter, ca.inter_key, &validity, &cert, serial, NULL), MESH_OK);
+	assert_int_equal(leaf_for(&payments, csr, ca.inter, ca.inter_key, &validity, &cert, serial, NULL), MESH_OK);
 	assert_int_equal(bare_algorithms(cert), 2);
 	assert_int_equal(bare_algorithms(ca.inter), 2);
 	assert_int_equal(bare_algorithms(ca.root), 2);
@@ -229,12 +238,12 @@ static void a_leaf_does_not_outlive_its_issuer(void **state)
 	(void)state;
 	assert_int_equal(mesh__pki_cert_read(ca.inter, &issuer, NULL), MESH_OK);
 	validity.not_after_ms = issuer.not_after_ms + hour_ms;
-	assert_int_equal(mesh__pki_leaf(&fake.env, &payments, csr, ca.inter, ca.inter_key, &validity, &cert, serial, NULL), MESH_OK);
+	assert_int_equal(leaf_for(&payments, csr, ca.inter, ca.inter_key, &validity, &cert, serial, NULL), MESH_OK);
 	assert_int_equal(mesh__pki_leaf_read(cert, strlen(cert), &leaf, NULL), MESH_OK);
 	assert_int_equal(leaf.not_after_ms, issuer.not_after_ms);
 	mesh__free(cert);
 	validity.not_before_ms = issuer.not_after_ms;
-	assert_int_equal(mesh__pki_leaf(&fake.env, &payments, csr, ca.inter, ca.inter_key, &validity, &cert, serial, &err), MESH_E_INVALID);
+	assert_int_equal(leaf_for(&payments, csr, ca.inter, ca.inter_key, &validity, &cert, serial, &err), MESH_E_INVALID);
 	assert_non_null(strstr(err.message, "expired"));
 	mesh__free(csr);
 	mesh__free_secret(key);
@@ -267,7 +276,7 @@ static void no_two_serials_are_alike_and_each_is_positive(void **state)
 	(void)state;
 	for (size_t i = 0; i < 32; i++) {
 		char *cert;
-		assert_int_equal(mesh__pki_leaf(&fake.env, &payments, csr, ca.inter, ca.inter_key, &validity, &cert, serial[i], NULL), MESH_OK);
+		assert_int_equal(leaf_for(&payments, csr, ca.inter, ca.inter_key, &validity, &cert, serial[i], NULL), MESH_OK);
 		assert_int_equal(strlen(serial[i]), 32);
 		assert_in_range(serial[i][0], '4', '7');
 		for (size_t j = 0; j < i; j++) {
@@ -285,19 +294,20 @@ static void refuses_to_sign_what_makes_no_sense(void **state)
 	struct mesh__err err = MESH__NO_ERR;
 	char serial[MESH__SERIAL_MAX];
 	char *key = new_key(), *csr = new_csr(key), *ca_csr = new_csr(ca.inter_key), *root_csr = new_csr(ca.root_key), *leaf_chain, *leaf_key, *cert = NULL;
+	struct mesh__csr asked, unread = {.has_uri = false};
 	struct mesh__name bad = {"mesh.local", "default", "Pay/ments"};
 
 	(void)state;
 	test_ca_leaf(&ca, "payments", &leaf_chain, &leaf_key);
-	assert_int_equal(mesh__pki_leaf(&fake.env, &payments, ca_csr, ca.inter, ca.inter_key, &validity, &cert, serial, &err), MESH_E_INVALID);
+	assert_int_equal(leaf_for(&payments, ca_csr, ca.inter, ca.inter_key, &validity, &cert, serial, &err), MESH_E_INVALID);
 	assert_non_null(strstr(err.message, "CA's own"));
-	assert_int_equal(mesh__pki_intermediate(&fake.env, "mesh.local", root_csr, ca.root, ca.root_key, &validity, &cert, &err), MESH_E_INVALID);
-	assert_int_equal(mesh__pki_leaf(&fake.env, &bad, csr, ca.inter, ca.inter_key, &validity, &cert, serial, &err), MESH_E_INVALID);
-	assert_int_equal(mesh__pki_leaf(&fake.env, &payments, csr, ca.inter, ca.root_key, &validity, &cert, serial, &err), MESH_E_INVALID);
-	assert_int_equal(mesh__pki_leaf(&fake.env, &payments, csr, leaf_chain, leaf_key, &validity, &cert, serial, &err), MESH_E_INVALID);
-	assert_int_equal(mesh__pki_leaf(&fake.env, &payments, "", ca.inter, ca.inter_key, &validity, &cert, serial, &err), MESH_E_INVALID);
-	assert_int_equal(mesh__pki_leaf(&fake.env, &payments, NULL, ca.inter, ca.inter_key, &validity, &cert, serial, &err), MESH_E_INVALID);
-	assert_int_equal(mesh__pki_leaf(&fake.env, &payments, csr, NULL, ca.inter_key, &validity, &cert, serial, &err), MESH_E_INVALID);
+	assert_int_equal(mesh__pki_leaf(&fake.env, &payments, &unread, ca.inter, ca.inter_key, &validity, &cert, serial, &err), MESH_E_INVALID);
+	assert_int_equal(mesh__pki_csr_read(&fake.env, root_csr, strlen(root_csr), &asked, NULL), MESH_OK);
+	assert_int_equal(mesh__pki_intermediate(&fake.env, "mesh.local", &asked, ca.root, ca.root_key, &validity, &cert, &err), MESH_E_INVALID);
+	assert_int_equal(leaf_for(&bad, csr, ca.inter, ca.inter_key, &validity, &cert, serial, &err), MESH_E_INVALID);
+	assert_int_equal(leaf_for(&payments, csr, ca.inter, ca.root_key, &validity, &cert, serial, &err), MESH_E_INVALID);
+	assert_int_equal(leaf_for(&payments, csr, leaf_chain, leaf_key, &validity, &cert, serial, &err), MESH_E_INVALID);
+	assert_int_equal(leaf_for(&payments, csr, NULL, ca.inter_key, &validity, &cert, serial, &err), MESH_E_INVALID);
 	assert_int_equal(mesh__pki_root(&fake.env, "mesh local", key, &validity, &cert, &err), MESH_E_INVALID);
 	validity.not_after_ms = INT64_C(253402300800000); /* the year 10000 */
 	assert_int_equal(mesh__pki_root(&fake.env, "mesh.local", key, &validity, &cert, &err), MESH_E_INVALID);
@@ -323,7 +333,7 @@ static void signs_under_a_root_that_others_made(void **state)
 
 	(void)state;
 	assert_true(bad_cert_mint(&plan, &root, &root_key));
-	assert_int_equal(mesh__pki_leaf(&fake.env, &payments, csr, root, root_key, &validity, &cert, serial, NULL), MESH_OK);
+	assert_int_equal(leaf_for(&payments, csr, root, root_key, &validity, &cert, serial, NULL), MESH_OK);
 	assert_int_equal(mesh__pki_chain_verify(&fake.env, cert, root, NULL), MESH_OK);
 	assert_int_equal(mesh__pki_cert_read(cert, &facts, NULL), MESH_OK);
 	assert_int_equal(mesh__pki_cert_read(root, &root_facts, NULL), MESH_OK);
