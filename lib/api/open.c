@@ -141,18 +141,20 @@ static void on_identity_failed(void *arg, const struct mesh__err *err, bool fina
 static int on_credentials(void *arg, struct mesh__creds *creds, struct mesh__err *err)
 {
 	struct mesh__opened *m = arg;
-	struct mesh__creds *old;
-	int code = MESH_OK;
+	struct mesh__creds *old = NULL;
+	int code;
 
-	mesh__identity_use(m->identity, creds);
 	(void)pthread_mutex_lock(&m->mu);
-	old = m->creds;
-	m->creds = mesh__creds_ref(creds);
-	if (m->server != NULL) {
-		code = mesh__serving_rotate(m->server, creds, err);
+	code = m->server == NULL ? MESH_OK : mesh__serving_rotate(m->server, creds, err);
+	if (code == MESH_OK) {
+		old = m->creds;
+		m->creds = mesh__creds_ref(creds);
 	}
 	(void)pthread_mutex_unlock(&m->mu);
 	mesh__creds_unref(old);
+	if (code == MESH_OK) {
+		mesh__identity_use(m->identity, creds);
+	}
 	return code;
 }
 

@@ -122,7 +122,8 @@ static void renew_credentials(struct mesh__control *c)
 	struct mesh__err err = MESH__NO_ERR;
 
 	c->renew_due = false;
-	if (mesh__credentials_renew(&c->credentials, &err) != MESH_OK) {
+	/* Who serves does so with them before anybody is told that all is ready. */
+	if (mesh__credentials_renew(&c->credentials, &err) != MESH_OK || c->options.credentials(c->options.arg, c->credentials.creds, &err) != MESH_OK) {
 		mesh__log(c->env, MESH__LOG_ERROR, "credentials not renewed", "reason", err.message, (char *)NULL);
 		try_again(c, &c->renew_due, &err);
 		return;
@@ -130,10 +131,6 @@ static void renew_credentials(struct mesh__control *c)
 	publish(c);
 	if (c->link != NULL) {
 		mesh__link_use(c->link, c->credentials.creds);
-	}
-	if (c->options.credentials(c->options.arg, c->credentials.creds, &err) != MESH_OK) {
-		mesh__log(c->env, MESH__LOG_ERROR, "credentials not in use everywhere", "reason", err.message, (char *)NULL);
-		try_again(c, &c->renew_due, &err);
 	}
 }
 

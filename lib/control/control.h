@@ -23,7 +23,7 @@ struct mesh__control_options {
 	const struct mesh__endpoint_source *source;     /* borrowed */
 	const struct mesh__document *documents;         /* of MESH_ENDPOINTS; borrowed; NULL: none */
 	const char *ns;
-	/* New credentials: for renewals, and for serving. Loop's thread; keep references. On a failure the next generation is made soon. */
+	/* New credentials: for renewals, and for serving, before they are published. Loop's thread; keep references. After a failure the next generation is made soon. */
 	int (*credentials)(void *arg, struct mesh__creds *creds, struct mesh__err *err);
 	void *arg;
 };

@@ -59,8 +59,8 @@ class Threat13(support.MeshTest):
             server.become(wrong)
             tls.sendall(peers.OK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
         server = self.server(right, one_answer)
-        _, summary = self.caller.call(server.address, args=("-n", 5))
-        self.assertEqual((summary["ok"], summary["errors"]), (1, {"MESH_E_IDENTITY": 4}))
+        done, summary = self.caller.call(server.address, args=("-n", 5))
+        self.assertEqual((summary["ok"], summary["errors"]), (1, {"MESH_E_IDENTITY": 4}), done.stderr)
         self.assertEqual(len(server.requests), 1)
 
     def test_bundles_are_kept_by_trust_domain(self):

@@ -49,7 +49,7 @@ def refused(pki, root):
         "under an intermediate of another domain": ("trust-domain", pki.mint("foreign-issuer", ca=foreign_ca, **NAMES)),
         "our intermediate, for another domain": ("name", pki.mint("foreign-leaf", **FOREIGN)),
         "an intermediate under our root, for another domain": ("name", pki.mint("foreign-loose", ca=loose, **FOREIGN)),
-        "without the intermediate": ("chain", peers.Identity(bare(pki.mint("bare", **NAMES).cert), pki.path("bare-key.pem"))),
+        "without an intermediate that we know not": ("chain", peers.Identity(bare(pki.mint("bare", ca=loose, **NAMES).cert), pki.path("bare-key.pem"))),
         "of another CA": ("chain", stranger.mint("stranger", **NAMES)),
         "of another CA, with our intermediate behind it": ("chain", spliced(stranger, pki)),
         "self-signed": ("chain", self_signed(pki)),

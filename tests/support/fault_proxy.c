@@ -156,7 +156,7 @@ static void act(struct link *l, const struct fault *f)
 
 	switch (f->action) {
 	case FAULT_DELAY:
-		way->hold_ms = now_ms() + f->ms;
+		way->hold_ms = now_ms() + f->ms + 1; /* the clock's part of a millisecond: never early */
 		break;
 	case FAULT_DRIP:
 		way->drip_bytes = f->bytes;
