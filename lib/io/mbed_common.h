@@ -34,6 +34,12 @@ int mesh__mbed_fail(struct mesh__err *err, int code, int rc, const char *fmt, ..
 /* The first P-256 private key of a PEM text into `key`, initialised by the caller, who frees it whatever the result. */
 int mesh__mbed_key_parse(const struct mesh__env *env, mbedtls_pk_context *key, const char *pem, struct mesh__err *err) MESH__MUST_USE;
 
+/*
+ * Holds the key's halves to each other (a millisecond of arithmetic): a key file may have another key's public point beside the private number, and what is signed would then not be what is believed. For keys that come
+ * from elsewhere, where nobody verifies at once what they sign.
+ */
+int mesh__mbed_key_check(const struct mesh__env *env, const mbedtls_pk_context *key, struct mesh__err *err) MESH__MUST_USE;
+
 bool mesh__mbed_is_p256(const mbedtls_pk_context *key);
 bool mesh__mbed_same_key(const mbedtls_pk_context *a, const mbedtls_pk_context *b);
 

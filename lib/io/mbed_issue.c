@@ -300,6 +300,9 @@ int mesh__pki_root(const struct mesh__env *env, const char *trust_domain, const 
 		code = mesh__mbed_key_parse(env, &self.key, key_pem, err);
 	}
 	if (code == MESH_OK) {
+		code = mesh__mbed_key_check(env, &self.key, err);
+	}
+	if (code == MESH_OK) {
 		struct plan plan = {texts.subject, texts.uri, NULL, true, -1, validity->not_before_ms, validity->not_after_ms};
 		code = issue(env, &plan, &self, &self.key, cert_pem, serial, err);
 	}

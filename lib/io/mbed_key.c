@@ -59,15 +59,16 @@ static int parse_key(const struct mesh__env *env, mbedtls_pk_context *key, const
 #endif
 }
 
-/* A key file may hold another key's public point beside the private number: what is signed would then not be what is believed. */
-static int check_halves(const struct mesh__env *env, const mbedtls_pk_context *key)
+int mesh__mbed_key_check(const struct mesh__env *env, const mbedtls_pk_context *key, struct mesh__err *err)
 {
 #if MBEDTLS_VERSION_NUMBER >= 0x03000000
-	return mbedtls_pk_check_pair(key, key, mesh__mbed_random, (void *)(uintptr_t)env);
+	int rc = mbedtls_pk_check_pair(key, key, mesh__mbed_random, (void *)(uintptr_t)env);
 #else
+	int rc = mbedtls_pk_check_pair(key, key);
+
 	(void)env;
-	return mbedtls_pk_check_pair(key, key);
 #endif
+	return rc == 0 ? MESH_OK : mesh__mbed_fail(err, MESH_E_INVALID, rc, "the private key's halves do not belong together");
 }
 
 int mesh__mbed_key_parse(const struct mesh__env *env, mbedtls_pk_context *key, const char *pem, struct mesh__err *err)
@@ -87,8 +88,7 @@ int mesh__mbed_key_parse(const struct mesh__env *env, mbedtls_pk_context *key, c
 	if (!mesh__mbed_is_p256(key)) {
 		return mesh__fail(err, MESH_E_INVALID, "the private key is not an EC key on P-256");
 	}
-	rc = check_halves(env, key);
-	return rc == 0 ? MESH_OK : mesh__mbed_fail(err, MESH_E_INVALID, rc, "the private key's halves do not belong together");
+	return MESH_OK;
 }
 
 int mesh__mbed_pin(const mbedtls_pk_context *key, unsigned char pin[32], struct mesh__err *err)
@@ -112,9 +112,11 @@ int mesh__mbed_pin(const mbedtls_pk_context *key, unsigned char pin[32], struct 
 static int parse_alone(mbedtls_pk_context *key, const char *pem, struct mesh__err *err)
 {
 	struct mesh__env env;
+	int code;
 
 	mesh__env_init(&env);
-	return mesh__mbed_key_parse(&env, key, pem, err);
+	code = mesh__mbed_key_parse(&env, key, pem, err);
+	return code != MESH_OK ? code : mesh__mbed_key_check(&env, key, err);
 }
 
 int mesh__pki_pin_of_key(const char *key_pem, unsigned char pin[32], struct mesh__err *err)

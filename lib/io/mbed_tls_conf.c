@@ -97,6 +97,9 @@ static int load(struct mesh__tls_conf *conf, const struct mesh__tls_conf_options
 	if (code == MESH_OK) {
 		code = mesh__mbed_key_parse(conf->env, &conf->key, options->key_pem, err);
 	}
+	if (code == MESH_OK) {
+		code = mesh__mbed_key_check(conf->env, &conf->key, err);
+	}
 	if (code == MESH_OK && !mesh__mbed_same_key(&conf->chain.pk, &conf->key)) {
 		code = mesh__fail(err, MESH_E_INVALID, "the private key does not belong to the certificate");
 	}

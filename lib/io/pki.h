@@ -32,7 +32,7 @@ int mesh__pki_key_new(const struct mesh__env *env, char **key_pem, struct mesh__
 int mesh__pki_pin_of_cert(const char *cert_pem, unsigned char pin[32], struct mesh__err *err) MESH__MUST_USE;
 int mesh__pki_pin_of_key(const char *key_pem, unsigned char pin[32], struct mesh__err *err) MESH__MUST_USE;
 
-/* A request signed with the key. `spiffe` (NULL: none) is put in as a URI SAN. Heap PEM. */
+/* A request signed with the key. `spiffe` (NULL: none) is put in as a URI SAN. Heap PEM. Whoever reads it finds out whether the key's private half belongs to its public one. */
 int mesh__pki_csr_new(const struct mesh__env *env, const char *key_pem, const char *spiffe, char **csr_pem, struct mesh__err *err) MESH__MUST_USE;
 
 /* What a request asks for. */
@@ -48,6 +48,8 @@ struct mesh__csr {
  * Errors: MESH_E_INVALID with the reason, MESH_E_TOO_LARGE before any parsing.
  */
 int mesh__pki_csr_read(const struct mesh__env *env, const char *csr_pem, size_t len, struct mesh__csr *out, struct mesh__err *err) MESH__MUST_USE;
+
+/* ---- Issuing. An issuer's key is one that mesh__pki_matches() found to be its certificate's: here the public halves alone are compared, not the private one each time. ---- */
 
 /* The times of a new certificate, in milliseconds since 1970, cut to seconds. */
 struct mesh__validity {
@@ -66,6 +68,8 @@ int mesh__pki_intermediate(const struct mesh__env *env, const char *trust_domain
  * SAN critical with one URI (the SPIFFE ID) and one DNS name. not_after is cut to the issuer's. Heap PEM of the leaf alone; serial[MESH__SERIAL_MAX].
  */
 int mesh__pki_leaf(const struct mesh__env *env, const struct mesh__name *name, const struct mesh__csr *csr, const char *issuer_pem, const char *issuer_key_pem, const struct mesh__validity *validity, char **cert_pem, char *serial, struct mesh__err *err) MESH__MUST_USE;
+
+/* ---- Judging ---- */
 
 /* A peer's certificate, judged. */
 struct mesh__leaf {

@@ -111,6 +111,31 @@ static void knows_which_key_belongs_to_a_certificate(void **state)
 	assert_false(mesh__pki_matches(ca.root, NULL));
 }
 
+/* Where the key is taken from elsewhere at once; else by whoever is shown what it signed. */
+static void a_key_of_two_keys_halves_is_found_out(void **state)
+{
+	static const char mixed[] =
+		"-----BEGIN EC PRIVATE KEY-----\n"
+		"MHcCAQEEIBVHqiLWf1qCBq7SVARlLHuS03BtT2PV5p8A5d321ofUoAoGCCqGSM49\n"
+		"AwEHoUQDQgAE8V5AHMR8QYHqRkzu03Tz5RqMDzLYDbzoJDrQczSl+w1ORBzqbnE2\n"
+		"dVYBqRy5D5dI+nhek0BezZsl/mu6v18iGw==\n"
+		"-----END EC PRIVATE KEY-----\n";
+	struct mesh__validity validity = two_days();
+	struct mesh__err err = MESH__NO_ERR;
+	struct mesh__csr asked;
+	unsigned char pin[32];
+	char *csr = new_csr(mixed), *root = NULL;
+
+	(void)state;
+	assert_int_equal(mesh__pki_pin_of_key(mixed, pin, &err), MESH_E_INVALID);
+	assert_non_null(strstr(err.message, "halves"));
+	assert_int_equal(mesh__pki_root(&fake.env, "mesh.local", mixed, &validity, &root, &err), MESH_E_INVALID);
+	assert_null(root);
+	assert_int_equal(mesh__pki_csr_read(&fake.env, csr, strlen(csr), &asked, &err), MESH_E_INVALID);
+	assert_non_null(strstr(err.message, "not signed by its own key"));
+	mesh__free(csr);
+}
+
 static void refuses_a_key_that_is_none_of_ours(void **state)
 {
 	struct bad_cert rsa = {.cn = "rsa", .rsa2048 = true, .not_after_ms = hour_ms}, p384 = {.cn = "p384", .p384 = true, .not_after_ms = hour_ms};
@@ -519,6 +544,7 @@ int main(void)
 		cmocka_unit_test(hashes_as_fips_180_says),
 		cmocka_unit_test(one_key_has_one_pin),
 		cmocka_unit_test(knows_which_key_belongs_to_a_certificate),
+		cmocka_unit_test(a_key_of_two_keys_halves_is_found_out),
 		cmocka_unit_test(refuses_a_key_that_is_none_of_ours),
 		cmocka_unit_test(refuses_a_text_over_the_bound),
 		cmocka_unit_test(a_root_is_what_the_design_says),
