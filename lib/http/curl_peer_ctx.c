@@ -1,6 +1,7 @@
 #include "http/curl_peer_ctx.h"
 
 #include <curl/curl.h>
+#include <openssl/decoder.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
@@ -20,6 +21,14 @@ struct mesh__curl_peer_ctx {
 
 /* ---- reading ---- */
 
+/* The end of a PEM text is told as an error too. */
+static bool read_to_end(void)
+{
+	unsigned long why = ERR_peek_last_error();
+
+	return ERR_GET_LIB(why) == ERR_LIB_PEM && ERR_GET_REASON(why) == PEM_R_NO_START_LINE;
+}
+
 /* The certificates of a PEM text; NULL when there is none, or one that cannot be read. */
 static STACK_OF(X509) *read_certs(const char *pem)
 {
@@ -35,8 +44,7 @@ static STACK_OF(X509) *read_certs(const char *pem)
 		}
 	}
 	BIO_free(bio);
-	/* The end of the text is told as an error too. */
-	if (!fine || sk_X509_num(certs) == 0 || ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE) {
+	if (!fine || sk_X509_num(certs) == 0 || !read_to_end()) {
 		sk_X509_pop_free(certs, X509_free);
 		return NULL;
 	}
@@ -44,13 +52,17 @@ static STACK_OF(X509) *read_certs(const char *pem)
 	return certs;
 }
 
+/* An EC key, said beforehand: else OpenSSL gathers the decoders of every kind that it knows. */
 static EVP_PKEY *read_key(const char *pem)
 {
-	BIO *bio = BIO_new_mem_buf(pem, -1);
-	/* An empty password in place of a question on the terminal. */
-	EVP_PKEY *key = bio == NULL ? NULL : PEM_read_bio_PrivateKey(bio, NULL, NULL, (void *)(uintptr_t)"");
+	const unsigned char *at = (const unsigned char *)pem;
+	size_t left = strlen(pem);
+	EVP_PKEY *key = NULL;
+	OSSL_DECODER_CTX *decoder = OSSL_DECODER_CTX_new_for_pkey(&key, "PEM", NULL, "EC", EVP_PKEY_KEYPAIR, NULL, NULL);
 
-	BIO_free(bio);
+	/* An empty password in place of a question on the terminal. On failure `key` stays NULL, and the reason is in OpenSSL's queue. */
+	(void)(decoder != NULL && OSSL_DECODER_CTX_set_passphrase(decoder, (const unsigned char *)"", 0) == 1 && OSSL_DECODER_from_data(decoder, &at, &left) == 1);
+	OSSL_DECODER_CTX_free(decoder);
 	return key;
 }
 
