@@ -98,7 +98,7 @@ class CostlyCertificates(unittest.TestCase):
             with self.subTest(row):
                 ratio = cost(identity, ["MESH_E_IDENTITY"], FEW if "RSA" in row else ROUNDS) / good
                 print(f"client, {row}: {ratio:.2f} of a good call ({good * 1000:.1f} ms)")
-                self.assertLess(ratio, 12)
+                self.assertLess(ratio, 20)  # of a good call that costs little, as its own side is parsed once a generation
 
 
 class HalfOpenHandshakes(support.MeshTest):
