@@ -169,8 +169,8 @@ static bool shake_hands(struct raw_conn *conn)
 
 	if (atomic_load(&server->tls) != NULL) {
 		ok = raw_tls_open(conn, atomic_load(&server->tls));
-		atomic_fetch_add(&server->counts.shaken, ok);
 		atomic_fetch_add(&server->counts.resumed, ok && mesh__tls_resumed(conn->tls));
+		atomic_fetch_add(&server->counts.shaken, ok);
 	}
 	return ok;
 }

@@ -23,6 +23,8 @@ struct tls_client {
 	int suites[2];
 	struct mesh__buf *in, *out; /* during a call */
 	int alert;
+	mbedtls_ssl_session session; /* once it was asked for: mbedTLS 3.6 gives it once */
+	bool has_session;
 };
 
 static int rng(void *user, unsigned char *bytes, size_t len)
@@ -105,14 +107,10 @@ static void set_version(struct tls_client *client, bool tls13)
 /* mbedTLS copies it. */
 static int offer_session(struct tls_client *client, struct tls_client *of)
 {
-	mbedtls_ssl_session session;
-	int rc;
+	int rc = of->has_session ? 0 : mbedtls_ssl_get_session(&of->ssl, &of->session);
 
-	mbedtls_ssl_session_init(&session);
-	rc = mbedtls_ssl_get_session(&of->ssl, &session);
-	rc = rc != 0 ? rc : mbedtls_ssl_set_session(&client->ssl, &session);
-	mbedtls_ssl_session_free(&session);
-	return rc;
+	of->has_session = rc == 0;
+	return rc != 0 ? rc : mbedtls_ssl_set_session(&client->ssl, &of->session);
 }
 
 static int set_up(struct tls_client *client, const struct tls_client_options *options)
@@ -154,6 +152,7 @@ struct tls_client *tls_client_new(const struct tls_client_options *options)
 #endif
 	mbedtls_ssl_config_init(&client->conf);
 	mbedtls_ssl_init(&client->ssl);
+	mbedtls_ssl_session_init(&client->session);
 	mbedtls_x509_crt_init(&client->chain);
 	mbedtls_x509_crt_init(&client->roots);
 	mbedtls_pk_init(&client->key);
@@ -168,6 +167,7 @@ void tls_client_free(struct tls_client *client)
 {
 	if (client != NULL) {
 		mbedtls_ssl_free(&client->ssl);
+		mbedtls_ssl_session_free(&client->session);
 		mbedtls_ssl_config_free(&client->conf);
 		mbedtls_x509_crt_free(&client->chain);
 		mbedtls_x509_crt_free(&client->roots);

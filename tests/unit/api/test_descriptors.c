@@ -113,7 +113,9 @@ static void threat_31_without_descriptors_a_call_says_so_and_the_next_one_with_t
 
 			assert_int_equal(mesh_error_code(error), MESH_E_CONNECT);
 			assert_int_equal(mesh_error_may_be_processed(error), 0);
-			if (strstr(mesh_error_message(error), "open files") == NULL) {
+			if (spare == 2 && strstr(mesh_error_message(error), "connect timeout") != NULL) {
+				i = CALLS; /* libcurl 8.14 makes do with two: now the server, in this same process, has none left to accept with, and each such call takes a second */
+			} else if (strstr(mesh_error_message(error), "open files") == NULL) {
 				fail_msg("with %d descriptors: %s", spare, mesh_error_message(error));
 			}
 			mesh_request_free(r);
