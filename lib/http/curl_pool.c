@@ -377,7 +377,8 @@ void mesh__pool_dial_failed(struct mesh__slot *slot)
 	(void)pthread_mutex_lock(&pool->mu);
 	mesh__dials_failed(&pool->dials);
 	pool->n_failed += pool->n_failed < pool->options.max_dials;
-	if (pool->n_failed >= pool->options.max_dials && pool->n_connections == pool->dials.n) {
+	/* Who waits for a first dial alone may dial himself when it has failed, and has his own answer; only behind a full number of them is there nothing to hope for. */
+	if (pool->n_failed >= pool->options.max_dials && pool->dials.n >= pool->options.max_dials && pool->n_connections == pool->dials.n) {
 		while (pool->first != NULL) {
 			struct mesh__waiter *w = pool->first;
 

@@ -19,7 +19,7 @@
 #include "raw_server.h"
 #include "test_peer.h"
 
-enum { CALLERS = 16 };
+enum { CALLERS = 16, FEW = 4 /* fewer than may dial at once */ };
 
 static struct mesh__env env;
 static struct test_ca ca;
@@ -274,6 +274,34 @@ static void threat_16_an_impostor_at_the_same_address_is_refused_whole_and_resum
 	mesh__tls_conf_unref(impostor);
 }
 
+/* However many dials have failed before: who waited for somebody's first dial learns by his own what is wrong. */
+static void each_who_calls_an_impostor_is_told_that_it_is_one(void **state)
+{
+	struct mesh__tls_conf *impostor = impostor_new(ledger.spiffe, "spiffe://mesh.local");
+	pthread_t callers[FEW];
+	struct scene s;
+
+	(void)state;
+	open_scene(&s, raw_answer_ok);
+	raw_server_become(s.server, impostor);
+	for (int i = 0; i < CALLERS; i++) {
+		assert_int_equal(call_anew(&s, "not that of its SPIFFE ID"), MESH_E_IDENTITY);
+	}
+	for (int round = 0; round < 10; round++) {
+		for (size_t i = 0; i < FEW; i++) {
+			assert_int_equal(pthread_create(&callers[i], NULL, call_once, s.pool), 0);
+		}
+		for (size_t i = 0; i < FEW; i++) {
+			void *code;
+			assert_int_equal(pthread_join(callers[i], &code), 0);
+			assert_int_equal((intptr_t)code, MESH_E_IDENTITY);
+		}
+	}
+	assert_int_equal(atomic_load(&raw_server_counts(s.server)->requests), 0);
+	close_scene(&s);
+	mesh__tls_conf_unref(impostor);
+}
+
 /* Dials on a slot and lets libcurl come to its end; what we make of it is mesh__easy_end()'s. */
 static CURLcode dial(struct mesh__slot *slot, struct client_call *call)
 {
@@ -406,6 +434,7 @@ int main(void)
 		cmocka_unit_test(threat_33_all_who_call_a_peer_that_is_new_to_them_make_one_whole_handshake),
 		cmocka_unit_test(a_first_dial_that_hangs_holds_the_others_up_for_a_moment_only),
 		cmocka_unit_test(threat_16_an_impostor_at_the_same_address_is_refused_whole_and_resumed_and_spoils_nothing),
+		cmocka_unit_test(each_who_calls_an_impostor_is_told_that_it_is_one),
 		cmocka_unit_test(threat_16_a_session_of_a_peer_that_was_refused_for_its_chain_lets_nobody_in),
 		cmocka_unit_test(threat_16_a_resumed_peer_whose_certificate_has_expired_is_refused),
 		cmocka_unit_test(no_dial_begins_with_a_session_that_is_about_to_expire),
