@@ -1,5 +1,4 @@
-"""What the library adds to a process: the time to its first answer, and memory."""
-# tests/run: alone
+"""What the library adds to a process: memory. (The time to its first answer is measured by the benchmarks.)"""
 
 import json
 import os
@@ -8,8 +7,6 @@ import unittest
 
 import support
 
-STARTS = 10
-FIRST_ANSWER_MS = 50
 SERVICES, ENDPOINTS = 5, 20
 OWN_MAX_BYTES = 2_000_000
 
@@ -23,15 +20,6 @@ class Footprint(support.MeshTest):
 
     def joining(self):
         return {"MESH_CONTROL": self.mesh.info["control"], "MESH_TOKEN": self.mesh.token("cart", "--uses", "0")}
-
-    @unittest.skipIf(support.SANITIZED, "a bound on time")
-    def test_from_open_to_the_first_answer_in_fifty_milliseconds_with_meshd_local(self):
-        self.mesh.serve("payments")
-        self.mesh.wait_endpoints("payments", 1)
-        env = self.joining()
-        took = sorted(self.run_client(0, "payments", **env)["firstAnswerMs"] for _ in range(STARTS))
-        print(f"first answer: {took[0]:.1f} to {took[-1]:.1f} ms, median {took[STARTS // 2]:.1f}")
-        self.assertLess(took[0], FIRST_ANSWER_MS, took)  # joined with a token: key, enrolment, control link, subscription, call
 
     def test_five_services_of_twenty_endpoints_take_under_two_megabytes(self):
         names = [f"s{i}" for i in range(SERVICES)]
