@@ -17,7 +17,7 @@ struct bad_peer {
 	const char *more;       /* repeated until the client has enough; NULL: nothing */
 	size_t n_more;
 	bool stays;             /* holds the connection open then: the caller's time must end it */
-	long drip_ms;           /* between two of `more` */
+	int drip_ms;            /* between two of `more` */
 };
 
 /* Up to a NULL name. */
