@@ -146,3 +146,22 @@ void two_meshes_fini(struct two_meshes *t)
 	(void)rmdir(t->dir);
 	test_ca_fini(&t->ca);
 }
+
+mesh *two_meshes_open(mesh_options *options)
+{
+	mesh *m = NULL;
+
+	must(mesh_open(options, &m, NULL) == MESH_OK && mesh_wait_ready(m, patience(10000), NULL) == MESH_OK, "a mesh does not open");
+	mesh_options_free(options);
+	return m;
+}
+
+long two_meshes_connections(const struct two_meshes *t)
+{
+	static const char name[] = "\nmesh_connections_total{listener=\"inbound\"} ";
+	char *text = mesh_metrics(t->payments), *at = text == NULL ? NULL : strstr(text, name);
+	long n = at == NULL ? -1 : strtol(at + sizeof(name) - 1, NULL, 10);
+
+	mesh_string_free(text);
+	return n;
+}

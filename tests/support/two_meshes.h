@@ -44,4 +44,10 @@ mesh_options *two_meshes_identity(struct two_meshes *t, const char *service);
 /* Options for payments, which listens on a port of its own choice; the allocator is libc's. */
 mesh_options *two_meshes_payments(struct two_meshes *t);
 
+/* A mesh opened with `options`, which are freed, once it is ready. */
+mesh *two_meshes_open(mesh_options *options);
+
+/* How many connections payments has taken so far. */
+long two_meshes_connections(const struct two_meshes *t);
+
 #endif

@@ -39,17 +39,6 @@ static void *call_once(void *arg)
 	return NULL;
 }
 
-static mesh *open_cart(void)
-{
-	mesh_options *o = two_meshes_cart(&t);
-	mesh *cart;
-
-	assert_int_equal(mesh_open(o, &cart, NULL), MESH_OK);
-	assert_int_equal(mesh_wait_ready(cart, patience(10000), NULL), MESH_OK);
-	mesh_options_free(o);
-	return cart;
-}
-
 static void a_request_that_is_never_replied_to_does_not_keep_closing_waiting(void **state)
 {
 	int64_t begun_ms;
@@ -59,7 +48,7 @@ static void a_request_that_is_never_replied_to_does_not_keep_closing_waiting(voi
 	(void)state;
 	kept = NULL;
 	two_meshes_init(&t, "pool", keep, NULL);
-	cart = open_cart();
+	cart = two_meshes_open(two_meshes_cart(&t));
 	assert_int_equal(pthread_create(&caller, NULL, call_once, cart), 0);
 	(void)pthread_mutex_lock(&mu);
 	while (kept == NULL) {
@@ -99,7 +88,7 @@ static void a_call_on_the_serving_loop_would_block(void **state)
 	(void)state;
 	two_meshes_init(&t, "inline", call_inline, NULL);
 	calls_on = t.payments;
-	cart = open_cart();
+	cart = two_meshes_open(two_meshes_cart(&t));
 	r = mesh_request_new(cart, "payments", "GET", "/");
 	assert_int_equal(mesh_call(r), MESH_OK);
 	assert_int_equal(call_code, MESH_E_WOULD_BLOCK);
@@ -116,7 +105,7 @@ static void strings_and_requests_outlive_the_mesh(void **state)
 
 	(void)state;
 	two_meshes_init(&t, "inline", call_inline, NULL);
-	cart = open_cart();
+	cart = two_meshes_open(two_meshes_cart(&t));
 	identity = mesh_identity(cart);
 	instance = mesh_instance(cart);
 	metrics = mesh_metrics(cart);
@@ -140,7 +129,7 @@ static void waits_without_end_are_waits(void **state)
 
 	(void)state;
 	two_meshes_init(&t, "inline", call_inline, NULL);
-	cart = open_cart();
+	cart = two_meshes_open(two_meshes_cart(&t));
 	assert_int_equal(mesh_wait_ready(cart, INT64_MAX, NULL), MESH_OK);
 	assert_int_equal(mesh_close(cart, INT64_MAX), MESH_OK);
 	assert_int_equal(mesh_close(t.payments, INT64_MAX), MESH_OK);
@@ -168,7 +157,7 @@ static void a_reply_takes_no_more_header_bytes_than_it_says(void **state)
 
 	(void)state;
 	two_meshes_init(&t, "pool", many_headers, NULL);
-	cart = open_cart();
+	cart = two_meshes_open(two_meshes_cart(&t));
 	r = mesh_request_new(cart, "payments", "GET", "/");
 	assert_int_equal(mesh_call(r), MESH_OK);
 	assert_int_equal(header_code, MESH_E_TOO_LARGE);

@@ -63,16 +63,6 @@ static int64_t cpu_ms(void)
 	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-static mesh *open_with(mesh_options *o)
-{
-	mesh *m = NULL;
-
-	assert_int_equal(mesh_open(o, &m, NULL), MESH_OK);
-	assert_int_equal(mesh_wait_ready(m, patience(10000), NULL), MESH_OK);
-	mesh_options_free(o);
-	return m;
-}
-
 static mesh_request *called(mesh *m)
 {
 	mesh_request *r = mesh_request_new(m, "payments", "GET", "/");
@@ -99,8 +89,8 @@ static void threat_31_without_descriptors_a_call_says_so_and_the_next_one_with_t
 
 	(void)state;
 	two_meshes_init(&t, "pool", reply, NULL);
-	cart = open_with(two_meshes_options(&t, "cart"));
-	warm = open_with(two_meshes_options(&t, "stock"));
+	cart = two_meshes_open(two_meshes_options(&t, "cart"));
+	warm = two_meshes_open(two_meshes_options(&t, "stock"));
 	answered(warm);
 	/* With none left, with enough for libcurl's handle but not for a connection, … */
 	for (int spare = 0; spare < 3; spare++) {
@@ -151,8 +141,8 @@ static void threat_31_without_descriptors_a_server_does_not_spin_and_accepts_aga
 
 	(void)state;
 	two_meshes_init(&t, "pool", reply, NULL);
-	warm = open_with(two_meshes_options(&t, "stock"));
-	cart = open_with(two_meshes_options(&t, "cart"));
+	warm = two_meshes_open(two_meshes_options(&t, "stock"));
+	cart = two_meshes_open(two_meshes_options(&t, "cart"));
 	answered(warm);
 	for (int i = 0; i < 8; i++) {
 		fds[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);

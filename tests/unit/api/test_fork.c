@@ -45,16 +45,6 @@ static void reply(void *user, mesh_inbound *in)
 	(void)mesh_reply(in, 200, "ok", 2);
 }
 
-static mesh *open_with(mesh_options *o)
-{
-	mesh *m = NULL;
-
-	assert_int_equal(mesh_open(o, &m, NULL), MESH_OK);
-	assert_int_equal(mesh_wait_ready(m, patience(10000), NULL), MESH_OK);
-	mesh_options_free(o);
-	return m;
-}
-
 static int32_t call(mesh *m)
 {
 	mesh_request *r = mesh_request_new(m, "payments", "POST", "/");
@@ -173,7 +163,7 @@ static void *open_and_call_on(void *arg)
 {
 	(void)arg;
 	while (!atomic_load(&over)) {
-		mesh *m = open_with(two_meshes_options(&t, "stock"));
+		mesh *m = two_meshes_open(two_meshes_options(&t, "stock"));
 
 		n_failed += call(m) != MESH_OK;
 		n_failed += mesh_close(m, 60000) != MESH_OK;
@@ -182,23 +172,13 @@ static void *open_and_call_on(void *arg)
 	return NULL;
 }
 
-static long connections(void)
-{
-	static const char name[] = "\nmesh_connections_total{listener=\"inbound\"} ";
-	char *text = mesh_metrics(t.payments), *at = text == NULL ? NULL : strstr(text, name);
-	long n = at == NULL ? -1 : strtol(at + sizeof(name) - 1, NULL, 10);
-
-	mesh_string_free(text);
-	return n;
-}
-
 static void fork_beside(void *(*other)(void *arg), int n_threads)
 {
 	pthread_t threads[CALLERS];
 	mesh_request *held;
 
 	two_meshes_init(&t, "pool", reply, NULL);
-	cart = open_with(two_meshes_options(&t, "cart"));
+	cart = two_meshes_open(two_meshes_options(&t, "cart"));
 	held = mesh_request_new(cart, "payments", "GET", "/");
 	atomic_store(&n_answered, 0);
 	atomic_store(&n_failed, 0);
@@ -235,7 +215,7 @@ static void threat_32_fork_beside_calls_leaves_the_parent_its_connections(void *
 {
 	(void)state;
 	fork_beside(call_on, CALLERS);
-	assert_in_range(connections(), 1, CALLERS); /* those of the beginning serve to the end */
+	assert_in_range(two_meshes_connections(&t), 1, CALLERS); /* those of the beginning serve to the end */
 	close_all();
 }
 
@@ -269,12 +249,12 @@ static void fork_in_handler(void *user, mesh_inbound *in)
 static void fork_from(const char *mode)
 {
 	two_meshes_init(&t, mode, fork_in_handler, NULL);
-	cart = open_with(two_meshes_options(&t, "cart"));
+	cart = two_meshes_open(two_meshes_options(&t, "cart"));
 	for (int i = 0; i < 5; i++) {
 		assert_int_equal(call(cart), MESH_OK);
 		ends_well(atomic_load(&forked));
 	}
-	assert_int_equal(connections(), 1);
+	assert_int_equal(two_meshes_connections(&t), 1);
 	close_all();
 }
 
@@ -302,12 +282,12 @@ static void threat_32_fork_and_the_child_opens_a_mesh_of_its_own(void **state)
 	skip(); /* it lets no child start threads */
 #endif
 	two_meshes_init(&t, "pool", reply, NULL);
-	cart = open_with(two_meshes_options(&t, "cart"));
+	cart = two_meshes_open(two_meshes_options(&t, "cart"));
 	assert_int_equal(call(cart), MESH_OK);
 	o = two_meshes_options(&t, "cart");
 	pid = fork();
 	if (pid == 0) {
-		mesh *own = open_with(o);
+		mesh *own = two_meshes_open(o);
 
 		(void)alarm((unsigned)patience(HANGS_S));
 		is_child = true;
@@ -319,7 +299,7 @@ static void threat_32_fork_and_the_child_opens_a_mesh_of_its_own(void **state)
 	ends_well(pid);
 	mesh_options_free(o);
 	assert_int_equal(call(cart), MESH_OK);
-	assert_int_equal(connections(), 2);
+	assert_int_equal(two_meshes_connections(&t), 2);
 	close_all();
 }
 

@@ -23,17 +23,6 @@ static void reply(void *user, mesh_inbound *in)
 	(void)mesh_reply(in, 200, "ok", 2);
 }
 
-static mesh *open_cart(void)
-{
-	mesh_options *o = two_meshes_cart(&t);
-	mesh *cart;
-
-	assert_int_equal(mesh_open(o, &cart, NULL), MESH_OK);
-	assert_int_equal(mesh_wait_ready(cart, patience(10000), NULL), MESH_OK);
-	mesh_options_free(o);
-	return cart;
-}
-
 /* ---- NULL ---- */
 
 static void no_sink(void *user, int32_t level, const char *line)
@@ -149,9 +138,9 @@ static void threat_32_a_closed_mesh_is_told_from_every_other(void **state)
 	assert_int_equal(mesh_close(NULL, 0), MESH_OK);
 	assert_null(mesh_server_address(NULL));
 	two_meshes_init(&t, "pool", reply, NULL);
-	first = open_cart();
+	first = two_meshes_open(two_meshes_cart(&t));
 	assert_int_equal(mesh_close(first, 0), MESH_OK);
-	second = open_cart(); /* very likely where the first was */
+	second = two_meshes_open(two_meshes_cart(&t)); /* very likely where the first was */
 	refuses(first, NULL, MESH_E_CLOSED);
 	assert_int_equal(mesh_close(first, 0), MESH_E_CLOSED);
 	assert_int_equal(mesh_wait_ready(second, patience(10000), NULL), MESH_OK);
@@ -204,7 +193,7 @@ static void threat_32_of_many_that_close_at_once_one_does(void **state)
 	for (int round = 0; round < (slowed_down() ? 2 : ROUNDS); round++) {
 		pthread_t threads[CLOSERS + USERS];
 
-		shared = open_cart();
+		shared = two_meshes_open(two_meshes_cart(&t));
 		atomic_store(&closed_by, 0);
 		atomic_store(&told_closed, 0);
 		for (int i = 0; i < CLOSERS + USERS; i++) {

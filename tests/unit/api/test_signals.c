@@ -39,16 +39,6 @@ static void handle(int signum, int flags)
 	assert_int_equal(sigaction(signum, &action, NULL), 0);
 }
 
-static mesh *open_with(mesh_options *o)
-{
-	mesh *m = NULL;
-
-	assert_int_equal(mesh_open(o, &m, NULL), MESH_OK);
-	assert_int_equal(mesh_wait_ready(m, patience(10000), NULL), MESH_OK);
-	mesh_options_free(o);
-	return m;
-}
-
 static int32_t call(mesh *m, const char *path, int64_t timeout_ms)
 {
 	mesh_request *r = mesh_request_new(m, "payments", "GET", path);
@@ -104,16 +94,6 @@ static void under_storm(int flags, void (*what)(void))
 	(void)signal(SIGUSR1, SIG_DFL);
 }
 
-static long connections(void)
-{
-	static const char name[] = "\nmesh_connections_total{listener=\"inbound\"} ";
-	char *text = mesh_metrics(t.payments), *at = text == NULL ? NULL : strstr(text, name);
-	long n = at == NULL ? -1 : strtol(at + sizeof(name) - 1, NULL, 10);
-
-	mesh_string_free(text);
-	return n;
-}
-
 static void waits_to_its_deadline(int64_t begun_ms)
 {
 	int64_t took_ms = mesh__mono_ms(&t.env) - begun_ms;
@@ -130,7 +110,7 @@ static void wait_in_every_way(void)
 		assert_int_equal(call(cart, "/", patience(15000)), MESH_OK);
 	}
 	/* A signal is no reason to take a kept connection for dead. */
-	assert_int_equal(connections(), 1);
+	assert_int_equal(two_meshes_connections(&t), 1);
 	begun_ms = mesh__mono_ms(&t.env);
 	assert_int_equal(call(cart, "/keep", DEADLINE_MS), MESH_E_TIMEOUT);
 	waits_to_its_deadline(begun_ms);
@@ -139,7 +119,7 @@ static void wait_in_every_way(void)
 static void storm(int flags)
 {
 	two_meshes_init(&t, "pool", reply_or_keep, NULL);
-	cart = open_with(two_meshes_options(&t, "cart"));
+	cart = two_meshes_open(two_meshes_options(&t, "cart"));
 	under_storm(flags, wait_in_every_way);
 	reply_to_kept();
 	assert_int_equal(mesh_close(cart, 5000), MESH_OK);
@@ -207,7 +187,7 @@ static void threat_32_signals_do_not_cut_the_drain_short(void **state)
 
 	(void)state;
 	two_meshes_init(&t, "pool", reply_or_keep, NULL);
-	cart = open_with(two_meshes_options(&t, "cart"));
+	cart = two_meshes_open(two_meshes_options(&t, "cart"));
 	assert_int_equal(pthread_create(&caller, NULL, call_and_wait, NULL), 0);
 	while (atomic_load(&n_kept) == 0) {
 		(void)poll(NULL, 0, 1);
@@ -271,7 +251,7 @@ static void threat_32_the_library_leaves_signals_to_the_application(void **state
 	(void)sigemptyset(&mask_after);
 	assert_int_equal(pthread_sigmask(SIG_BLOCK, NULL, &mask_before), 0);
 	two_meshes_init(&t, "pool", reply_or_keep, NULL);
-	cart = open_with(two_meshes_options(&t, "cart"));
+	cart = two_meshes_open(two_meshes_options(&t, "cart"));
 	assert_int_equal(call(cart, "/", patience(15000)), MESH_OK);
 	each_thread_of_ours(blocks_all);
 	for (int i = 1; i < NSIG; i++) {
@@ -310,7 +290,7 @@ static void threat_32_a_peer_that_hangs_up_raises_no_sigpipe(void **state)
 	atomic_store(&n_signals, 0);
 	for (int i = 0; i < 8; i++) {
 		two_meshes_init(&t, "pool", i < 4 ? reply_much : reply_or_keep, NULL);
-		cart = open_with(two_meshes_options(&t, "cart"));
+		cart = two_meshes_open(two_meshes_options(&t, "cart"));
 		assert_int_equal(call(cart, "/", patience(15000)), MESH_OK);
 		r = mesh_request_new(cart, "payments", "POST", "/");
 		assert_int_equal(mesh_request_body(r, big, BIG_BYTES), MESH_OK);
