@@ -97,6 +97,17 @@ def tls(field, say):
     return found
 
 
+def sweep(field, ways, told, say):
+    """Every size of body with every number of callers; a line each says how the two ways of `told` compare."""
+    cells = []
+    for body in field.plan.bodies:
+        for callers in field.plan.callers:
+            cell = field.load(ways, callers, body)
+            cells.append(cell)
+            say(f"body {body:>3}, {callers:2} callers: {'/'.join(told)} calls a second {ratio(cell, *told, 'callsPerSecond')['median']:.2f}")
+    return cells
+
+
 # ---- calling ----
 
 def calls(field, say):
@@ -105,12 +116,7 @@ def calls(field, say):
     ways = {"raw": f"tls:127.0.0.1:{field.app.tls}{application}", "mesh": f"mesh:payments{application}"}
     for name, sidecars in field.sidecars.items():
         ways[name] = f"plain:127.0.0.1:{sidecars.port}{pids(*sidecars.peers)}{application}"
-    cells = []
-    for body in field.plan.bodies:
-        for callers in field.plan.callers:
-            cell = field.load(ways, callers, body)
-            cells.append(cell)
-            say(f"calls: body {body:>3}, {callers:2} callers: mesh/raw calls a second {ratio(cell, 'mesh', 'raw', 'callsPerSecond')['median']:.2f}")
+    cells = sweep(field, ways, ("mesh", "raw"), lambda line: say("calls: " + line))
     return {"cells": cells, "kept": kept(field, cells)}
 
 
@@ -132,13 +138,7 @@ def servers(field, say):
     for mode in ("inline", "pool"):
         port, peer = field.our_server(mode)
         ways[mode] = f"tls:127.0.0.1:{port}{pids(peer)}"
-    cells = []
-    for body in field.plan.bodies:
-        for callers in field.plan.callers:
-            cell = field.load(ways, callers, body)
-            cells.append(cell)
-            say(f"servers: body {body:>3}, {callers:2} callers: inline/nginx calls a second {ratio(cell, 'inline', 'nginx', 'callsPerSecond')['median']:.2f}")
-    return {"cells": cells}
+    return {"cells": sweep(field, ways, ("inline", "nginx"), lambda line: say("servers: " + line))}
 
 
 def handshakes(field, say):
