@@ -78,8 +78,10 @@ mesh_options *two_meshes_options_at(struct two_meshes *t, const char *service, c
 		len += (size_t)snprintf(text + len, sizeof(text) - len, "- {address: \"%s\", labels: {version: v1}}\n", address);
 		must(len < sizeof(text), "too many endpoints");
 	}
-	len += (size_t)snprintf(text + len, sizeof(text) - len, "---\napiVersion: mesh/v1\nkind: Service\nname: payments\nconnectTimeout: %s\n", connect_timeout);
-	must(len < sizeof(text), "too long a timeout");
+	if (connect_timeout != NULL) {
+		len += (size_t)snprintf(text + len, sizeof(text) - len, "---\napiVersion: mesh/v1\nkind: Service\nname: payments\nconnectTimeout: %s\n", connect_timeout);
+		must(len < sizeof(text), "too long a timeout");
+	}
 	write_file(t, service, ".endpoints", text);
 	path_of(t, service, ".endpoints", path);
 	set(o, "endpoints", path);
@@ -99,7 +101,7 @@ mesh_options *two_meshes_options(struct two_meshes *t, const char *service)
 	struct mesh__addr address;
 
 	two_meshes_address(t, &address);
-	return two_meshes_options_at(t, service, &address, 1, "1s");
+	return two_meshes_options_at(t, service, &address, 1, NULL);
 }
 
 mesh_options *two_meshes_cart(struct two_meshes *t)

@@ -29,7 +29,7 @@ void two_meshes_fini(struct two_meshes *t);
 /* Options for `service` with an identity of its own and the static endpoints of payments; the allocator is libc's. */
 mesh_options *two_meshes_options(struct two_meshes *t, const char *service);
 
-/* The same, with these endpoints instead, whoever listens there, and a connect timeout other than the built-in second. */
+/* The same, with these endpoints instead, whoever listens there, and a connect timeout other than the built-in one (NULL: the built-in). */
 mesh_options *two_meshes_options_at(struct two_meshes *t, const char *service, const struct mesh__addr *addresses, size_t n, const char *connect_timeout);
 
 /* Where payments listens. */
