@@ -47,6 +47,14 @@ struct mesh_error {
 /* An empty error, for `struct mesh__err err = MESH__NO_ERR;`. */
 #define MESH__NO_ERR {MESH_OK, MESH__ORIGIN_LOCAL, ""}
 
+/* Makes *err empty, without the cost of clearing the room for its message. */
+static inline void mesh__err_clear(struct mesh__err *err)
+{
+	err->code = MESH_OK;
+	err->origin = MESH__ORIGIN_LOCAL;
+	err->message[0] = '\0';
+}
+
 /* Fills in *err (unless NULL) with a formatted message, cut where it is too long, control characters replaced; returns `code`. */
 int mesh__fail(struct mesh__err *err, int code, const char *fmt, ...) MESH__PRINTF(3, 4);
 

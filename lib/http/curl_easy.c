@@ -269,7 +269,7 @@ static void forget_exchange(struct mesh__easy *e)
 	e->dial_refused = e->dial_failed = e->passed = e->again = e->refused = e->reused = false;
 	e->dial_errno = 0;
 	e->passed_us = 0;
-	e->stopped = (struct mesh__err)MESH__NO_ERR;
+	mesh__err_clear(&e->stopped);
 }
 
 int mesh__easy_begin(struct mesh__easy *e, const struct mesh__client_request *request, struct mesh__client_response *response, bool may_dial, int64_t connect_timeout_ms, struct mesh__err *err)

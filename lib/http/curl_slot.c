@@ -35,6 +35,8 @@ int mesh__slot_new(struct mesh__pool *pool, struct mesh__slot **out, struct mesh
 	}
 	mesh__share_unref(peer.share);
 	if (code == MESH_OK) {
+		/* An endpoint's address needs no resolving: else libcurl looks after each exchange through all places of its cache for one that has expired. */
+		(void)curl_easy_setopt(slot->easy.curl, CURLOPT_DNS_CACHE_TIMEOUT, -1L);
 		slot->easy.events = (struct mesh__easy_events){.connected = tell_dialled, .arg = slot};
 		slot->multi = mesh__wakeup_multi(&slot->wakeup);
 		/* Without the descriptors for it libcurl 7.88 makes a multi all the same, one that cannot be woken: an exchange on it could not be cancelled. */

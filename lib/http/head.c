@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "http/h1_byte.h"
 
 void mesh__head_init(struct mesh__head *head, struct mesh__client_response *response)
 {
@@ -23,11 +24,6 @@ static const unsigned char token_lower[256] = {
 	['A'] = 'a', ['B'] = 'b', ['C'] = 'c', ['D'] = 'd', ['E'] = 'e', ['F'] = 'f', ['G'] = 'g', ['H'] = 'h', ['I'] = 'i', ['J'] = 'j', ['K'] = 'k', ['L'] = 'l', ['M'] = 'm',
 	['N'] = 'n', ['O'] = 'o', ['P'] = 'p', ['Q'] = 'q', ['R'] = 'r', ['S'] = 's', ['T'] = 't', ['U'] = 'u', ['V'] = 'v', ['W'] = 'w', ['X'] = 'x', ['Y'] = 'y', ['Z'] = 'z',
 };
-
-static bool is_space(char c)
-{
-	return c == ' ' || c == '\t';
-}
 
 /* "HTTP/1.1 200 OK": libcurl has read it too, but what counts here is what we read. */
 static int status_line(struct mesh__head *head, const char *line, size_t len, struct mesh__err *err)
@@ -74,10 +70,10 @@ static bool list_has(const char *value, size_t len, const char *word)
 		size_t item = comma == NULL ? len : (size_t)(comma - value);
 		size_t from = 0, to = item;
 
-		while (from < to && is_space(value[from])) {
+		while (from < to && mesh__byte_is_blank(value[from])) {
 			from++;
 		}
-		while (to > from && is_space(value[to - 1])) {
+		while (to > from && mesh__byte_is_blank(value[to - 1])) {
 			to--;
 		}
 		if (to - from == n && mesh__str_eq_nocase(value + from, n, word)) {
@@ -117,33 +113,41 @@ static int framing(struct mesh__head *head, const char *name, size_t name_len, c
 	return MESH_OK;
 }
 
+/* Without a branch a byte. */
+static bool is_value(const char *text, size_t len)
+{
+	int classes = MESH__BYTE_VALUE;
+
+	for (size_t i = 0; i < len; i++) {
+		classes &= mesh__byte_classes[(unsigned char)text[i]];
+	}
+	return classes != 0;
+}
+
 /* Writes the pair into `out`, which has room for the line and one byte more; its length, or 0 with the reason in *why. */
 static size_t write_pair(const char *line, size_t len, char *out, size_t *name_len, const char **why)
 {
 	size_t n = 0, from, to = len;
 
-	while (n < len && token_lower[(unsigned char)line[n]] != 0) {
-		out[n] = (char)token_lower[(unsigned char)line[n]];
-		n++;
+	for (unsigned char c; n < len && (c = token_lower[(unsigned char)line[n]]) != 0; n++) {
+		out[n] = (char)c;
 	}
 	if (n == 0 || n == len || line[n] != ':') {
 		*why = "a line of its header is no \"name: value\"";
 		return 0;
 	}
 	*name_len = n;
-	for (from = n + 1; from < to && is_space(line[from]); from++) {
+	for (from = n + 1; from < to && mesh__byte_is_blank(line[from]); from++) {
 	}
-	for (; to > from && is_space(line[to - 1]); to--) {
+	for (; to > from && mesh__byte_is_blank(line[to - 1]); to--) {
 	}
 	out[n++] = '\0';
-	for (; from < to; from++) {
-		unsigned char c = (unsigned char)line[from];
-		if ((c < ' ' && c != '\t') || c == 0x7f) {
-			*why = "a field of its header has a control character in its value";
-			return 0;
-		}
-		out[n++] = (char)c;
+	if (!is_value(line + from, to - from)) {
+		*why = "a field of its header has a control character in its value";
+		return 0;
 	}
+	memcpy(out + n, line + from, to - from);
+	n += to - from;
 	out[n++] = '\0';
 	return n;
 }

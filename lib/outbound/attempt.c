@@ -66,7 +66,7 @@ void mesh__step_attempt(struct mesh_request *r)
 
 	mesh__client_response_clear(&r->response);
 	memset(&r->result, 0, sizeof(r->result));
-	r->err = (struct mesh__err)MESH__NO_ERR;
+	mesh__err_clear(&r->err);
 	atomic_fetch_add_explicit(&r->endpoint->inflight, 1, memory_order_relaxed);
 	code = mesh__endpoint_pool(r->endpoint, r->snapshot->creds, &pool, &r->err);
 	if (code == MESH_OK) {

@@ -89,7 +89,7 @@ static int conclude(struct mesh_request *r)
 	if (answered(r)) {
 		copy_text(r->instance, sizeof(r->instance), r->endpoint->instance);
 		copy_text(r->version, sizeof(r->version), r->endpoint->version);
-		r->err = (struct mesh__err)MESH__NO_ERR;
+		mesh__err_clear(&r->err);
 		mesh__count(r->outbound->calls_ok, 1);
 		return MESH_OK;
 	}

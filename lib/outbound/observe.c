@@ -48,7 +48,6 @@ void mesh__step_observe(struct mesh_request *r)
 	}
 	if (r->tries < MESH__TRIES_MAX) {
 		r->tried[r->tries] = r->endpoint;
-		mesh__endpoint_ref(r->endpoint);
 	}
 	r->tries++;
 	mesh__count(r->outbound->tries, 1);

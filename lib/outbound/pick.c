@@ -49,8 +49,6 @@ int mesh__step_pick(struct mesh_request *r)
 	if (i == MESH__BALANCE_NONE) {
 		return mesh__fail_at(&r->err, MESH__ORIGIN_CONTROL, MESH_E_NO_ENDPOINT, "service %s has no endpoint at present", r->key);
 	}
-	mesh__endpoint_unref(r->endpoint);
-	r->endpoint = s->endpoints[i];
-	mesh__endpoint_ref(r->endpoint);
+	r->endpoint = s->endpoints[i]; /* the call's snapshot keeps it */
 	return MESH_OK;
 }

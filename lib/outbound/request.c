@@ -4,21 +4,35 @@
 
 #include "wire/url.h"
 
+/* Copies the string to *room, and *room behind it. */
+static const char *keep_text(char **room, const char *text, size_t size)
+{
+	char *kept = memcpy(*room, text, size);
+
+	*room += size;
+	return kept;
+}
+
 struct mesh_request *mesh__request_new(struct mesh__outbound *outbound, const char *service, const char *method, const char *path)
 {
 	const struct mesh__mem *mem = &outbound->env->mem;
-	struct mesh_request *r = mesh__alloc(mem, sizeof(*r));
+	size_t service_size = strlen(service) + 1, method_size = strlen(method) + 1, path_size = strlen(path) + 1;
+	struct mesh_request *r = mesh__resize(mem, NULL, sizeof(*r) + service_size + method_size + path_size); /* all in memory as they are: no overflow */
+	char *room;
 
 	if (r == NULL) {
 		return NULL;
 	}
+	memset(r, 0, offsetof(struct mesh_request, key));
+	room = r->texts;
+	r->service_text = keep_text(&room, service, service_size);
+	r->method = keep_text(&room, method, method_size);
+	r->path = keep_text(&room, path, path_size);
 	r->outbound = outbound;
 	mesh__client_response_init(&r->response, outbound->env, outbound->max_body_bytes);
-	r->service_text = mesh__strdup(mem, service);
-	r->method = mesh__strdup(mem, method);
-	r->path = mesh__strdup(mem, path);
+	mesh__request_clear(r);
 	r->cancel = mesh__cancel_new(outbound->env);
-	if (r->service_text == NULL || r->method == NULL || r->path == NULL || r->cancel == NULL) {
+	if (r->cancel == NULL) {
 		mesh__request_free(r);
 		return NULL;
 	}
@@ -27,11 +41,6 @@ struct mesh_request *mesh__request_new(struct mesh__outbound *outbound, const ch
 
 void mesh__request_let_go(struct mesh_request *r)
 {
-	for (int32_t i = 0; i < MESH__TRIES_MAX; i++) {
-		mesh__endpoint_unref(r->tried[i]);
-		r->tried[i] = NULL;
-	}
-	mesh__endpoint_unref(r->endpoint);
 	r->endpoint = NULL;
 	mesh__snapshot_unref(r->snapshot);
 	r->snapshot = NULL;
@@ -46,8 +55,8 @@ void mesh__request_clear(struct mesh_request *r)
 	r->has_error = false;
 	r->tries = 0;
 	r->wait_ms = 0;
-	r->err = (struct mesh__err)MESH__NO_ERR;
-	memset(&r->error, 0, sizeof(r->error));
+	r->error.may_be_processed = false;
+	mesh__err_clear(&r->err);
 	memset(&r->result, 0, sizeof(r->result));
 }
 
@@ -63,9 +72,6 @@ void mesh__request_free(struct mesh_request *r)
 	}
 	mesh__client_response_fini(&r->response);
 	mesh__cancel_free(r->cancel);
-	mesh__free(r->service_text);
-	mesh__free(r->method);
-	mesh__free(r->path);
 	mesh__free(r->body);
 	mesh__free(r);
 }

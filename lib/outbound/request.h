@@ -17,10 +17,8 @@ struct mesh_request {
 	void *owner;                        /* the mesh that it was made of, for the public side */
 
 	/* What is asked for. */
-	char *service_text, *method, *path; /* never change; nor does what is read from them: */
+	const char *service_text, *method, *path; /* in texts; never change, nor does what is read from them: */
 	bool checked;                       /* they are well-formed, and the key is there */
-	char key[MESH__SERVICE_KEY_MAX];
-	struct mesh__client_field fields[MESH__REQUEST_FIELDS_MAX + MESH__REQUEST_OWN_FIELDS]; /* the caller's (heap strings), then room for ours */
 	size_t n_fields, fields_bytes;
 	char *body;
 	size_t body_len;
@@ -37,19 +35,27 @@ struct mesh_request {
 	struct mesh__snapshot *snapshot;    /* one, from its start to its end */
 	struct mesh__service *service;      /* in it */
 	int64_t deadline_us;
-	struct mesh__endpoint *endpoint;    /* of the try at hand; one reference */
-	struct mesh__endpoint *tried[MESH__TRIES_MAX]; /* one reference each */
+	struct mesh__endpoint *endpoint;    /* of the try at hand, in it */
 	int32_t tries;
 	int64_t wait_ms;                    /* before the next try */
 	enum mesh__try_end end;             /* of the last try */
 	struct mesh__client_result result;
-	struct mesh__err err;
 
 	/* What came of it. */
 	struct mesh__client_response response;
-	char instance[MESH__LABEL_MAX + 1], version[MESH__VERSION_TEXT]; /* of the endpoint that answered; "": none. In here, so that a warm call allocates nothing. */
-	struct mesh_error error;
 	bool has_error;
+
+	/*
+	 * From here on only what the words above say is there holds anything: not zeroed with the rest, and most of it never touched. A request is made for each call, and memory is what that costs. In here at all, so that a
+	 * warm call allocates nothing.
+	 */
+	char key[MESH__SERVICE_KEY_MAX];
+	struct mesh__endpoint *tried[MESH__TRIES_MAX]; /* in the service */
+	struct mesh__err err;
+	char instance[MESH__LABEL_MAX + 1], version[MESH__VERSION_TEXT]; /* of the endpoint that answered; "": none */
+	struct mesh__client_field fields[MESH__REQUEST_FIELDS_MAX + MESH__REQUEST_OWN_FIELDS]; /* the caller's (heap strings), then room for ours */
+	struct mesh_error error;
+	char texts[];
 };
 
 /* NULL when out of memory. */
@@ -59,7 +65,7 @@ void mesh__request_free(struct mesh_request *request);
 int mesh__request_field(struct mesh_request *request, const char *name, const char *value) MESH__MUST_USE;
 int mesh__request_body(struct mesh_request *request, const void *bytes, size_t len) MESH__MUST_USE;
 
-/* Drops what a call holds of the mesh: snapshot and endpoints. */
+/* Drops what a call holds of the mesh: its snapshot, and with that the endpoints. */
 void mesh__request_let_go(struct mesh_request *request);
 
 /* Forgets the results of the last call. */
