@@ -131,22 +131,6 @@ struct rulers {
 	bool close, upgrade, has_upgrade;
 };
 
-/* True when the comma-separated list has the token. */
-static bool list_has(const char *list, const char *token)
-{
-	while (*list != '\0') {
-		size_t len;
-
-		list += strspn(list, " \t,");
-		len = strcspn(list, " \t,");
-		if (len > 0 && mesh__str_eq_nocase(list, len, token)) {
-			return true;
-		}
-		list += len;
-	}
-	return false;
-}
-
 static struct rulers read_rulers(const struct parse *p)
 {
 	struct rulers r = {0};
@@ -167,8 +151,8 @@ static struct rulers read_rulers(const struct parse *p)
 			r.expect = value;
 			r.n_expect++;
 		} else if (strcmp(name, "connection") == 0) {
-			r.close |= list_has(value, "close");
-			r.upgrade |= list_has(value, "upgrade");
+			r.close |= mesh__field_list_has(value, strlen(value), "close");
+			r.upgrade |= mesh__field_list_has(value, strlen(value), "upgrade");
 		} else if (strcmp(name, "upgrade") == 0) {
 			r.has_upgrade = true;
 		}

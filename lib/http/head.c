@@ -4,6 +4,7 @@
 
 #include "base/str.h"
 #include "http/h1_byte.h"
+#include "wire/url.h"
 
 void mesh__head_init(struct mesh__head *head, struct mesh__client_response *response)
 {
@@ -36,7 +37,8 @@ static int status_line(struct mesh__head *head, const char *line, size_t len, st
 	}
 	mesh__client_response_clear(head->response);
 	head->response->status = (int)status;
-	head->close = line[7] == '0';
+	head->close = line[7] == '0'; /* unless it says otherwise */
+	head->says_close = head->says_keep = false;
 	head->chunked = false;
 	head->has_length = false;
 	head->at = MESH__HEAD_FIELDS;
@@ -56,34 +58,9 @@ static int end_of_fields(struct mesh__head *head, struct mesh__err *err)
 	if (head->chunked && head->has_length) {
 		return refuse(err, "it has both Content-Length and Transfer-Encoding");
 	}
+	head->close = head->says_close || (head->close && !head->says_keep); /* RFC 9112 section 9.3 */
 	head->at = MESH__HEAD_BODY;
 	return MESH_OK;
-}
-
-/* True when the comma-separated list has the word. */
-static bool list_has(const char *value, size_t len, const char *word)
-{
-	size_t n = strlen(word);
-
-	while (len > 0) {
-		const char *comma = memchr(value, ',', len);
-		size_t item = comma == NULL ? len : (size_t)(comma - value);
-		size_t from = 0, to = item;
-
-		while (from < to && mesh__byte_is_blank(value[from])) {
-			from++;
-		}
-		while (to > from && mesh__byte_is_blank(value[to - 1])) {
-			to--;
-		}
-		if (to - from == n && mesh__str_eq_nocase(value + from, n, word)) {
-			return true;
-		}
-		item += comma != NULL;
-		value += item;
-		len -= item;
-	}
-	return false;
 }
 
 static bool is_name(const char *name, size_t len, const char *what, size_t what_len)
@@ -108,7 +85,8 @@ static int framing(struct mesh__head *head, const char *name, size_t name_len, c
 		}
 		head->chunked = true;
 	} else if (is_name(name, name_len, "connection", 10)) {
-		head->close = list_has(value, len, "close") || (head->close && !list_has(value, len, "keep-alive"));
+		head->says_close |= mesh__field_list_has(value, len, "close");
+		head->says_keep |= mesh__field_list_has(value, len, "keep-alive");
 	}
 	return MESH_OK;
 }

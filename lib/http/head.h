@@ -19,7 +19,8 @@ struct mesh__head {
 	struct mesh__client_response *response;
 	enum mesh__head_at at;     /* what comes next; in MESH__HEAD_BODY further lines are trailers, which are dropped */
 	size_t n_bytes;            /* of all lines, those of interim responses and trailers too */
-	bool close;                /* the peer will not serve another request on this connection */
+	bool close;                /* the peer will not serve another request on this connection; right once the head is whole */
+	bool says_close, says_keep;
 	bool chunked;
 	bool has_length;
 	uint64_t content_length;

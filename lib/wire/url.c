@@ -239,6 +239,29 @@ bool mesh__field_value_valid(const char *value, size_t len)
 	return true;
 }
 
+bool mesh__field_list_has(const char *list, size_t len, const char *token)
+{
+	while (len > 0) {
+		const char *comma = memchr(list, ',', len);
+		size_t item = comma == NULL ? len : (size_t)(comma - list);
+		size_t from = 0, to = item;
+
+		while (from < to && is_blank(list[from])) {
+			from++;
+		}
+		while (to > from && is_blank(list[to - 1])) {
+			to--;
+		}
+		if (mesh__str_eq_nocase(list + from, to - from, token)) {
+			return true;
+		}
+		item += comma != NULL;
+		list += item;
+		len -= item;
+	}
+	return false;
+}
+
 bool mesh__method_valid(const char *method)
 {
 	size_t len = strlen(method);

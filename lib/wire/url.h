@@ -31,6 +31,9 @@ bool mesh__percent_encode(const char *text, char *out, size_t cap);
 bool mesh__field_name_valid(const char *name, size_t len);
 bool mesh__field_value_valid(const char *value, size_t len);
 
+/* True when the comma-separated list (RFC 9110 section 5.6.1) has the token, in any case. What stands between two commas is one element: "a close" is no "close". */
+bool mesh__field_list_has(const char *list, size_t len, const char *token);
+
 /* A method: a token of at most 32 bytes, and not CONNECT. */
 bool mesh__method_valid(const char *method);
 

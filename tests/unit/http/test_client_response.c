@@ -111,6 +111,8 @@ static void knows_whether_the_connection_goes_on(void **state)
 		{"HTTP/1.1 200 OK\r\nConnection: closed\r\n\r\n", false},
 		{"HTTP/1.0 200 OK\r\n\r\n", true},
 		{"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\n\r\n", false},
+		{"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nConnection: a close\r\n\r\n", false},
+		{"HTTP/1.1 200 OK\r\nConnection: close\r\nConnection: keep-alive\r\n\r\n", true},
 	};
 
 	(void)state;

@@ -151,6 +151,23 @@ static void keeps_fields_to_what_http_allows(void **state)
 	}
 }
 
+static void a_list_has_what_stands_between_its_commas(void **state)
+{
+	static const struct {
+		const char *list;
+		bool has;
+	} rows[] = {
+		{"close", true}, {"CLOSE", true}, {" close\t", true}, {"a,close", true}, {"close ,b", true}, {",, close ,", true}, {"", false}, {",", false}, {"clos", false}, {"closed", false},
+		{"a close", false}, {"close b", false}, {"\xf1 close", false}, {"close;q=1", false}, {"a, b", false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < MESH__COUNT(rows); i++) {
+		assert_int_equal(mesh__field_list_has(rows[i].list, strlen(rows[i].list), "close"), rows[i].has);
+	}
+	assert_false(mesh__field_list_has("close", 4, "close"));
+}
+
 static void a_method_is_a_token_and_not_connect(void **state)
 {
 	(void)state;
@@ -198,6 +215,7 @@ int main(void)
 		cmocka_unit_test(finds_and_decodes_a_query_value),
 		cmocka_unit_test(percent_encodes_all_but_unreserved),
 		cmocka_unit_test(keeps_fields_to_what_http_allows),
+		cmocka_unit_test(a_list_has_what_stands_between_its_commas),
 		cmocka_unit_test(a_method_is_a_token_and_not_connect),
 		cmocka_unit_test(knows_the_fields_of_one_connection_and_of_the_mesh),
 	};
