@@ -16,13 +16,12 @@ struct job {
 	struct mesh__exchange *x;
 };
 
-static void on_issued(void *user, const struct meshd_signed *leaf, bool surely_not, const struct mesh__err *why)
+static void on_issued(void *user, const struct meshd_signed *leaf, const struct mesh__err *why)
 {
 	struct job *job = user;
 	struct mesh__json_out json;
 	struct mesh__buf out;
 
-	(void)surely_not;
 	if (leaf == NULL) {
 		meshd_admin_refuse(job->x, why);
 	} else {

@@ -148,27 +148,55 @@ static int append(struct meshd_audit *audit, const struct mesh__buf *line, struc
 		}
 		return mesh__fail(err, MESH_E_IO, "the audit log cannot be written: %s", strerror(number));
 	}
-	if (fdatasync(audit->fd) != 0) {
-		return mesh__fail(err, MESH_E_IO, "the audit log cannot be synced: %s", strerror(errno));
-	}
 	return MESH_OK;
 }
 
-int meshd_audit_allowed(struct meshd_audit *audit, struct mesh__err *err, const char *event, const char *reason, ...)
+static int append_and_sync(struct meshd_audit *audit, const struct mesh__buf *line, struct mesh__err *err)
+{
+	int code = append(audit, line, err);
+
+	if (code == MESH_OK && fdatasync(audit->fd) != 0) {
+		code = mesh__fail(err, MESH_E_IO, "the audit log cannot be synced: %s", strerror(errno));
+	}
+	return code;
+}
+
+typedef int (*append_fn)(struct meshd_audit *audit, const struct mesh__buf *line, struct mesh__err *err);
+
+static int allowed(struct meshd_audit *audit, append_fn append_line, struct mesh__err *err, const char *event, const char *reason, va_list pairs)
 {
 	struct mesh__buf line;
-	va_list pairs;
 	int code;
 
 	mesh__buf_init(&line, &audit->env->mem, LINE_MAX_BYTES);
-	va_start(pairs, reason);
 	compose(audit, &line, event, "allowed", reason, pairs);
-	va_end(pairs);
-	code = append(audit, &line, err);
+	code = append_line(audit, &line, err);
 	mesh__buf_fini(&line);
 	if (code != MESH_OK && err != NULL) {
 		mesh__log(audit->env, MESH__LOG_ERROR, "audit failed", "about", event, "reason", err->message, (char *)NULL);
 	}
+	return code;
+}
+
+int meshd_audit_allowed(struct meshd_audit *audit, struct mesh__err *err, const char *event, const char *reason, ...)
+{
+	va_list pairs;
+	int code;
+
+	va_start(pairs, reason);
+	code = allowed(audit, append_and_sync, err, event, reason, pairs);
+	va_end(pairs);
+	return code;
+}
+
+int meshd_audit_first(struct meshd_audit *audit, struct mesh__err *err, const char *event, const char *reason, ...)
+{
+	va_list pairs;
+	int code;
+
+	va_start(pairs, reason);
+	code = allowed(audit, append, err, event, reason, pairs);
+	va_end(pairs);
 	return code;
 }
 
@@ -198,7 +226,7 @@ void meshd_audit_refused(struct meshd_audit *audit, const char *event, const cha
 	compose(audit, &line, event, "refused", reason, pairs);
 	va_end(pairs);
 	mesh__log(audit->env, MESH__LOG_WARN, "refused", "about", event, "reason", reason, (char *)NULL);
-	if (append(audit, &line, &why) == MESH_OK) {
+	if (append_and_sync(audit, &line, &why) == MESH_OK) {
 		audit->suppressed = 0;
 	} else {
 		mesh__log(audit->env, MESH__LOG_ERROR, "audit failed", "about", event, "reason", why.message, (char *)NULL);

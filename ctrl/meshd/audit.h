@@ -23,6 +23,9 @@ void meshd_audit_close(struct meshd_audit *audit);
  */
 int meshd_audit_allowed(struct meshd_audit *audit, struct mesh__err *err, const char *event, const char *reason, ...) MESH__MUST_USE MESH__NULL_TERMINATED;
 
+/* The same, but not synced, for what is one event with the line that follows at once: that one's sync is also this one's, and where either fails the caller does not answer with success. */
+int meshd_audit_first(struct meshd_audit *audit, struct mesh__err *err, const char *event, const char *reason, ...) MESH__MUST_USE MESH__NULL_TERMINATED;
+
 /*
  * The same for what was refused. Strangers can cause refusals, and a sync each would let them stop meshd: over 20 a second they are only counted, and the next line says how many ("suppressed").
  * A failure is logged.

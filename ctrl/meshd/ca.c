@@ -71,7 +71,7 @@ static void fail_open(struct meshd_ca *ca, int code, const char *why)
 
 		(void)mesh__fail(&err, code, "the CA ended while it was asked (%s); try again", why);
 		if (request->fn != NULL) {
-			request->fn(request->user, NULL, false, &err);
+			request->fn(request->user, NULL, &err);
 		}
 		mesh__free(request);
 		request = next;
@@ -192,7 +192,7 @@ void meshd_ca_sign(struct meshd_ca *ca, const struct mesh__name *name, const cha
 	}
 	mesh__buf_fini(&body);
 	if (code != MESH_OK) {
-		fn(user, NULL, true, &err);
+		fn(user, NULL, &err);
 	} else if (!flush(ca)) {
 		child_died(ca, "its end of the socket is closed");
 	}
@@ -262,7 +262,7 @@ static void finish_sign(struct request *request, const struct mesh__json *answer
 
 	if (!ok) {
 		(void)mesh__fail(&err, code_of(mesh__json_text(mesh__json_get(answer, "error"))), "%s", message == NULL ? "the CA refused" : message);
-		request->fn(request->user, NULL, true, &err);
+		request->fn(request->user, NULL, &err);
 		return;
 	}
 	copy_text(answer, "serial", leaf.serial, sizeof(leaf.serial));
@@ -271,10 +271,10 @@ static void finish_sign(struct request *request, const struct mesh__json *answer
 	leaf.not_after_ms = time_of(answer, "notAfter");
 	if (leaf.chain_pem == NULL || leaf.serial[0] == '\0' || leaf.not_after_ms == 0) {
 		(void)mesh__fail(&err, MESH_E_PROTOCOL, "the CA's answer lacks a certificate");
-		request->fn(request->user, NULL, false, &err);
+		request->fn(request->user, NULL, &err);
 		return;
 	}
-	request->fn(request->user, &leaf, false, NULL);
+	request->fn(request->user, &leaf, NULL);
 }
 
 /* One answer; false when it is not the one that was to come. */

@@ -40,11 +40,8 @@ struct meshd_signed {
 	int64_t not_before_ms, not_after_ms;
 };
 
-/*
- * How a request ended: MESH_OK and the leaf, or NULL and the reason. `surely_not` is true when no certificate was issued for sure (the CA said no, or never got the request);
- * false when the CA died with the request in its hands. MESH_E_OVERLOADED is the CA's rate limit.
- */
-typedef void (*meshd_signed_fn)(void *user, const struct meshd_signed *leaf, bool surely_not, const struct mesh__err *err);
+/* How a request ended: the leaf, or NULL and the reason. MESH_E_OVERLOADED is the CA's rate limit. A CA that died with the request in its hands may have signed, but nobody has what it signed. */
+typedef void (*meshd_signed_fn)(void *user, const struct meshd_signed *leaf, const struct mesh__err *err);
 
 /* The CA is up and has told of itself: at the first start, and again after each of its deaths. */
 typedef void (*meshd_ca_up_fn)(void *user, const struct meshd_ca_info *info);

@@ -12,44 +12,57 @@
 /* A stranger's body is not parsed beyond this; the largest honest one is a CSR of 16 KiB in JSON. */
 enum { ENROLL_MAX_BYTES = 32 * 1024 };
 
-/* A request that waits for the CA. */
-struct job {
+/*
+ * A request that waits for the CA. It holds a use of its token: who comes meanwhile finds that one taken. Counted it is with the certificate's record, in one transaction, so that nothing is used up when there
+ * is no certificate, and no certificate goes out whose use a crash could take back.
+ */
+struct meshd_join {
+	struct meshd_join *next;
 	struct meshd *meshd;
 	struct mesh__exchange *x;
 	struct mesh__name name;
-	char token[MESH__TOKEN_ID + 1]; /* whose use is given back when surely nothing was issued; "" at renewal */
+	char token[MESH__TOKEN_ID + 1]; /* "" at renewal */
 };
 
-static void give_back(struct job *job)
+static uint64_t n_waiting(const struct meshd *meshd, const char *token)
 {
-	struct mesh__err err = MESH__NO_ERR;
+	uint64_t n = 0;
 
-	if (job->token[0] != '\0' && meshd_store_token_give_back(job->meshd->store, job->token, &err) != MESH_OK) {
-		mesh__log(job->meshd->env, MESH__LOG_ERROR, "a token's use could not be given back", "token", job->token, "reason", err.message, (char *)NULL);
+	for (const struct meshd_join *join = meshd->joins; join != NULL; join = join->next) {
+		n += strcmp(join->token, token) == 0;
 	}
+	return n;
 }
 
-static void on_issued(void *user, const struct meshd_signed *leaf, bool surely_not, const struct mesh__err *why)
+static void unlink_join(struct meshd_join *join)
 {
-	struct job *job = user;
-	struct meshd *meshd = job->meshd;
+	struct meshd_join **at = &join->meshd->joins;
+
+	while (*at != join) {
+		at = &(*at)->next;
+	}
+	*at = join->next;
+}
+
+static void on_issued(void *user, const struct meshd_signed *leaf, const struct mesh__err *why)
+{
+	struct meshd_join *join = user;
+	struct meshd *meshd = join->meshd;
 	struct mesh__msg_certificate msg;
 	struct mesh__buf body;
 
+	unlink_join(join);
 	if (leaf == NULL) {
-		if (surely_not) {
-			give_back(job);
-		}
-		meshd_refuse_err(job->x, why);
+		meshd_refuse_err(join->x, why);
 	} else {
 		/* Borrowed, all of it: an encoder only reads. */
 		msg = (struct mesh__msg_certificate){.chain_pem = (char *)(uintptr_t)leaf->chain_pem, .roots_pem = (char *)(uintptr_t)mesh__trust_roots(meshd->trust),
-			.trust_domain = (char *)(uintptr_t)meshd->options->trust_domain, .ns = job->name.ns, .service = job->name.service};
+			.trust_domain = (char *)(uintptr_t)meshd->options->trust_domain, .ns = join->name.ns, .service = join->name.service};
 		mesh__buf_init(&body, &meshd->env->mem, MESH__MSG_MAX_BYTES);
 		mesh__msg_certificate_encode(&msg, &body);
-		meshd_reply_json(job->x, 200, &body);
+		meshd_reply_json(join->x, 200, &body);
 	}
-	mesh__free(job);
+	mesh__free(join);
 }
 
 static int decode(struct meshd *meshd, struct mesh__exchange *x, struct mesh__msg_enroll *msg, struct mesh__err *err)
@@ -87,12 +100,6 @@ static void refuse_with(struct verdict *verdict, const struct mesh__err *err)
 	verdict->err = *err;
 }
 
-static void spent(struct verdict *verdict)
-{
-	refuse_token(verdict, "token-spent", "the join token was used as often as it may be; set MESH_STATE_DIR so that a restart keeps its certificate, "
-		"or use a reusable token (meshctl token create --uses 0)");
-}
-
 /* Finds the token's record and judges secret, time and uses. An unknown id costs the same comparison as a known one. */
 static void judge_token(struct meshd *meshd, const char *text, struct meshd_token *record, struct verdict *verdict)
 {
@@ -118,33 +125,23 @@ static void judge_token(struct meshd *meshd, const char *text, struct meshd_toke
 		refuse_token(verdict, "token-unknown", "there is no such join token here; make one with meshctl token create");
 	} else if (record->expires_ms <= mesh__wall_ms(meshd->env)) {
 		refuse_token(verdict, "token-expired", "the join token has expired; make a new one with meshctl token create");
-	} else if (record->uses > 0 && record->used >= record->uses) {
-		spent(verdict);
+	} else if (record->uses > 0 && record->used + n_waiting(meshd, record->id) >= record->uses) {
+		refuse_token(verdict, "token-spent", "the join token was used as often as it may be; set MESH_STATE_DIR so that a restart keeps its certificate, "
+			"or use a reusable token (meshctl token create --uses 0)");
 	}
 }
 
-/* Counts the use. It is on disk before the CA is asked, so that no crash lets a token be used once more. */
-static void use_token(struct meshd *meshd, const struct meshd_token *record, struct verdict *verdict)
+/* Waits from here on; the CA's answer, which may come at once, ends it. */
+static struct meshd_join *new_join(struct meshd *meshd, struct mesh__exchange *x, const struct mesh__name *name, const char *token)
 {
-	struct mesh__err err = MESH__NO_ERR;
-	int code = meshd_store_token_use(meshd->store, record->id, mesh__wall_ms(meshd->env), &err);
+	struct meshd_join *join = mesh__alloc(&meshd->env->mem, sizeof(*join));
 
-	if (code == MESH_E_DENIED) {
-		spent(verdict);
-	} else if (code != MESH_OK) {
-		refuse_with(verdict, &err);
+	if (join != NULL) {
+		*join = (struct meshd_join){.next = meshd->joins, .meshd = meshd, .x = x, .name = *name};
+		(void)snprintf(join->token, sizeof(join->token), "%s", token);
+		meshd->joins = join;
 	}
-}
-
-static struct job *new_job(struct meshd *meshd, struct mesh__exchange *x, const struct mesh__name *name, const char *token)
-{
-	struct job *job = mesh__alloc(&meshd->env->mem, sizeof(*job));
-
-	if (job != NULL) {
-		*job = (struct job){.meshd = meshd, .x = x, .name = *name};
-		(void)snprintf(job->token, sizeof(job->token), "%s", token);
-	}
-	return job;
+	return join;
 }
 
 static void refuse_enrolment(struct meshd *meshd, struct mesh__exchange *x, const struct meshd_token *record, const struct verdict *verdict)
@@ -164,7 +161,7 @@ void meshd_enroll(struct meshd *meshd, struct mesh__exchange *x)
 	struct mesh__err err = MESH__NO_ERR;
 	struct meshd_token record = {.id = ""};
 	struct mesh__msg_enroll msg;
-	struct job *job = NULL;
+	struct meshd_join *join = NULL;
 
 	if (decode(meshd, x, &msg, &err) != MESH_OK) {
 		refuse_with(&verdict, &err);
@@ -178,26 +175,17 @@ void meshd_enroll(struct meshd *meshd, struct mesh__exchange *x)
 		(void)mesh__fail(&err, MESH_E_CONTROL, "the CA is not up at present; try again");
 		refuse_with(&verdict, &err);
 	}
-	if (verdict.code == NULL && (job = new_job(meshd, x, &record.name, record.id)) == NULL) {
+	if (verdict.code == NULL && (join = new_join(meshd, x, &record.name, record.id)) == NULL) {
 		(void)mesh__fail_memory(&err);
-		refuse_with(&verdict, &err);
-	}
-	if (verdict.code == NULL) {
-		use_token(meshd, &record, &verdict);
-	}
-	if (verdict.code == NULL && meshd_audit_allowed(meshd->audit, &err, "token-used", NULL, "token", record.id, "service", record.name.service,
-		"namespace", record.name.ns, "instance", msg.instance, (char *)NULL) != MESH_OK) {
-		give_back(job);
 		refuse_with(&verdict, &err);
 	}
 out:
 	if (verdict.code != NULL) {
-		mesh__free(job);
 		refuse_enrolment(meshd, x, &record, &verdict);
 	} else {
 		struct meshd_issue issue = {.name = record.name, .csr_pem = msg.csr_pem, .instance = msg.instance, .how = "token", .token = record.id};
 
-		meshd_issue(meshd, &issue, on_issued, job);
+		meshd_issue(meshd, &issue, on_issued, join);
 	}
 	mesh__msg_enroll_fini(&msg);
 }
@@ -220,13 +208,13 @@ void meshd_renew(struct meshd *meshd, struct mesh__exchange *x)
 	const struct mesh__leaf *peer = mesh__exchange_peer(x);
 	struct mesh__err err = MESH__NO_ERR;
 	struct mesh__msg_enroll msg;
-	struct job *job = NULL;
+	struct meshd_join *join = NULL;
 	int code = decode(meshd, x, &msg, &err);
 
 	if (code == MESH_OK) {
 		code = judge_renewal(meshd, peer, msg.csr_pem, &err);
 	}
-	if (code == MESH_OK && (job = new_job(meshd, x, &peer->name, "")) == NULL) {
+	if (code == MESH_OK && (join = new_join(meshd, x, &peer->name, "")) == NULL) {
 		code = mesh__fail_memory(&err);
 	}
 	if (code != MESH_OK) {
@@ -235,7 +223,7 @@ void meshd_renew(struct meshd *meshd, struct mesh__exchange *x)
 	} else {
 		struct meshd_issue issue = {.name = peer->name, .csr_pem = msg.csr_pem, .instance = msg.instance, .parent = peer->serial, .how = "renewal"};
 
-		meshd_issue(meshd, &issue, on_issued, job);
+		meshd_issue(meshd, &issue, on_issued, join);
 	}
 	mesh__msg_enroll_fini(&msg);
 }

@@ -74,7 +74,7 @@ static int take(struct renewal *renewal, const struct meshd_signed *leaf, struct
 	return meshd_identity_apply(meshd, err);
 }
 
-static void on_issued(void *user, const struct meshd_signed *leaf, bool surely_not, const struct mesh__err *why)
+static void on_issued(void *user, const struct meshd_signed *leaf, const struct mesh__err *why)
 {
 	struct mesh__err err = MESH__NO_ERR;
 	struct renewal *renewal = user;
@@ -82,7 +82,6 @@ static void on_issued(void *user, const struct meshd_signed *leaf, bool surely_n
 	int64_t next_ms = 0;
 	bool taken = false;
 
-	(void)surely_not;
 	if (leaf == NULL) {
 		err = *why;
 	} else if (take(renewal, leaf, &err) == MESH_OK) {

@@ -59,7 +59,11 @@ static int record(struct job *job, const struct meshd_signed *leaf, struct mesh_
 		return mesh__fail(err, MESH_E_INTERNAL, "the CA signed %s when asked for %s", leaf->spiffe, cert->spiffe);
 	}
 	code = check_parent(job, err);
-	code = code == MESH_OK ? meshd_store_cert_add(job->meshd->store, cert, err) : code;
+	code = code == MESH_OK ? meshd_store_cert_add(job->meshd->store, cert, job->token[0] == '\0' ? NULL : job->token, err) : code;
+	if (code == MESH_OK && job->token[0] != '\0') {
+		code = meshd_audit_first(job->meshd->audit, err, "token-used", NULL, "token", job->token, "service", cert->name.service, "namespace", cert->name.ns,
+			"instance", cert->instance[0] == '\0' ? NULL : cert->instance, (char *)NULL);
+	}
 	if (code != MESH_OK) {
 		return code;
 	}
@@ -68,7 +72,7 @@ static int record(struct job *job, const struct meshd_signed *leaf, struct mesh_
 		"token", job->token[0] == '\0' ? NULL : job->token, "notAfter", not_after, (char *)NULL);
 }
 
-static void on_signed(void *user, const struct meshd_signed *leaf, bool surely_not, const struct mesh__err *why)
+static void on_signed(void *user, const struct meshd_signed *leaf, const struct mesh__err *why)
 {
 	struct mesh__err err = MESH__NO_ERR;
 	struct job *job = user;
@@ -82,7 +86,7 @@ static void on_signed(void *user, const struct meshd_signed *leaf, bool surely_n
 		meshd_audit_refused(job->meshd->audit, "certificate-refused", err.message, "spiffeId", job->cert.spiffe, "how", job->cert.how,
 			"token", job->token[0] == '\0' ? NULL : job->token, "parent", job->cert.parent[0] == '\0' ? NULL : job->cert.parent, (char *)NULL);
 	}
-	job->fn(job->user, leaf, surely_not, leaf == NULL ? &err : NULL);
+	job->fn(job->user, leaf, leaf == NULL ? &err : NULL);
 	mesh__free(job);
 }
 
@@ -95,7 +99,7 @@ void meshd_issue(struct meshd *meshd, const struct meshd_issue *issue, meshd_sig
 		struct mesh__err err = MESH__NO_ERR;
 
 		(void)mesh__fail_memory(&err);
-		fn(user, NULL, true, &err);
+		fn(user, NULL, &err);
 		return;
 	}
 	job->meshd = meshd;

@@ -10,12 +10,12 @@ struct meshd_issue {
 	const char *instance;    /* NULL: not told */
 	const char *parent;      /* the serial that it renews; NULL: none */
 	const char *how;         /* "token", "renewal", "admin", "meshd" */
-	const char *token;       /* the id of the token; NULL */
+	const char *token;       /* the id of the token, a use of which is counted as the certificate is recorded; NULL: none */
 	int64_t ttl_ms;          /* 0: --leaf-ttl; more than that is cut to it */
 };
 
 /*
- * Runs `fn` once, now or later, with the leaf, or NULL and the reason; `surely_not` as in ca.h. A parent that was revoked meanwhile makes it MESH_E_DENIED. Refusals are audited here.
+ * Runs `fn` once, now or later, with the leaf, or NULL and the reason. A parent that was revoked meanwhile, or a token that has no use left, makes it MESH_E_DENIED. Both outcomes are audited here.
  */
 void meshd_issue(struct meshd *meshd, const struct meshd_issue *issue, meshd_signed_fn fn, void *user);
 

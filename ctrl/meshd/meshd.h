@@ -46,6 +46,7 @@ struct meshd {
 	struct meshd_config *config;
 	struct meshd_watch *watch;
 	struct meshd_ca *ca;
+	struct meshd_join *joins;    /* those that wait for the CA: see enroll.c */
 	struct mesh__trust *trust;   /* NULL until the CA has told its roots */
 	uint64_t trust_version;
 	bool trust_stale;            /* the store knows of a revocation that could not be put into force yet */

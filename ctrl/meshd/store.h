@@ -45,11 +45,6 @@ struct meshd_token {
 int meshd_store_token_add(struct meshd_store *store, const struct meshd_token *token, struct mesh__err *err) MESH__MUST_USE;
 int meshd_store_token_find(struct meshd_store *store, const char *id, struct meshd_token *out, struct mesh__err *err) MESH__MUST_USE;
 
-/* Counts one use, if the token has one left at `now_ms`: MESH_E_DENIED when not, MESH_E_NOT_FOUND. Decided inside the transaction: of two at once only one gets the last use. */
-int meshd_store_token_use(struct meshd_store *store, const char *id, int64_t now_ms, struct mesh__err *err) MESH__MUST_USE;
-
-/* Takes one use back, where the certificate surely was not issued. */
-int meshd_store_token_give_back(struct meshd_store *store, const char *id, struct mesh__err *err) MESH__MUST_USE;
 int meshd_store_token_delete(struct meshd_store *store, const char *id, struct mesh__err *err) MESH__MUST_USE;
 
 /* The rows of a query, one a call; the argument is borrowed. False from `fn` ends it with MESH_E_NO_MEMORY. */
@@ -70,7 +65,11 @@ struct meshd_cert {
 	char reason[MESHD_TEXT_MAX];   /* of the revocation */
 };
 
-int meshd_store_cert_add(struct meshd_store *store, const struct meshd_cert *cert, struct mesh__err *err) MESH__MUST_USE;
+/*
+ * Records the certificate and, with `token` (its id; NULL: none), counts one use of that: both or neither. MESH_E_DENIED when the token has no use left at cert->issued_ms, or was deleted: of two at once only one gets
+ * the last use.
+ */
+int meshd_store_cert_add(struct meshd_store *store, const struct meshd_cert *cert, const char *token, struct mesh__err *err) MESH__MUST_USE;
 
 /* Whether this serial or one that it descends from is revoked. A serial that is not on record has no ancestors and is not. */
 int meshd_store_cert_refused(struct meshd_store *store, const char *serial, bool *refused, struct mesh__err *err) MESH__MUST_USE;

@@ -49,7 +49,6 @@ static const char *const migrations[] = {
 	X(TOKEN_ADD, "INSERT INTO token VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")                                      \
 	X(TOKEN_FIND, TOKEN_COLUMNS "WHERE id = ?1")                                                                   \
 	X(TOKEN_USE, "UPDATE token SET used = used + 1 WHERE id = ?1 AND (uses = 0 OR used < uses) AND expires > ?2")  \
-	X(TOKEN_GIVE_BACK, "UPDATE token SET used = used - 1 WHERE id = ?1 AND used > 0")                              \
 	X(TOKEN_DELETE, "DELETE FROM token WHERE id = ?1")                                                             \
 	X(TOKENS, TOKEN_COLUMNS "ORDER BY created, id")                                                                \
 	X(CERT_ADD, "INSERT INTO cert VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 0, '')")                             \
@@ -412,39 +411,14 @@ int meshd_store_token_find(struct meshd_store *store, const char *id, struct mes
 	return code == MESH_OK && !found ? mesh__fail(err, MESH_E_NOT_FOUND, "there is no token %s", id) : code;
 }
 
-/* Runs a statement that changes the one row `id`; MESH_E_NOT_FOUND when it changed none. */
-static int change_token(struct meshd_store *store, enum statement which, const char *id, struct mesh__err *err)
-{
-	struct query q = query(store, which);
-	int code;
-
-	bind_text(&q, id);
-	code = run(&q, "change a token", err);
-	return code == MESH_OK && sqlite3_changes(store->db) == 0 ? mesh__fail(err, MESH_E_NOT_FOUND, "there is no token %s", id) : code;
-}
-
-int meshd_store_token_use(struct meshd_store *store, const char *id, int64_t now_ms, struct mesh__err *err)
-{
-	struct query q = query(store, STMT_TOKEN_USE);
-	int code;
-
-	bind_text(&q, id);
-	bind_int(&q, now_ms);
-	code = run(&q, "count a token's use", err);
-	if (code == MESH_OK && sqlite3_changes(store->db) == 0) {
-		code = mesh__fail(err, MESH_E_DENIED, "token %s has no use left", id);
-	}
-	return code;
-}
-
-int meshd_store_token_give_back(struct meshd_store *store, const char *id, struct mesh__err *err)
-{
-	return change_token(store, STMT_TOKEN_GIVE_BACK, id, err);
-}
-
 int meshd_store_token_delete(struct meshd_store *store, const char *id, struct mesh__err *err)
 {
-	return change_token(store, STMT_TOKEN_DELETE, id, err);
+	struct query q = query(store, STMT_TOKEN_DELETE);
+	int code;
+
+	bind_text(&q, id);
+	code = run(&q, "delete a token", err);
+	return code == MESH_OK && sqlite3_changes(store->db) == 0 ? mesh__fail(err, MESH_E_NOT_FOUND, "there is no token %s", id) : code;
 }
 
 int meshd_store_tokens(struct meshd_store *store, meshd_token_fn fn, void *user, struct mesh__err *err)
@@ -463,7 +437,18 @@ int meshd_store_tokens(struct meshd_store *store, meshd_token_fn fn, void *user,
 
 /* ---- Certificates. ---- */
 
-int meshd_store_cert_add(struct meshd_store *store, const struct meshd_cert *cert, struct mesh__err *err)
+static int use_token(struct meshd_store *store, const char *id, int64_t now_ms, struct mesh__err *err)
+{
+	struct query q = query(store, STMT_TOKEN_USE);
+	int code;
+
+	bind_text(&q, id);
+	bind_int(&q, now_ms);
+	code = run(&q, "count a token's use", err);
+	return code == MESH_OK && sqlite3_changes(store->db) == 0 ? mesh__fail(err, MESH_E_DENIED, "token %s has no use left", id) : code;
+}
+
+static int insert_cert(struct meshd_store *store, const struct meshd_cert *cert, struct mesh__err *err)
 {
 	struct query q = query(store, STMT_CERT_ADD);
 
@@ -477,6 +462,18 @@ int meshd_store_cert_add(struct meshd_store *store, const struct meshd_cert *cer
 	bind_int(&q, cert->issued_ms);
 	bind_int(&q, cert->not_after_ms);
 	return run(&q, "record a certificate", err);
+}
+
+int meshd_store_cert_add(struct meshd_store *store, const struct meshd_cert *cert, const char *token, struct mesh__err *err)
+{
+	int code = begin(store, err);
+
+	if (code != MESH_OK) {
+		return code;
+	}
+	code = token == NULL ? MESH_OK : use_token(store, token, cert->issued_ms, err);
+	code = code == MESH_OK ? insert_cert(store, cert, err) : code;
+	return end(store, code, err);
 }
 
 static void read_cert(struct query *q, struct meshd_cert *cert)

@@ -66,6 +66,23 @@ static void each_event_is_one_line_of_json_with_time_event_and_result(void **sta
 	mesh__json_free(json);
 }
 
+static void a_first_line_stands_before_the_one_that_follows(void **state)
+{
+	struct fixture *f = *state;
+	struct mesh__json *json;
+	const struct mesh__json *line;
+
+	assert_int_equal(meshd_audit_first(f->audit, NULL, "token-used", NULL, "token", "ab", (char *)NULL), MESH_OK);
+	assert_int_equal(meshd_audit_allowed(f->audit, NULL, "certificate-issued", NULL, "serial", "cd", (char *)NULL), MESH_OK);
+	json = tail(f, 10);
+	assert_int_equal(mesh__json_count(json), 2);
+	line = mesh__json_first(json);
+	assert_string_equal(mesh__json_text(mesh__json_get(line, "event")), "token-used");
+	assert_string_equal(mesh__json_text(mesh__json_get(line, "result")), "allowed");
+	assert_string_equal(mesh__json_text(mesh__json_get(mesh__json_next(line), "serial")), "cd");
+	mesh__json_free(json);
+}
+
 static void threat_23_nothing_that_a_stranger_sends_makes_a_line_of_its_own(void **state)
 {
 	struct fixture *f = *state;
@@ -145,6 +162,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		T(each_event_is_one_line_of_json_with_time_event_and_result),
+		T(a_first_line_stands_before_the_one_that_follows),
 		T(threat_23_nothing_that_a_stranger_sends_makes_a_line_of_its_own),
 		T(the_tail_is_bounded_by_its_limit_with_the_newest_last),
 		T(a_line_that_a_crash_tore_is_gone_at_the_next_start),

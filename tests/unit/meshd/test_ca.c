@@ -51,7 +51,7 @@ struct fixture {
 	struct mesh__timer *deadline;
 	int ups, answers;
 	/* The last answer. */
-	bool signed_leaf, surely_not;
+	bool signed_leaf;
 	int code;
 	int64_t not_after_ms;
 	bool (*enough)(const struct fixture *f);
@@ -81,14 +81,13 @@ static void on_up(void *user, const struct meshd_ca_info *info)
 	look(f);
 }
 
-static void on_signed(void *user, const struct meshd_signed *leaf, bool surely_not, const struct mesh__err *err)
+static void on_signed(void *user, const struct meshd_signed *leaf, const struct mesh__err *err)
 {
 	struct fixture *f = user;
 
 	f->answers++;
 	f->signed_leaf = leaf != NULL;
 	f->not_after_ms = leaf == NULL ? 0 : leaf->not_after_ms;
-	f->surely_not = surely_not;
 	f->code = err == NULL ? MESH_OK : err->code;
 	look(f);
 }
@@ -173,33 +172,30 @@ static void a_leaf_comes_back_with_its_life_cut_to_the_maximum(void **state)
 	assert_int_equal(f->not_after_ms, 60000);
 }
 
-static void before_the_ca_is_up_surely_nothing_is_issued(void **state)
+static void before_the_ca_is_up_nothing_is_issued(void **state)
 {
 	struct fixture *f = *state;
 
 	ask(f, "payments");
 	assert_int_equal(f->answers, 1);
 	assert_false(f->signed_leaf);
-	assert_true(f->surely_not);
 	assert_int_equal(f->code, MESH_E_CONTROL);
 }
 
-static void a_refusal_is_sure_and_keeps_its_kind(void **state)
+static void a_refusal_keeps_its_kind(void **state)
 {
 	struct fixture *f = *state;
 
 	run_until(f, is_up);
 	ask(f, "no");
 	run_until(f, is_answered);
-	assert_true(f->surely_not);
 	assert_int_equal(f->code, MESH_E_DENIED);
 	ask(f, "rate");
 	run_until(f, is_answered);
-	assert_true(f->surely_not);
 	assert_int_equal(f->code, MESH_E_OVERLOADED);
 }
 
-static void a_ca_that_dies_leaves_the_request_in_doubt_and_is_started_again(void **state)
+static void a_ca_that_dies_fails_the_request_and_is_started_again(void **state)
 {
 	struct fixture *f = *state;
 
@@ -207,7 +203,6 @@ static void a_ca_that_dies_leaves_the_request_in_doubt_and_is_started_again(void
 	ask(f, "dies");
 	run_until(f, is_answered);
 	assert_false(f->signed_leaf);
-	assert_false(f->surely_not);
 	assert_int_equal(f->code, MESH_E_CONTROL);
 	run_until(f, is_up_again);
 	ask(f, "payments");
@@ -222,7 +217,6 @@ static void an_answer_that_was_not_asked_for_ends_the_ca(void **state)
 	run_until(f, is_up);
 	ask(f, "junk");
 	run_until(f, is_answered);
-	assert_false(f->surely_not);
 	run_until(f, is_up_again);
 }
 
@@ -266,9 +260,9 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		T(a_leaf_comes_back_with_its_life_cut_to_the_maximum),
-		T(before_the_ca_is_up_surely_nothing_is_issued),
-		T(a_refusal_is_sure_and_keeps_its_kind),
-		T(a_ca_that_dies_leaves_the_request_in_doubt_and_is_started_again),
+		T(before_the_ca_is_up_nothing_is_issued),
+		T(a_refusal_keeps_its_kind),
+		T(a_ca_that_dies_fails_the_request_and_is_started_again),
 		T(an_answer_that_was_not_asked_for_ends_the_ca),
 		cmocka_unit_test_setup_teardown(a_ca_of_another_trust_domain_never_comes_up, setup_other_domain, teardown_other_domain),
 	};

@@ -380,7 +380,7 @@ static void threat_26_a_start_with_a_clock_behind_the_newest_certificate_hears_f
 
 	join(f, "a", "127.0.0.1:1", "s1");
 	cert.issued_ms = f->fake.wall_ms;
-	assert_int_equal(meshd_store_cert_add(f->store, &cert, NULL), MESH_OK);
+	assert_int_equal(meshd_store_cert_add(f->store, &cert, NULL, NULL), MESH_OK);
 	close_registry(f);
 	f->fake.wall_ms -= 1800000;
 	open_registry(f);

@@ -71,33 +71,59 @@ static struct meshd_token token_of(const char *id, uint64_t uses, int64_t expire
 	return token;
 }
 
+/* A join at that time with that token: a certificate of its own, on record. */
+static int join_at(struct fixture *f, const char *token, int number, int64_t now_ms)
+{
+	struct meshd_cert cert = {.name = {.ns = "default", .service = "payments"}, .issued_ms = now_ms, .not_after_ms = 100000};
+
+	(void)snprintf(cert.serial, sizeof(cert.serial), "%s%d", token, number);
+	return meshd_store_cert_add(f->store, &cert, token, NULL);
+}
+
+static bool count_cert(void *user, const struct meshd_cert *cert)
+{
+	(void)cert;
+	*(int *)user += 1;
+	return true;
+}
+
+static void assert_counts(struct fixture *f, const char *token, uint64_t used, int certs)
+{
+	struct meshd_token record;
+	int n = 0;
+
+	assert_int_equal(meshd_store_token_find(f->store, token, &record, NULL), MESH_OK);
+	assert_int_equal(record.used, used);
+	assert_int_equal(meshd_store_certs(f->store, NULL, 100, count_cert, &n, NULL), MESH_OK);
+	assert_int_equal(n, certs);
+}
+
 static void threat_19_a_token_gives_exactly_its_uses_also_across_a_restart(void **state)
 {
 	struct fixture *f = *state;
 	struct meshd_token token = token_of("00000000000000aa", 3, 1000);
-	int taken = 0;
 
 	assert_int_equal(meshd_store_token_add(f->store, &token, NULL), MESH_OK);
 	for (int i = 0; i < 6; i++) {
-		taken += meshd_store_token_use(f->store, token.id, 500, NULL) == MESH_OK ? 1 : 0;
+		assert_int_equal(join_at(f, token.id, i, 500), i < 3 ? MESH_OK : MESH_E_DENIED);
 		reopen(f);
 	}
-	assert_int_equal(taken, 3);
-	assert_int_equal(meshd_store_token_find(f->store, token.id, &token, NULL), MESH_OK);
-	assert_int_equal(token.used, 3);
+	assert_counts(f, token.id, 3, 3);
 }
 
-static void a_use_that_is_given_back_can_be_taken_again_and_never_below_zero(void **state)
+static void threat_19_a_use_is_counted_with_its_certificate_or_not_at_all(void **state)
 {
 	struct fixture *f = *state;
-	struct meshd_token token = token_of("00000000000000ab", 1, 1000);
+	struct meshd_token token = token_of("00000000000000ab", 2, 1000);
 
 	assert_int_equal(meshd_store_token_add(f->store, &token, NULL), MESH_OK);
-	assert_int_equal(meshd_store_token_give_back(f->store, token.id, NULL), MESH_E_NOT_FOUND); /* none was taken */
-	assert_int_equal(meshd_store_token_use(f->store, token.id, 5, NULL), MESH_OK);
-	assert_int_equal(meshd_store_token_use(f->store, token.id, 5, NULL), MESH_E_DENIED);
-	assert_int_equal(meshd_store_token_give_back(f->store, token.id, NULL), MESH_OK);
-	assert_int_equal(meshd_store_token_use(f->store, token.id, 5, NULL), MESH_OK);
+	assert_int_equal(join_at(f, token.id, 1, 5), MESH_OK);
+	assert_int_equal(join_at(f, token.id, 1, 5), MESH_E_IO); /* the same serial once more */
+	assert_counts(f, token.id, 1, 1);
+	assert_int_equal(join_at(f, token.id, 2, 5), MESH_OK);
+	assert_int_equal(join_at(f, token.id, 3, 5), MESH_E_DENIED);
+	reopen(f);
+	assert_counts(f, token.id, 2, 2);
 }
 
 static void an_expired_deleted_or_unknown_token_gives_no_use(void **state)
@@ -105,12 +131,13 @@ static void an_expired_deleted_or_unknown_token_gives_no_use(void **state)
 	struct fixture *f = *state;
 	struct meshd_token token = token_of("00000000000000ac", 0, 1000);
 
+	assert_int_equal(join_at(f, token.id, 1, 1), MESH_E_DENIED);
 	assert_int_equal(meshd_store_token_add(f->store, &token, NULL), MESH_OK);
 	assert_int_equal(meshd_store_token_add(f->store, &token, NULL), MESH_E_EXISTS);
-	assert_int_equal(meshd_store_token_use(f->store, token.id, 1000, NULL), MESH_E_DENIED);
-	assert_int_equal(meshd_store_token_use(f->store, token.id, 999, NULL), MESH_OK);
+	assert_int_equal(join_at(f, token.id, 1, 1000), MESH_E_DENIED);
+	assert_int_equal(join_at(f, token.id, 1, 999), MESH_OK);
 	assert_int_equal(meshd_store_token_delete(f->store, token.id, NULL), MESH_OK);
-	assert_int_equal(meshd_store_token_use(f->store, token.id, 999, NULL), MESH_E_DENIED);
+	assert_int_equal(join_at(f, token.id, 2, 999), MESH_E_DENIED);
 	assert_int_equal(meshd_store_token_delete(f->store, token.id, NULL), MESH_E_NOT_FOUND);
 }
 
@@ -122,7 +149,7 @@ static void add_cert_at(struct fixture *f, const char *serial, const char *paren
 
 	(void)snprintf(cert.serial, sizeof(cert.serial), "%s", serial);
 	(void)snprintf(cert.parent, sizeof(cert.parent), "%s", parent);
-	assert_int_equal(meshd_store_cert_add(f->store, &cert, NULL), MESH_OK);
+	assert_int_equal(meshd_store_cert_add(f->store, &cert, NULL, NULL), MESH_OK);
 }
 
 static void add_cert(struct fixture *f, const char *serial, const char *parent)
@@ -136,13 +163,6 @@ static bool refused(struct fixture *f, const char *serial)
 
 	assert_int_equal(meshd_store_cert_refused(f->store, serial, &is_refused, NULL), MESH_OK);
 	return is_refused;
-}
-
-static bool count_cert(void *user, const struct meshd_cert *cert)
-{
-	(void)cert;
-	*(int *)user += 1;
-	return true;
 }
 
 static void threat_20_a_revocation_reaches_every_descendant_and_nobody_else(void **state)
@@ -369,7 +389,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		T(threat_19_a_token_gives_exactly_its_uses_also_across_a_restart),
-		T(a_use_that_is_given_back_can_be_taken_again_and_never_below_zero),
+		T(threat_19_a_use_is_counted_with_its_certificate_or_not_at_all),
 		T(an_expired_deleted_or_unknown_token_gives_no_use),
 		T(threat_20_a_revocation_reaches_every_descendant_and_nobody_else),
 		T(a_serial_that_is_not_on_record_cannot_be_revoked),
