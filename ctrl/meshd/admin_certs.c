@@ -53,7 +53,7 @@ void meshd_admin_cert_issue(struct meshd *meshd, struct mesh__exchange *x, const
 	if (code == MESH_OK && issue.csr_pem == NULL) {
 		code = mesh__fail(&err, MESH_E_INVALID, "csr is missing: the certificate request, as PEM");
 	}
-	if (code == MESH_OK && (code = meshd_issue_check_csr(meshd, issue.csr_pem, &issue.name, &err)) != MESH_OK) {
+	if (code == MESH_OK && (code = meshd_issue_check_csr(issue.csr_pem, &issue.name, &err)) != MESH_OK) {
 		meshd_audit_refused(meshd->audit, "certificate-refused", err.message, "service", issue.name.service, "namespace", issue.name.ns, "how", "admin", (char *)NULL);
 	}
 	if (code == MESH_OK && (job = mesh__alloc(&meshd->env->mem, sizeof(*job))) == NULL) {

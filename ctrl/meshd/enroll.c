@@ -168,7 +168,7 @@ void meshd_enroll(struct meshd *meshd, struct mesh__exchange *x)
 		goto out;
 	}
 	judge_token(meshd, msg.token, &record, &verdict);
-	if (verdict.code == NULL && meshd_issue_check_csr(meshd, msg.csr_pem, &record.name, &err) != MESH_OK) {
+	if (verdict.code == NULL && meshd_issue_check_csr(msg.csr_pem, &record.name, &err) != MESH_OK) {
 		refuse_with(&verdict, &err);
 	}
 	if (verdict.code == NULL && !meshd_ca_is_up(meshd->ca)) {
@@ -200,7 +200,7 @@ static int judge_renewal(struct meshd *meshd, const struct mesh__leaf *peer, con
 	if (code == MESH_OK && refused) {
 		code = mesh__fail(err, MESH_E_DENIED, "certificate %s, or one that it descends from, was revoked; join anew with a token", peer->serial);
 	}
-	return code == MESH_OK ? meshd_issue_check_csr(meshd, csr_pem, &peer->name, err) : code;
+	return code == MESH_OK ? meshd_issue_check_csr(csr_pem, &peer->name, err) : code;
 }
 
 void meshd_renew(struct meshd *meshd, struct mesh__exchange *x)

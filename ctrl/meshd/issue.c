@@ -11,11 +11,11 @@ struct job {
 	void *user;
 };
 
-int meshd_issue_check_csr(struct meshd *meshd, const char *csr_pem, const struct mesh__name *name, struct mesh__err *err)
+int meshd_issue_check_csr(const char *csr_pem, const struct mesh__name *name, struct mesh__err *err)
 {
 	char spiffe[MESH__SPIFFE_MAX];
 	struct mesh__csr csr;
-	int code = mesh__pki_csr_read(meshd->env, csr_pem, strlen(csr_pem), &csr, err);
+	int code = mesh__pki_csr_preview(csr_pem, strlen(csr_pem), &csr, err);
 
 	if (code != MESH_OK) {
 		return code;

@@ -20,8 +20,9 @@ struct meshd_issue {
 void meshd_issue(struct meshd *meshd, const struct meshd_issue *issue, meshd_signed_fn fn, void *user);
 
 /*
- * Reads the request and holds it to the name that will be granted: a SPIFFE ID in it must be that one. MESH_E_DENIED for another name, else what mesh__pki_csr_read() says.
+ * Looks at the request before the CA is troubled with it, and holds it to the name that will be granted: a SPIFFE ID in it must be that one. MESH_E_DENIED for another name, else what mesh__pki_csr_preview() says. The
+ * signature is the CA's to verify.
  */
-int meshd_issue_check_csr(struct meshd *meshd, const char *csr_pem, const struct mesh__name *name, struct mesh__err *err) MESH__MUST_USE;
+int meshd_issue_check_csr(const char *csr_pem, const struct mesh__name *name, struct mesh__err *err) MESH__MUST_USE;
 
 #endif

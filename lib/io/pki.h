@@ -49,6 +49,12 @@ struct mesh__csr {
  */
 int mesh__pki_csr_read(const struct mesh__env *env, const char *csr_pem, size_t len, struct mesh__csr *out, struct mesh__err *err) MESH__MUST_USE;
 
+/*
+ * The same but for the self-signature, which is more than a millisecond of arithmetic, and for whether the key is a point of the curve: for who hands the request to a CA, which reads it whole, and nothing is
+ * issued over *out.
+ */
+int mesh__pki_csr_preview(const char *csr_pem, size_t len, struct mesh__csr *out, struct mesh__err *err) MESH__MUST_USE;
+
 /* ---- Issuing. An issuer's key is one that mesh__pki_matches() found to be its certificate's: here the public halves alone are compared, not the private one each time. ---- */
 
 /* The times of a new certificate, in milliseconds since 1970, cut to seconds. */

@@ -1,5 +1,6 @@
 """THREATS 19 and 20: a token opens the door as often as it says and for the service it says; a revoked certificate gets no successor."""
 
+import base64
 import http.client
 import json
 import threading
@@ -156,7 +157,16 @@ class Threat19(ControlTest):
             e = self.refusal(self.control.enroll, token, f.read())
         self.assertEqual(e.code, "denied")
         self.assertEqual(self.refusal(self.control.enroll, token, "-----BEGIN CERTIFICATE REQUEST-----\nAAAA\n-----END CERTIFICATE REQUEST-----\n").code, "invalid")
+        e = self.refusal(self.control.enroll, token, self.signed_by_nobody())
+        self.assertEqual((e.code, "not signed by its own key" in e.message), ("invalid", True), e.message)
         self.enroll(token)
+
+    def signed_by_nobody(self):
+        """The request with a bit of its signature turned."""
+        head, *lines, end = self.csr.splitlines()
+        der = bytearray(base64.b64decode("".join(lines)))
+        der[-1] ^= 1
+        return "\n".join([head, base64.b64encode(der).decode(), end, ""])
 
     def test_meshctl_says_why_a_spent_token_is_refused(self):
         token = self.mesh.token("cart")
