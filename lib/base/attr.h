@@ -9,4 +9,7 @@
 /* The number of elements of a true array. */
 #define MESH__COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
+/* Bytes between what one thread changes and another uses: two cache lines, so that whatever the alignment none is shared. */
+enum { MESH__APART = 128 };
+
 #endif

@@ -9,7 +9,7 @@
 
 #include "control/snapshot.h"
 
-enum { MESH__SWAP_SHARDS = 16, MESH__APART = 128 /* bytes between what two threads use, two cache lines: whatever the alignment, none is shared */ };
+enum { MESH__SWAP_SHARDS = 16 };
 
 struct mesh__swap_shard {
 	pthread_mutex_t mu; /* guards snapshot */

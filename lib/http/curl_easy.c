@@ -319,13 +319,12 @@ bool mesh__easy_keeps_connection(const struct mesh__easy *e)
 
 int mesh__easy_end(struct mesh__easy *e, int curl_code, struct mesh__client_result *result, struct mesh__err *err)
 {
-	int64_t now_us = mesh__mono_us(e->conns->env);
 	int code;
 
 	mesh__conns_release(e->conns, e);
 	result->sent = e->passed ? MESH__SENT_MAYBE : MESH__SENT_NOTHING;
 	result->reused = e->reused;
-	result->connect_us = e->reused || !e->may_dial ? 0 : (e->passed ? e->passed_us : now_us) - e->begun_us;
+	result->connect_us = e->reused || !e->may_dial ? 0 : (e->passed ? e->passed_us : mesh__mono_us(e->conns->env)) - e->begun_us;
 	code = mesh__easy_verdict(e, curl_code, err);
 	if (e->share != NULL && (e->refused || code == MESH_E_IDENTITY)) {
 		mesh__share_spoil(e->share);

@@ -83,7 +83,7 @@ static int exchange_on(struct mesh__slot *slot, const struct mesh__client_reques
 int mesh__pool_exchange(struct mesh__pool *pool, const struct mesh__client_request *request, int64_t connect_timeout_ms, int64_t deadline_us, struct mesh__cancel *cancel,
 	struct mesh__client_response *response, struct mesh__client_result *result, struct mesh__err *err)
 {
-	int64_t begun_us = mesh__mono_us(pool->env);
+	int64_t begun_us = mesh__mono_us(pool->env), now_us = begun_us;
 	bool again = false;
 	int code;
 
@@ -92,8 +92,9 @@ int mesh__pool_exchange(struct mesh__pool *pool, const struct mesh__client_reque
 		struct mesh__slot *slot;
 
 		*result = (struct mesh__client_result){.sent = MESH__SENT_NOTHING};
-		code = mesh__pool_take(pool, again, deadline_us, cancel, &slot, err);
+		code = mesh__pool_take(pool, again, now_us, deadline_us, cancel, &slot, err);
 		if (code != MESH_OK) {
+			now_us = mesh__mono_us(pool->env);
 			break;
 		}
 		code = exchange_on(slot, request, connect_timeout_ms, deadline_us, cancel, response, result, err);
@@ -101,8 +102,9 @@ int mesh__pool_exchange(struct mesh__pool *pool, const struct mesh__client_reque
 			mesh__pool_dial_failed(slot);
 		}
 		again = code != MESH_OK && mesh__easy_unsent_stale(&slot->easy);
-		mesh__pool_give(slot, code == MESH_OK && mesh__easy_keeps_connection(&slot->easy));
+		now_us = mesh__mono_us(pool->env);
+		mesh__pool_give(slot, now_us, code == MESH_OK && mesh__easy_keeps_connection(&slot->easy));
 	} while (again);
-	result->total_us = mesh__mono_us(pool->env) - begun_us;
+	result->total_us = now_us - begun_us;
 	return code;
 }

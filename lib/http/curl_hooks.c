@@ -161,7 +161,9 @@ static int on_ready_to_send(void *arg, char *peer_ip, char *local_ip, int peer_p
 	}
 	conn->user = e;
 	e->passed = true;
-	e->passed_us = mesh__mono_us(e->conns->env);
+	if (e->may_dial) {
+		e->passed_us = mesh__mono_us(e->conns->env); /* what dialling took is told */
+	}
 	if (e->events.connected != NULL) {
 		e->events.connected(e->events.arg);
 	}

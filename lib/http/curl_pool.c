@@ -26,6 +26,7 @@ static void pool_free(struct mesh__pool *pool)
 {
 	mesh__share_unref(pool->share);
 	mesh__creds_unref(pool->options.creds);
+	mesh__shelves_fini(&pool->shelves);
 	(void)pthread_mutex_destroy(&pool->mu);
 	mesh__free(pool);
 }
@@ -47,6 +48,7 @@ int mesh__pool_new(const struct mesh__env *env, const struct mesh__pool_options 
 		return mesh__fail_memory(err);
 	}
 	pool->env = env;
+	mesh__shelves_init(&pool->shelves);
 	atomic_init(&pool->refs, 1);
 	pool->options = *options;
 	pool->dials = (struct mesh__dials){.resumable = options->creds != NULL && mesh__curl_peer_readable(), .max = options->max_dials};
@@ -101,14 +103,13 @@ static void enqueue_locked(struct mesh__pool *pool, struct mesh__waiter *w, bool
 	w->next = front ? pool->first : NULL;
 	*(w->prev != NULL ? &w->prev->next : &pool->first) = w;
 	*(w->next != NULL ? &w->next->prev : &pool->last) = w;
-	pool->n_waiting++;
 }
 
 static void dequeue_locked(struct mesh__pool *pool, struct mesh__waiter *w)
 {
 	*(w->prev != NULL ? &w->prev->next : &pool->first) = w->next;
 	*(w->next != NULL ? &w->next->prev : &pool->last) = w->prev;
-	pool->n_waiting--;
+	atomic_fetch_sub(&pool->n_waiting, 1);
 }
 
 /* An idle connection, else leave to dial, else false. */
@@ -116,9 +117,8 @@ static bool grant_locked(struct mesh__pool *pool, struct mesh__slot **slot)
 {
 	int64_t now_us;
 
-	*slot = pool->idle;
+	*slot = mesh__shelves_take(&pool->shelves);
 	if (*slot != NULL) {
-		pool->idle = (*slot)->next_idle;
 		return true;
 	}
 	now_us = mesh__mono_us(pool->env);
@@ -197,12 +197,12 @@ static int fail_for(struct mesh__pool *pool, int code, const char *how, struct m
 	return mesh__fail_at(err, code == MESH_E_CONNECT ? MESH__ORIGIN_CONNECT : MESH__ORIGIN_LOCAL, code, "%s%s%s: %s; nothing was sent", host, host[0] != '\0' ? " at " : "", address, how);
 }
 
-static int check_time(struct mesh__pool *pool, int64_t deadline_us, struct mesh__cancel *cancel, struct mesh__err *err)
+static int check_time(struct mesh__pool *pool, int64_t now_us, int64_t deadline_us, struct mesh__cancel *cancel, struct mesh__err *err)
 {
 	if (mesh__cancel_fired(cancel)) {
 		return fail_for(pool, MESH_E_CANCELLED, "cancelled while waiting for a connection", err);
 	}
-	if (mesh__mono_us(pool->env) >= deadline_us) {
+	if (now_us >= deadline_us) {
 		return fail_for(pool, MESH_E_TIMEOUT, "the deadline passed before there was a connection", err);
 	}
 	return MESH_OK;
@@ -213,14 +213,17 @@ static int stand_in_queue(struct mesh__pool *pool, bool front, int64_t deadline_
 {
 	struct mesh__waiter w = {.pool = pool};
 	bool granted, queued = false;
-	int code = MESH_OK;
+	int n_waiting, code = MESH_OK;
 
 	(void)pthread_mutex_lock(&pool->mu);
+	n_waiting = atomic_fetch_add(&pool->n_waiting, 1);
 	granted = (front || pool->first == NULL) && grant_locked(pool, slot);
-	if (!granted && (front || pool->n_waiting < pool->options.max_pending)) {
+	if (!granted && (front || n_waiting < pool->options.max_pending)) {
 		mesh__cond_init(&w.granted_cond);
 		enqueue_locked(pool, &w, front);
 		queued = true;
+	} else {
+		atomic_fetch_sub(&pool->n_waiting, 1);
 	}
 	(void)pthread_mutex_unlock(&pool->mu);
 	if (granted) {
@@ -236,7 +239,7 @@ static int stand_in_queue(struct mesh__pool *pool, bool front, int64_t deadline_
 		return fail_for(pool, MESH_E_CONNECT, "cannot connect: one dial after the other has failed", err);
 	}
 	if (!w.granted) {
-		code = check_time(pool, deadline_us, cancel, err);
+		code = check_time(pool, mesh__mono_us(pool->env), deadline_us, cancel, err);
 		/* Under a clock that was moved back meanwhile there is still no grant. */
 		code = code != MESH_OK ? code : fail_for(pool, MESH_E_TIMEOUT, "the deadline passed before there was a connection", err);
 	}
@@ -321,20 +324,24 @@ static bool dead(const struct mesh__slot *slot)
 	return slot->conns.first == NULL || !mesh__conns_quiet(&slot->conns);
 }
 
-static bool usable(const struct mesh__pool *pool, const struct mesh__slot *slot)
+static bool usable(const struct mesh__pool *pool, const struct mesh__slot *slot, int64_t now_us)
 {
-	return mesh__mono_us(pool->env) - slot->idle_since_us < pool->options.idle_ms * 1000 && !mesh__conns_expired(&slot->conns) && !dead(slot);
+	return now_us - slot->idle_since_us < pool->options.idle_ms * 1000 && !mesh__conns_expired(&slot->conns) && !dead(slot);
 }
 
-int mesh__pool_take(struct mesh__pool *pool, bool again, int64_t deadline_us, struct mesh__cancel *cancel, struct mesh__slot **out, struct mesh__err *err)
+int mesh__pool_take(struct mesh__pool *pool, bool again, int64_t now_us, int64_t deadline_us, struct mesh__cancel *cancel, struct mesh__slot **out, struct mesh__err *err)
 {
 	*out = NULL;
 	for (;;) {
 		struct mesh__slot *slot = NULL;
-		int code = check_time(pool, deadline_us, cancel, err);
+		int code = check_time(pool, now_us, deadline_us, cancel, err);
 
-		if (code == MESH_OK) {
+		if (code == MESH_OK && (again || atomic_load(&pool->n_waiting) == 0)) {
+			slot = mesh__shelves_take(&pool->shelves);
+		}
+		if (code == MESH_OK && slot == NULL) {
 			code = stand_in_queue(pool, again, deadline_us, cancel, &slot, err);
+			now_us = mesh__mono_us(pool->env);
 		}
 		if (code != MESH_OK) {
 			return code;
@@ -342,7 +349,7 @@ int mesh__pool_take(struct mesh__pool *pool, bool again, int64_t deadline_us, st
 		if (slot == NULL) {
 			return new_slot(pool, out, err);
 		}
-		if (usable(pool, slot)) {
+		if (usable(pool, slot, now_us)) {
 			*out = slot;
 			return MESH_OK;
 		}
@@ -390,49 +397,28 @@ void mesh__pool_dial_failed(struct mesh__slot *slot)
 	(void)pthread_mutex_unlock(&pool->mu);
 }
 
-void mesh__pool_give(struct mesh__slot *slot, bool keep)
+void mesh__pool_give(struct mesh__slot *slot, int64_t now_us, bool keep)
 {
 	struct mesh__pool *pool = slot->pool;
 
-	slot->idle_since_us = mesh__mono_us(pool->env);
-	(void)pthread_mutex_lock(&pool->mu);
-	keep = keep && !pool->retired;
-	if (keep) {
-		slot->next_idle = pool->idle;
-		pool->idle = slot;
-		serve_queue_locked(pool);
-	}
-	(void)pthread_mutex_unlock(&pool->mu);
-	if (!keep) {
+	slot->idle_since_us = now_us;
+	if (!keep || !mesh__shelves_put(&pool->shelves, slot)) {
 		/* What was sent on was alive when it was taken. */
 		discard(pool, slot, slot->easy.dial_refused || slot->easy.again ? slot->easy.begun_us : 0);
+	} else if (atomic_load(&pool->n_waiting) > 0) {
+		(void)pthread_mutex_lock(&pool->mu);
+		serve_queue_locked(pool);
+		(void)pthread_mutex_unlock(&pool->mu);
 	}
 }
 
 /* ---- Closing ---- */
 
-/* Takes the idle ones that are to be closed off the list: the list's tail, as the head served last. */
-static struct mesh__slot *cut_idle_locked(struct mesh__pool *pool, bool all)
-{
-	int64_t limit_us = mesh__mono_us(pool->env) - pool->options.idle_ms * 1000;
-	struct mesh__slot **at = &pool->idle, *cut;
-
-	while (!all && *at != NULL && (*at)->idle_since_us > limit_us) {
-		at = &(*at)->next_idle;
-	}
-	cut = *at;
-	*at = NULL;
-	return cut;
-}
-
 static void close_idle(struct mesh__pool *pool, bool all, bool retire)
 {
-	struct mesh__slot *cut;
+	int64_t limit_us = all ? INT64_MAX : mesh__mono_us(pool->env) - pool->options.idle_ms * 1000;
+	struct mesh__slot *cut = mesh__shelves_cut(&pool->shelves, limit_us, retire);
 
-	(void)pthread_mutex_lock(&pool->mu);
-	pool->retired = pool->retired || retire;
-	cut = cut_idle_locked(pool, all);
-	(void)pthread_mutex_unlock(&pool->mu);
 	while (cut != NULL) {
 		struct mesh__slot *slot = cut;
 

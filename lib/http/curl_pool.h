@@ -16,6 +16,7 @@
 #include "http/curl_easy.h"
 #include "http/curl_wakeup.h"
 #include "http/dials.h"
+#include "http/shelves.h"
 
 struct mesh__slot {
 	struct mesh__slot *next_idle;
@@ -33,25 +34,25 @@ struct mesh__waiter;
 
 struct mesh__pool {
 	const struct mesh__env *env;
-	atomic_int refs;
 	struct mesh__pool_options options;
-	pthread_mutex_t mu;             /* guards what follows; held for list work alone, never across I/O or into libcurl */
-	struct mesh__slot *idle;        /* the one that served last first: the others get to be closed */
+	atomic_int n_waiting;           /* changed under the lock, and before he who waits looks at the shelves: whoever puts a slot there sees him, or he the slot */
+	char apart[MESH__APART];
+	atomic_int refs;
+	struct mesh__shelves shelves;   /* the idle ones; their locks are taken under this pool's or alone */
+	pthread_mutex_t mu;             /* guards what follows; held for list work alone, never across I/O or into libcurl. A call that finds an idle connection takes it not at all */
 	struct mesh__slot *all;
 	int32_t n_connections;          /* slots, and leaves to make one */
 	struct mesh__dials dials;
 	struct mesh__share *share;      /* what the next dial resumes from; NULL: none yet */
 	int32_t n_failed;               /* dials in a row that failed */
-	int32_t n_waiting;
 	struct mesh__waiter *first, *last;
-	bool retired;
 };
 
 /*
- * Takes an idle connection that is alive, or leave to dial (slot->dialling), waiting for whichever comes first. `again`: the caller has stood in the queue before and goes to its front.
+ * Takes an idle connection that is alive, or leave to dial (slot->dialling), waiting for whichever comes first. `now_us` is the clock's. `again`: the caller has stood in the queue before and goes to its front.
  * MESH_E_TIMEOUT, MESH_E_CANCELLED, MESH_E_OVERLOADED, MESH_E_CONNECT, MESH_E_NO_MEMORY, MESH_E_INTERNAL.
  */
-int mesh__pool_take(struct mesh__pool *pool, bool again, int64_t deadline_us, struct mesh__cancel *cancel, struct mesh__slot **out, struct mesh__err *err) MESH__MUST_USE;
+int mesh__pool_take(struct mesh__pool *pool, bool again, int64_t now_us, int64_t deadline_us, struct mesh__cancel *cancel, struct mesh__slot **out, struct mesh__err *err) MESH__MUST_USE;
 
 /* The dial has succeeded: another may begin. No effect on a slot that is not dialling; so below. */
 void mesh__pool_dialled(struct mesh__slot *slot);
@@ -65,7 +66,7 @@ int mesh__pool_share(struct mesh__pool *pool, struct mesh__share **out, struct m
  */
 void mesh__pool_dial_failed(struct mesh__slot *slot);
 
-/* Gives a slot back, and what leave to dial it still holds: for the next exchange, or (`keep` false, or the pool is retired) to be closed. */
-void mesh__pool_give(struct mesh__slot *slot, bool keep);
+/* Gives a slot back at `now_us`, and what leave to dial it still holds: for the next exchange, or (`keep` false, or the pool is retired) to be closed. */
+void mesh__pool_give(struct mesh__slot *slot, int64_t now_us, bool keep);
 
 #endif
