@@ -20,6 +20,7 @@
 
 struct mesh__opened {
 	_Atomic int refs;
+	char apart[MESH__APART];            /* requests change the count, and read all else */
 	mesh *handle;                       /* its name for the application */
 	struct mesh__env env;
 	struct mesh__settings settings;

@@ -37,12 +37,13 @@ struct mesh__endpoint_source {
 /* One service as calls see it. Immutable but for the turn; counted, shared by the snapshots in which it did not change. */
 struct mesh__service {
 	_Atomic int refs;
+	_Atomic uint64_t turn;              /* of round robin */
+	char apart[MESH__APART];
 	const struct mesh__endpoint_source *source;
 	char key[MESH__SERVICE_KEY_MAX];
 	struct mesh__name name;
 	bool known;                         /* false: the control plane has never heard of it */
 	struct mesh__service_policy policy;
-	_Atomic uint64_t turn;              /* of round robin */
 	size_t n;
 	struct mesh__endpoint *endpoints[]; /* one reference each */
 };
@@ -52,6 +53,7 @@ void mesh__service_unref(struct mesh__service *service);
 
 struct mesh__snapshot {
 	_Atomic int refs;
+	char apart[MESH__APART];
 	struct mesh__creds *creds;   /* NULL: no identity yet */
 	struct mesh__map services;   /* "service.namespace" -> struct mesh__service, one reference each */
 };

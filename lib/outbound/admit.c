@@ -9,7 +9,7 @@ int mesh__step_admit(struct mesh_request *r)
 	if (mesh__cancel_fired(r->cancel)) {
 		return mesh__fail(&r->err, MESH_E_CANCELLED, "cancelled before it was sent");
 	}
-	if (mesh__deadline_left_ms(r->deadline_us, mesh__mono_us(r->outbound->env)) == 0) {
+	if (mesh__deadline_left_ms(r->deadline_us, r->now_us) == 0) {
 		return mesh__fail_at(&r->err, MESH__ORIGIN_POLICY, MESH_E_TIMEOUT, "the deadline passed before a try could begin");
 	}
 	return MESH_OK;

@@ -54,7 +54,7 @@ static int exchange(struct mesh_request *r, struct mesh__pool *pool)
 		if (r->tries > 0) { /* without it, the first */
 			r->fields[request.n_fields++] = (struct mesh__client_field){"mesh-try", decimal((uint64_t)r->tries + 1, number)};
 		}
-		r->fields[request.n_fields++] = (struct mesh__client_field){"mesh-deadline-ms", decimal((uint64_t)mesh__deadline_left_ms(r->deadline_us, mesh__mono_us(r->outbound->env)), left)};
+		r->fields[request.n_fields++] = (struct mesh__client_field){"mesh-deadline-ms", decimal((uint64_t)mesh__deadline_left_ms(r->deadline_us, r->now_us), left)};
 	}
 	return mesh__pool_exchange(pool, &request, r->service->policy.connect_timeout_ms, r->deadline_us, r->cancel, &r->response, &r->result, &r->err);
 }

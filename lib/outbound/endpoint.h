@@ -15,7 +15,6 @@
 struct mesh__endpoint_list;
 
 struct mesh__endpoint {
-	_Atomic int refs;
 	struct mesh__endpoint_list *list;
 	struct mesh__endpoint *next, **link; /* in the list; guarded by its mu */
 	const struct mesh__env *env;
@@ -23,6 +22,8 @@ struct mesh__endpoint {
 	char address[MESH__ADDR_TEXT];
 	struct mesh__target target;
 	int64_t made_us;
+	char apart[MESH__APART];             /* what calls change, from what they read */
+	_Atomic int refs;
 	_Atomic int64_t told_us;             /* when the log last heard of a refusal; 0: never */
 	_Atomic uint32_t inflight;
 	_Atomic uint64_t latency;            /* packed: see endpoint.c */

@@ -17,7 +17,7 @@ static bool is_sample(const struct mesh_request *r)
 static void tell_refusal(struct mesh_request *r)
 {
 	struct mesh__endpoint *e = r->endpoint;
-	int64_t now_us = mesh__mono_us(r->outbound->env), told_us = atomic_load_explicit(&e->told_us, memory_order_relaxed);
+	int64_t now_us = r->now_us, told_us = atomic_load_explicit(&e->told_us, memory_order_relaxed);
 
 	if ((told_us == 0 || now_us - told_us >= TELL_EVERY_US) &&
 		atomic_compare_exchange_strong_explicit(&e->told_us, &told_us, now_us, memory_order_relaxed, memory_order_relaxed)) {
@@ -40,11 +40,12 @@ void mesh__step_observe(struct mesh_request *r)
 {
 	int64_t rtt_us = r->result.total_us - r->result.connect_us;
 
+	r->now_us = mesh__mono_us(r->outbound->env);
 	if (r->err.code != MESH_OK) {
 		observe_failure(r);
 	}
 	if (is_sample(r)) {
-		mesh__endpoint_sample(r->endpoint, rtt_us, is_failure(r), mesh__mono_us(r->outbound->env));
+		mesh__endpoint_sample(r->endpoint, rtt_us, is_failure(r), r->now_us);
 	}
 	if (r->tries < MESH__TRIES_MAX) {
 		r->tried[r->tries] = r->endpoint;

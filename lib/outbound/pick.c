@@ -34,7 +34,7 @@ int mesh__step_pick(struct mesh_request *r)
 {
 	const struct mesh__env *env = r->outbound->env;
 	struct mesh__service *s = r->service;
-	struct view v = {.request = r, .now_us = mesh__mono_us(env)};
+	struct view v = {.request = r, .now_us = r->now_us};
 	struct mesh__balance_view view = {.n = s->n, .ctx = &v, .avoid = r->tries > 0 ? avoid : NULL, .cost = cost, .dice = dice, .dice_ctx = (void *)(uintptr_t)env};
 	int64_t i;
 

@@ -35,6 +35,7 @@ struct mesh_request {
 	struct mesh__snapshot *snapshot;    /* one, from its start to its end */
 	struct mesh__service *service;      /* in it */
 	int64_t deadline_us;
+	int64_t now_us;                     /* the last look at the clock: since then nothing has waited */
 	struct mesh__endpoint *endpoint;    /* of the try at hand, in it */
 	int32_t tries;
 	int64_t wait_ms;                    /* before the next try */

@@ -49,6 +49,7 @@ int mesh__step_resolve(struct mesh_request *r)
 	set_deadline(r, &built_in, begun_us);
 	r->snapshot = mesh__control_snapshot(r->outbound->control);
 	r->service = r->snapshot == NULL || r->snapshot->creds == NULL ? NULL : mesh__snapshot_find(r->snapshot, r->key);
+	r->now_us = begun_us;
 	if (r->service == NULL) {
 		mesh__snapshot_unref(r->snapshot);
 		r->snapshot = NULL;
@@ -56,6 +57,7 @@ int mesh__step_resolve(struct mesh_request *r)
 		if (code != MESH_OK) {
 			return code;
 		}
+		r->now_us = mesh__mono_us(r->outbound->env);
 		r->service = mesh__snapshot_find(r->snapshot, r->key);
 	}
 	set_deadline(r, &r->service->policy, begun_us);
