@@ -2,8 +2,8 @@
 
 import os
 import re
-import shutil
 import subprocess
+import sys
 import unittest
 
 import support
@@ -34,7 +34,7 @@ class Examples(support.MeshTest):
         if support.SANITIZED:
             # Python itself was built without the sanitizer and leaks of its own are no concern here.
             env.update(LD_PRELOAD=os.environ["MESH_SAN_PRELOAD"], ASAN_OPTIONS=os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0")
-        done = self.run_cart(shutil.which("python3"), os.path.join(EXAMPLES, "cart.py"), "99 EUR", env=env)
+        done = self.run_cart(sys.executable, os.path.join(EXAMPLES, "cart.py"), "99 EUR", env=env)
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertEqual(done.stdout, "200 paid 99 EUR for cart\n")
 
