@@ -6,6 +6,7 @@
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
+#include <openssl/x509v3.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -29,6 +30,15 @@ static bool read_to_end(void)
 	return ERR_GET_LIB(why) == ERR_LIB_PEM && ERR_GET_REASON(why) == PEM_R_NO_START_LINE;
 }
 
+/*
+ * Reads the extensions of a certificate, which OpenSSL would do with the first handshake: that is to say write, under a lock of its own, to what other threads' handshakes look at too; and what cannot be read, for want of
+ * memory for instance, would stay so for the certificate's life.
+ */
+static bool read_extensions(X509 *cert)
+{
+	return (X509_get_extension_flags(cert) & EXFLAG_INVALID) == 0;
+}
+
 /* The certificates of a PEM text; NULL when there is none, or one that cannot be read. */
 static STACK_OF(X509) *read_certs(const char *pem)
 {
@@ -38,7 +48,7 @@ static STACK_OF(X509) *read_certs(const char *pem)
 	X509 *cert;
 
 	while (fine && (cert = PEM_read_bio_X509(bio, NULL, NULL, NULL)) != NULL) {
-		fine = sk_X509_push(certs, cert) > 0;
+		fine = read_extensions(cert) && sk_X509_push(certs, cert) > 0;
 		if (!fine) {
 			X509_free(cert);
 		}
@@ -95,19 +105,26 @@ static bool read_all(struct mesh__curl_peer_ctx *ctx, const char *chain_pem, con
 
 /* ---- life ---- */
 
+/* Whether memory was short: told first, and then perhaps as what that led to. */
+static bool memory_was_short(void)
+{
+	bool was = false;
+	unsigned long why;
+
+	while ((why = ERR_get_error()) != 0) {
+		was = was || ERR_GET_REASON(why) == ERR_R_MALLOC_FAILURE;
+	}
+	return was;
+}
+
 static int fail(struct mesh__err *err)
 {
-	unsigned long why = ERR_peek_last_error();
-	const char *reason = ERR_reason_error_string(why);
-	int code;
+	const char *reason = ERR_reason_error_string(ERR_peek_last_error());
 
-	if (ERR_GET_REASON(why) == ERR_R_MALLOC_FAILURE) {
-		code = mesh__fail_memory(err);
-	} else {
-		code = mesh__fail(err, MESH_E_INVALID, "the own certificate, its key or the roots cannot be used: %s", reason == NULL ? "malformed" : reason);
+	if (memory_was_short()) {
+		return mesh__fail_memory(err);
 	}
-	ERR_clear_error();
-	return code;
+	return mesh__fail(err, MESH_E_INVALID, "the own certificate, its key or the roots cannot be used: %s", reason == NULL ? "malformed" : reason);
 }
 
 int mesh__curl_peer_ctx_new(const struct mesh__env *env, const char *chain_pem, const char *key_pem, const char *roots_pem, struct mesh__curl_peer_ctx **out, struct mesh__err *err)

@@ -1,5 +1,6 @@
 /* Whom the client talks to: the peer is judged before the first byte of a request, on every connection. THREATS 13 and 14. */
 #include <fcntl.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -56,19 +57,27 @@ struct scene {
 	struct mesh__pool *pool;
 };
 
-static void open_scene(struct scene *s, const struct test_peer *shown, const struct test_peer *own, const char *host, const char *spiffe)
+/* A pool to the scene's server, with other credentials or another environment than the scene's own. */
+static struct mesh__pool *pool_to(struct scene *s, const struct mesh__env *whose, struct mesh__creds *creds, const char *host, const char *spiffe)
 {
 	struct mesh__pool_options options;
+	struct mesh__pool *pool = NULL;
 
-	s->conf = test_tls_conf(shown, &ca, false);
-	s->server = raw_server_new(s->conf, raw_answer_ok, NULL);
-	s->creds = test_creds(own, &ca, 1);
 	mesh__pool_options_default(&options);
 	raw_server_address(s->server, &options.target.address);
 	(void)snprintf(options.target.host, sizeof(options.target.host), "%s", host);
 	(void)snprintf(options.target.spiffe, sizeof(options.target.spiffe), "%s", spiffe);
-	options.creds = s->creds;
-	assert_int_equal(mesh__pool_new(&env, &options, &s->pool, NULL), MESH_OK);
+	options.creds = creds;
+	assert_int_equal(mesh__pool_new(whose, &options, &pool, NULL), MESH_OK);
+	return pool;
+}
+
+static void open_scene(struct scene *s, const struct test_peer *shown, const struct test_peer *own, const char *host, const char *spiffe)
+{
+	s->conf = test_tls_conf(shown, &ca, false);
+	s->server = raw_server_new(s->conf, raw_answer_ok, NULL);
+	s->creds = test_creds(own, &ca, 1);
+	s->pool = pool_to(s, &env, s->creds, host, spiffe);
 }
 
 static void close_scene(struct scene *s)
@@ -163,16 +172,9 @@ static void generations_share_no_connection(void **state)
 	assert_int_equal(client_call_run(&call, s.pool), MESH_OK);
 	for (uint64_t generation = 2; generation < 5; generation++) {
 		struct mesh__creds *creds = test_creds(&cart, &ca, generation);
-		struct mesh__pool_options options;
-		struct mesh__pool *next = NULL;
+		struct mesh__pool *next = pool_to(&s, &env, creds, payments.dns, payments.spiffe);
 
 		assert_int_equal(mesh__creds_generation(creds), generation);
-		mesh__pool_options_default(&options);
-		raw_server_address(s.server, &options.target.address);
-		(void)snprintf(options.target.host, sizeof(options.target.host), "%s", payments.dns);
-		(void)snprintf(options.target.spiffe, sizeof(options.target.spiffe), "%s", payments.spiffe);
-		options.creds = creds;
-		assert_int_equal(mesh__pool_new(&env, &options, &next, NULL), MESH_OK);
 		mesh__creds_unref(creds);
 		assert_int_equal(client_call_run(&call, next), MESH_OK);
 		assert_false(call.result.reused);
@@ -183,6 +185,51 @@ static void generations_share_no_connection(void **state)
 	assert_int_equal(atomic_load(&raw_server_counts(s.server)->shaken), 4);
 	client_call_fini(&call);
 	close_scene(&s);
+}
+
+/* ---- the first handshakes of a generation, at once ---- */
+
+enum { AT_ONCE = 4, GENERATIONS = 6 };
+
+static pthread_barrier_t go;
+
+static void *call_with_the_others(void *pool)
+{
+	struct client_call call;
+	intptr_t code;
+
+	client_call_init(&call, "GET", NULL);
+	(void)pthread_barrier_wait(&go);
+	code = client_call_run(&call, pool);
+	client_call_fini(&call);
+	return (void *)code;
+}
+
+/* Each through a pool of its own: all that they share is the generation's certificate, key and roots, to which none of them may write. ThreadSanitizer is the judge of that. */
+static void first_handshakes_share_what_none_writes_to(void **state)
+{
+	(void)state;
+	assert_int_equal(pthread_barrier_init(&go, NULL, AT_ONCE), 0);
+	for (int generation = 0; generation < GENERATIONS; generation++) {
+		struct mesh__pool *pools[AT_ONCE];
+		pthread_t callers[AT_ONCE];
+		struct scene s;
+
+		open_scene(&s, &payments, &cart, payments.dns, payments.spiffe);
+		for (size_t i = 0; i < AT_ONCE; i++) {
+			pools[i] = pool_to(&s, &env, s.creds, payments.dns, payments.spiffe);
+			assert_int_equal(pthread_create(&callers[i], NULL, call_with_the_others, pools[i]), 0);
+		}
+		for (size_t i = 0; i < AT_ONCE; i++) {
+			void *code;
+			assert_int_equal(pthread_join(callers[i], &code), 0);
+			assert_int_equal((intptr_t)code, MESH_OK);
+			mesh__pool_unref(pools[i]);
+		}
+		assert_int_equal(atomic_load(&raw_server_counts(s.server)->shaken), AT_ONCE);
+		close_scene(&s);
+	}
+	(void)pthread_barrier_destroy(&go);
 }
 
 /* Found out when they are made, and not by the first call. */
@@ -226,20 +273,14 @@ static void refuses_a_revoked_serial(void **state)
 	struct mesh__leaf leaf;
 	struct mesh__trust *trust;
 	struct mesh__creds *creds = NULL;
-	struct mesh__pool_options options;
-	struct mesh__pool *strict = NULL;
+	struct mesh__pool *strict;
 
 	(void)state;
 	open_scene(&s, &payments, &cart, payments.dns, payments.spiffe);
 	assert_int_equal(mesh__pki_leaf_read(payments.chain, strlen(payments.chain), &leaf, NULL), MESH_OK);
 	trust = test_trust(&ca, leaf.serial);
 	assert_int_equal(mesh__creds_new(&env, 2, cart.chain, cart.key, trust, &creds, NULL), MESH_OK);
-	mesh__pool_options_default(&options);
-	raw_server_address(s.server, &options.target.address);
-	(void)snprintf(options.target.host, sizeof(options.target.host), "%s", payments.dns);
-	(void)snprintf(options.target.spiffe, sizeof(options.target.spiffe), "%s", payments.spiffe);
-	options.creds = creds;
-	assert_int_equal(mesh__pool_new(&env, &options, &strict, NULL), MESH_OK);
+	strict = pool_to(&s, &env, creds, payments.dns, payments.spiffe);
 	client_call_init(&call, "POST", "pay");
 	assert_int_equal(client_call_run(&call, strict), MESH_E_IDENTITY);
 	assert_int_equal(call.result.sent, MESH__SENT_NOTHING);
@@ -268,7 +309,6 @@ static int64_t wall_ahead(void *user)
 static void a_kept_connection_ends_with_its_peers_certificate(void **state)
 {
 	static struct mesh__env late;
-	struct mesh__pool_options options;
 	struct scene s;
 	struct client_call call;
 
@@ -276,13 +316,8 @@ static void a_kept_connection_ends_with_its_peers_certificate(void **state)
 	open_scene(&s, &payments, &cart, payments.dns, payments.spiffe);
 	mesh__env_init(&late); /* the client's alone: the server's clock stays */
 	late.wall_ms = wall_ahead;
-	mesh__pool_options_default(&options);
-	raw_server_address(s.server, &options.target.address);
-	memcpy(options.target.host, payments.dns, sizeof(options.target.host));
-	memcpy(options.target.spiffe, payments.spiffe, sizeof(options.target.spiffe));
-	options.creds = s.creds;
 	mesh__pool_unref(s.pool);
-	assert_int_equal(mesh__pool_new(&late, &options, &s.pool, NULL), MESH_OK);
+	s.pool = pool_to(&s, &late, s.creds, payments.dns, payments.spiffe);
 	client_call_init(&call, "GET", NULL);
 	for (int i = 0; i < 2; i++) {
 		assert_int_equal(client_call_run(&call, s.pool), MESH_OK);
@@ -345,6 +380,7 @@ int main(void)
 		cmocka_unit_test(refuses_before_the_first_request_byte),
 		cmocka_unit_test(a_refused_client_certificate_is_a_tls_error_and_nothing_was_sent),
 		cmocka_unit_test(generations_share_no_connection),
+		cmocka_unit_test(first_handshakes_share_what_none_writes_to),
 		cmocka_unit_test(credentials_that_cannot_be_used_are_refused),
 		cmocka_unit_test(refuses_a_revoked_serial),
 		cmocka_unit_test(a_kept_connection_ends_with_its_peers_certificate),
