@@ -3,7 +3,7 @@
 import os
 import struct
 
-from support import helper
+from support import preload
 
 HOUR = 3600
 YEARS = 10 * 365 * 24 * HOUR
@@ -14,7 +14,7 @@ class Clock:
 
     def __init__(self, directory, name="clock"):
         self.path = os.path.join(directory, name)
-        self.env = {"LD_PRELOAD": helper("preload_clock.so"), "TEST_CLOCK": self.path}
+        self.env = {"LD_PRELOAD": preload("preload_clock.so"), "TEST_CLOCK": self.path}
         self.jump(0)
 
     def jump(self, seconds):

@@ -5,7 +5,7 @@ import mmap
 import os
 import struct
 
-from support import Mesh, helper
+from support import Mesh, preload
 
 NOTHING, KILL_BEFORE, KILL_HALFWAY, KILL_AFTER, FAIL_WRITES, FAIL_SYNCS, SHORT_WRITES = range(7)
 
@@ -19,7 +19,7 @@ class Disk:
             f.write(bytes(20))
         with open(path, "r+b") as f:
             self.plan = mmap.mmap(f.fileno(), 20)
-        self.env = {"LD_PRELOAD": helper("preload_disk.so"), "TEST_DISK": path, "TEST_DISK_UNDER": under, "TEST_DISK_PROGRAM": program}
+        self.env = {"LD_PRELOAD": preload("preload_disk.so"), "TEST_DISK": path, "TEST_DISK_UNDER": under, "TEST_DISK_PROGRAM": program}
 
     def arm(self, what, at=0, error=0):
         """From now on: `what` happens at the at-th call; with at 0 nothing does, and calls are counted."""

@@ -32,6 +32,11 @@ def helper(name):
     return os.path.join(BUILD, "tests", "integration", name)
 
 
+def preload(name):
+    """LD_PRELOAD for a program that runs with a built preload_*.so, before what the tests themselves run with."""
+    return ":".join(filter(None, [helper(name), os.environ.get("LD_PRELOAD")]))
+
+
 def wait_until(happened, what, seconds=15):
     """Looks for an event until it has happened (and returns what `happened` returned), at most `seconds`."""
     deadline = time.monotonic() + seconds * SLOW

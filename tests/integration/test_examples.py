@@ -33,7 +33,7 @@ class Examples(support.MeshTest):
         env = {"MESHLIB": os.path.join(support.BUILD, "lib", "libmeshlib.so.0")}
         if support.SANITIZED:
             # Python itself was built without the sanitizer and leaks of its own are no concern here.
-            env.update(LD_PRELOAD=os.environ["MESH_SAN_PRELOAD"], ASAN_OPTIONS=os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0")
+            env.update(LD_PRELOAD=":".join(filter(None, [os.environ.get("LD_PRELOAD"), os.environ["MESH_SAN_PRELOAD"]])), ASAN_OPTIONS=os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0")
         done = self.run_cart(sys.executable, os.path.join(EXAMPLES, "cart.py"), "99 EUR", env=env)
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertEqual(done.stdout, "200 paid 99 EUR for cart\n")
