@@ -13,6 +13,7 @@
 #include "base/str.h"
 #include "black_hole.h"
 #include "fault_stage.h"
+#include "patience.h"
 #include "test_peer.h"
 
 enum { LONG_MS = 60000, SHORT_MS = 300, HANDSHAKE_TOO_MS = 900, CONNECT_MS = 300, CURL_EARLY_MS = 2 /* libcurl counts whole milliseconds */, SLACK_MS = 20000 /* of a loaded machine; LONG_MS is far beyond */ };
@@ -92,7 +93,7 @@ static void threat_30_past_a_syn_black_hole_the_next_endpoint_answers(void **sta
 	both[0] = hole.address;
 	both[1] = stage.addresses[0];
 	for (int i = 0; i < 64 && out.tries != 2; i++) { /* until it is picked first */
-		mesh *m = fault_stage_open(&stage, both, 2, getenv("MESH_SAN") != NULL ? "8s" : "2s");
+		mesh *m = fault_stage_open(&stage, both, 2, slowed_down() ? "8s" : "2s");
 		fault_stage_call(&stage, m, methods[i % 2], LONG_MS, &out);
 		if (strcmp(out.name, "MESH_OK") != 0 || !out.whole || atomic_load(&stage.executed[out.call]) != 1) {
 			say("behind a black hole", methods[i % 2], &out);
