@@ -10,8 +10,6 @@
 #include "wire/token.h"
 
 /* A stranger's body is not parsed beyond this; the largest honest one is a CSR of 16 KiB in JSON. */
-enum { ENROLL_MAX_BYTES = 32 * 1024 };
-
 /*
  * A request that waits for the CA. It holds a use of its token: who comes meanwhile finds that one taken. Counted it is with the certificate's record, in one transaction, so that nothing is used up when there
  * is no certificate, and no certificate goes out whose use a crash could take back.
@@ -70,9 +68,9 @@ static int decode(struct meshd *meshd, struct mesh__exchange *x, struct mesh__ms
 	size_t len;
 	const char *body = mesh__exchange_body(x, &len);
 
-	if (len > ENROLL_MAX_BYTES) {
+	if (len > MESHD_ENROLL_MAX_BYTES) {
 		*msg = (struct mesh__msg_enroll){.token = NULL};
-		return mesh__fail(err, MESH_E_TOO_LARGE, "the request has %zu bytes, at most %d are taken", len, ENROLL_MAX_BYTES);
+		return mesh__fail(err, MESH_E_TOO_LARGE, "the request has %zu bytes, at most %d are taken", len, MESHD_ENROLL_MAX_BYTES);
 	}
 	return mesh__msg_enroll_decode(&meshd->env->mem, body, len, msg, err);
 }

@@ -4,6 +4,8 @@
 
 #include "meshd/meshd.h"
 
+enum { MESHD_ENROLL_MAX_BYTES = 32 * 1024 /* of a request's body */ };
+
 void meshd_enroll(struct meshd *meshd, struct mesh__exchange *x);
 
 /* The caller has seen to it that there is a peer. */

@@ -8,6 +8,7 @@
 
 #include "meshd/admin.h"
 #include "meshd/control.h"
+#include "meshd/enroll.h"
 #include "meshd/identity.h"
 #include "meshd/meshd.h"
 #include "meshd/notify.h"
@@ -55,6 +56,7 @@ static int listen_control(struct meshd *meshd, struct mesh__err *err)
 
 	mesh__http_limits_default(&options.limits);
 	options.limits.max_body_bytes = MESH__MSG_MAX_BYTES;
+	options.limits.max_stranger_body_bytes = MESHD_ENROLL_MAX_BYTES; /* they can do no more than ask to be let in */
 	options.limits.max_connections = 2 * MESHD_SESSIONS_MAX; /* a client has its watch and a connection for its calls */
 	code = mesh__http_server_new(meshd->loop, &options, &meshd->control, err);
 	if (code == MESH_OK) {

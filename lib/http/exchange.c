@@ -59,11 +59,18 @@ static void exchange_free(struct mesh__exchange *x)
 	mesh__http_server_unref(s);
 }
 
+static size_t max_body_of(const struct mesh__http_limits *limits, bool stranger)
+{
+	int64_t max = limits->max_body_bytes;
+
+	return (size_t)(stranger && limits->max_stranger_body_bytes < max ? limits->max_stranger_body_bytes : max);
+}
+
 enum mesh__refusal mesh__exchange_new(struct mesh__conn *c, struct mesh__exchange **out)
 {
 	const struct mesh__leaf *leaf = c->tls != NULL ? mesh__tls_peer(c->tls) : NULL;
 	struct mesh__http_server *s = c->server;
-	size_t max_body = (size_t)s->options.limits.max_body_bytes;
+	size_t max_body = max_body_of(&s->options.limits, leaf == NULL);
 	char *text = NULL;
 	size_t len;
 	struct mesh__exchange *x = exchange_alloc(c, &text, &len);

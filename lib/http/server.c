@@ -19,6 +19,7 @@ void mesh__http_limits_default(struct mesh__http_limits *limits)
 		.max_header_bytes = 65536,
 		.max_fields = 128,
 		.max_body_bytes = 16 * 1024 * 1024,
+		.max_stranger_body_bytes = INT64_MAX,
 		.handshake_ms = 10000,
 		.header_ms = 10000,
 		.body_ms = 60000,

@@ -155,6 +155,13 @@ class Threat21(unittest.TestCase):
                 self.assertEqual([a[0] for a in heard], [413])
                 self.assertIn(json.loads(heard[0][2]).get("code", "body-too-large"), ("too-large", "body-too-large"))
 
+    def test_a_strangers_body_is_refused_before_it_has_come(self):
+        host, port = self.mesh.info["control"].split("//")[1].rsplit(":", 1)
+        for fields, sent in (("Content-Length: 32769\r\n", b""), ("Transfer-Encoding: chunked\r\n", b"8000\r\n" + b"x" * 32768 + b"\r\n1\r\nx")):
+            with self.subTest(fields), peers.socket.create_connection((host, int(port)), timeout=30 * SLOW) as plain, peers.client_context(None).wrap_socket(plain) as sock:
+                heard = peers.answers(peers.exchange(sock, self.head("/v1/enroll", fields) + sent))
+                self.assertEqual([(a[0], json.loads(a[2])["error"]) for a in heard], [(413, "body-too-large")])
+
     def head(self, name, fields):
         host = self.mesh.info["admin"].removeprefix("http://")
         return f"POST {name.replace('ID', self.session.id)} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {self.secret}\r\nContent-Type: application/json\r\n{fields}\r\n".encode()

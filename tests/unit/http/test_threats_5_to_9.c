@@ -422,6 +422,19 @@ static void threat_7_a_flood_of_small_chunks_is_a_body_like_another(void **state
 	mesh__free(request);
 }
 
+/* A stranger's body is not so much as collected beyond the bound for strangers, whether it says its length or not. */
+static void threat_7_a_stranger_may_send_less(void **state)
+{
+	(void)state;
+	stage.limits.max_body_bytes = 1000;
+	stage.limits.max_stranger_body_bytes = 10;
+	stage_open();
+	stage_assert_has(stage_ask("POST /echo HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: 10\r\n\r\n0123456789"), "HTTP/1.1 200 ");
+	stage_assert_has(stage_ask("POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 11\r\n\r\n0123456789"), "HTTP/1.1 413 ");
+	stage_assert_has(stage_ask("POST /echo HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\na\r\n0123456789\r\n1\r\n."), "HTTP/1.1 413 ");
+	assert_int_equal(stage.n_requests, 1);
+}
+
 static void threat_7_the_bounds_are_the_limits(void **state)
 {
 	static const char head[] = "GET /echo HTTP/1.1\r\nHost: h\r\n";
@@ -480,6 +493,7 @@ int main(void)
 		TEST(threat_7_what_comes_byte_by_byte_ends_at_an_absolute_deadline),
 		TEST(threat_7_a_megabyte_of_header_and_ten_thousand_fields_are_refused),
 		TEST(threat_7_a_flood_of_small_chunks_is_a_body_like_another),
+		TEST(threat_7_a_stranger_may_send_less),
 		TEST(threat_7_the_bounds_are_the_limits),
 		TEST(threat_9_strangers_mesh_fields_and_claims_of_identity_are_removed),
 	};
