@@ -264,14 +264,14 @@ $(BUILD)/tests/support.a: tests/support $(call obj,$(SUPPORT_SRC))
 # A unit test links its room and what that room may use, nothing else: a file
 # broken in another room breaks no other test.
 # What for, it says itself.
-patient-api := $(BUILD)/obj/tests/support/patient_policy.o
+patient-api := $(BUILD)/obj/tests/support/patient_mesh.o
 define unit-rule
 $(BUILD)/tests/unit/$(1)/%: $(BUILD)/obj/tests/unit/$(1)/%.o $(patient-$(1)) $(SUPPORT) $(call archives,$(1))
 	$$(call link,$$(CMOCKA_LIBS))
 endef
 $(foreach r,$(ROOMS) $(PROGRAMS),$(eval $(call unit-rule,$r)))
 $(BUILD)/tests/unit/meshd/%: LIBS_EXTRA := $(SQLITE_LIBS)
-$(BUILD)/tests/unit/api/%: LIBS_EXTRA := -Wl,--wrap=mesh__service_policy_default
+$(BUILD)/tests/unit/api/%: LIBS_EXTRA := -Wl,--wrap=mesh__service_policy_default,--wrap=mesh__http_limits_default
 
 ALL_ROOMS := $(ROOMS:%=$(BUILD)/room/%.a)
 $(BUILD)/tests/integration/%.so: tests/integration/%.c $(STAMP)
