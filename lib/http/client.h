@@ -28,6 +28,13 @@ struct mesh__curl_peer_ctx;
 
 /* Copies the texts. MESH_E_INVALID: one is missing or cannot be read, or the key is not the certificate's; MESH_E_NO_MEMORY. */
 int mesh__creds_new(const struct mesh__env *env, uint64_t generation, const char *chain_pem, const char *key_pem, struct mesh__trust *trust, struct mesh__creds **out, struct mesh__err *err) MESH__MUST_USE;
+
+/*
+ * True when the three make an identity: the key's halves belong together and to the leaf, and the chain leads up to one of the roots at the wall clock of `env`, every key P-256, every signature ECDSA with SHA-256. It is what
+ * mesh__pki_matches() and mesh__pki_chain_verify() find together, by libcurl's TLS library, in a tenth of their time. False may also be a lack of memory: they tell the reason. What the leaf says is not looked at.
+ */
+bool mesh__creds_sound(const struct mesh__env *env, const char *chain_pem, const char *key_pem, const char *roots_pem) MESH__MUST_USE;
+
 struct mesh__creds *mesh__creds_ref(struct mesh__creds *creds);
 void mesh__creds_unref(struct mesh__creds *creds);
 uint64_t mesh__creds_generation(const struct mesh__creds *creds);

@@ -52,6 +52,11 @@ int mesh__creds_new(const struct mesh__env *env, uint64_t generation, const char
 	return MESH_OK;
 }
 
+bool mesh__creds_sound(const struct mesh__env *env, const char *chain_pem, const char *key_pem, const char *roots_pem)
+{
+	return mesh__curl_peer_ctx_sound(env, chain_pem, key_pem, roots_pem);
+}
+
 struct mesh__creds *mesh__creds_ref(struct mesh__creds *creds)
 {
 	(void)atomic_fetch_add_explicit(&creds->refs, 1, memory_order_relaxed);

@@ -9,9 +9,11 @@
 #include <openssl/x509v3.h>
 #include <stdint.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/mem.h"
 #include "http/curl_peer.h"
+#include "io/pki.h"
 
 struct mesh__curl_peer_ctx {
 	X509 *leaf;
@@ -103,7 +105,91 @@ static bool read_all(struct mesh__curl_peer_ctx *ctx, const char *chain_pem, con
 	return ctx->roots != NULL && X509_check_private_key(ctx->leaf, ctx->key) == 1;
 }
 
+/* ---- judging ---- */
+
+static bool is_p256(const X509 *cert)
+{
+	const EVP_PKEY *key = X509_get0_pubkey(cert);
+	char group[32];
+
+	return key != NULL && EVP_PKEY_get_group_name(key, group, sizeof(group), NULL) == 1 && strcmp(group, SN_X9_62_prime256v1) == 0;
+}
+
+static bool is_modern(const X509 *cert)
+{
+	return is_p256(cert) && X509_get_signature_nid(cert) == NID_ecdsa_with_SHA256;
+}
+
+static bool is_chain_modern(const struct mesh__curl_peer_ctx *ctx)
+{
+	bool modern = is_modern(ctx->leaf) && sk_X509_num(ctx->cas) < MESH__CHAIN_MAX;
+
+	for (int i = 0; modern && i < sk_X509_num(ctx->cas); i++) {
+		modern = is_modern(sk_X509_value(ctx->cas, i));
+	}
+	return modern;
+}
+
+/* What is signed with the one half must be believed by the other, which is the leaf's. */
+static bool is_key_whole(const struct mesh__curl_peer_ctx *ctx)
+{
+	EVP_PKEY_CTX *key = EVP_PKEY_CTX_new_from_pkey(NULL, ctx->key, NULL);
+	bool whole = key != NULL && EVP_PKEY_pairwise_check(key) == 1;
+
+	EVP_PKEY_CTX_free(key);
+	return whole;
+}
+
+/* By the environment's clock. The last second belongs to it (RFC 5280 section 4.1.2.5). */
+static bool is_in_time(const X509 *cert, int64_t now_ms)
+{
+	struct tm from, to;
+
+	return ASN1_TIME_to_tm(X509_get0_notBefore(cert), &from) == 1 && ASN1_TIME_to_tm(X509_get0_notAfter(cert), &to) == 1 && now_ms >= (int64_t)timegm(&from) * 1000 &&
+		now_ms < (int64_t)timegm(&to) * 1000 + 1000;
+}
+
+/* A leaf that is trusted itself has nobody who vouches for it: a chain is two at least. */
+static bool is_good_chain(const STACK_OF(X509) *chain, int64_t now_ms)
+{
+	int n = sk_X509_num(chain);
+	bool good = n >= 2 && is_p256(sk_X509_value(chain, n - 1));
+
+	for (int i = 0; good && i < n; i++) {
+		good = is_in_time(sk_X509_value(chain, i), now_ms);
+	}
+	return good;
+}
+
+/* The bounds come before the arithmetic. */
+static bool is_bounded(const char *chain_pem, const char *key_pem, const char *roots_pem)
+{
+	return strnlen(chain_pem, MESH__PEM_MAX_BYTES + 1) <= MESH__PEM_MAX_BYTES && strnlen(key_pem, MESH__PEM_MAX_BYTES + 1) <= MESH__PEM_MAX_BYTES &&
+		strnlen(roots_pem, MESH__PEM_MAX_BYTES + 1) <= MESH__PEM_MAX_BYTES;
+}
+
+static bool leads_to_root(const struct mesh__curl_peer_ctx *ctx, int64_t now_ms)
+{
+	X509_STORE_CTX *verify = X509_STORE_CTX_new();
+	bool leads = verify != NULL && sk_X509_OBJECT_num(X509_STORE_get0_objects(ctx->roots)) <= MESH__CHAIN_MAX && X509_STORE_CTX_init(verify, ctx->roots, ctx->leaf, ctx->cas) == 1;
+
+	if (leads) {
+		X509_STORE_CTX_set_flags(verify, X509_V_FLAG_NO_CHECK_TIME); /* which is the machine's */
+		leads = X509_verify_cert(verify) == 1 && is_good_chain(X509_STORE_CTX_get0_chain(verify), now_ms);
+	}
+	X509_STORE_CTX_free(verify);
+	return leads;
+}
+
 /* ---- life ---- */
+
+static void fini(struct mesh__curl_peer_ctx *ctx)
+{
+	X509_free(ctx->leaf);
+	sk_X509_pop_free(ctx->cas, X509_free);
+	EVP_PKEY_free(ctx->key);
+	X509_STORE_free(ctx->roots);
+}
 
 /* Whether memory was short: told first, and then perhaps as what that led to. */
 static bool memory_was_short(void)
@@ -150,14 +236,20 @@ int mesh__curl_peer_ctx_new(const struct mesh__env *env, const char *chain_pem, 
 
 void mesh__curl_peer_ctx_free(struct mesh__curl_peer_ctx *ctx)
 {
-	if (ctx == NULL) {
-		return;
+	if (ctx != NULL) {
+		fini(ctx);
+		mesh__free(ctx);
 	}
-	X509_free(ctx->leaf);
-	sk_X509_pop_free(ctx->cas, X509_free);
-	EVP_PKEY_free(ctx->key);
-	X509_STORE_free(ctx->roots);
-	mesh__free(ctx);
+}
+
+bool mesh__curl_peer_ctx_sound(const struct mesh__env *env, const char *chain_pem, const char *key_pem, const char *roots_pem)
+{
+	struct mesh__curl_peer_ctx ctx = {.leaf = NULL};
+	bool sound = is_bounded(chain_pem, key_pem, roots_pem) && read_all(&ctx, chain_pem, key_pem, roots_pem) && is_key_whole(&ctx) && is_chain_modern(&ctx) && leads_to_root(&ctx, mesh__wall_ms(env));
+
+	fini(&ctx);
+	ERR_clear_error();
+	return sound;
 }
 
 /* ---- a connection ---- */

@@ -18,6 +18,9 @@ struct mesh__curl_peer_ctx;
  */
 int mesh__curl_peer_ctx_new(const struct mesh__env *env, const char *chain_pem, const char *key_pem, const char *roots_pem, struct mesh__curl_peer_ctx **out, struct mesh__err *err) MESH__MUST_USE;
 
+/* What mesh__creds_sound() says (client.h). */
+bool mesh__curl_peer_ctx_sound(const struct mesh__env *env, const char *chain_pem, const char *key_pem, const char *roots_pem) MESH__MUST_USE;
+
 /* Connections that were made with it keep what they use. Accepts NULL. */
 void mesh__curl_peer_ctx_free(struct mesh__curl_peer_ctx *ctx);
 
