@@ -9,7 +9,6 @@
 #include "wire/message.h"
 #include "wire/token.h"
 
-/* A stranger's body is not parsed beyond this; the largest honest one is a CSR of 16 KiB in JSON. */
 /*
  * A request that waits for the CA. It holds a use of its token: who comes meanwhile finds that one taken. Counted it is with the certificate's record, in one transaction, so that nothing is used up when there
  * is no certificate, and no certificate goes out whose use a crash could take back.

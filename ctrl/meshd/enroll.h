@@ -4,7 +4,8 @@
 
 #include "meshd/meshd.h"
 
-enum { MESHD_ENROLL_MAX_BYTES = 32 * 1024 /* of a request's body */ };
+/* Of a request's body; a stranger's is not collected beyond it. The largest honest one is a CSR of 16 KiB in JSON. */
+enum { MESHD_ENROLL_MAX_BYTES = 32 * 1024 };
 
 void meshd_enroll(struct meshd *meshd, struct mesh__exchange *x);
 
