@@ -93,7 +93,7 @@ static void threat_30_past_a_syn_black_hole_the_next_endpoint_answers(void **sta
 	both[0] = hole.address;
 	both[1] = stage.addresses[0];
 	for (int i = 0; i < 64 && out.tries != 2; i++) { /* until it is picked first */
-		mesh *m = fault_stage_open(&stage, both, 2, slowed_down() ? "8s" : "2s");
+		mesh *m = fault_stage_open(&stage, both, 2, under_valgrind() ? "20s" : slowed_down() ? "8s" : "2s");
 		fault_stage_call(&stage, m, methods[i % 2], LONG_MS, &out);
 		if (strcmp(out.name, "MESH_OK") != 0 || !out.whole || atomic_load(&stage.executed[out.call]) != 1) {
 			say("behind a black hole", methods[i % 2], &out);
@@ -269,25 +269,37 @@ static void threat_30_past_a_peer_that_fails_in_tls_the_next_endpoint_answers(vo
 	raw_server_free(server);
 }
 
+/* Valgrind's handshake takes a second, and many on a busy machine: a deadline to wait for is so long there that one peer in three must do. */
+static int64_t handshake_too_ms(void)
+{
+	return under_valgrind() ? patience(HANDSHAKE_TOO_MS) : HANDSHAKE_TOO_MS;
+}
+
 static void threat_30_a_peer_that_fails_in_http_is_sent_the_request_once(void **state)
 {
+	int n_timeouts = 0;
+
 	(void)state;
 	for (const struct bad_peer *bad = bad_http_peers; bad->name != NULL; bad++) {
-		/* Two endpoints: no rule may lead to the second. */
-		struct raw_server *servers[2] = {bad_peer_new(bad, tls), bad_peer_new(bad, tls)};
-		const char *method = methods[(bad - bad_http_peers) % 2];
 		bool times_out = strcmp(bad->code, "MESH_E_TIMEOUT") == 0;
+		int64_t deadline_ms = times_out ? handshake_too_ms() : LONG_MS;
+		const char *method = methods[(bad - bad_http_peers) % 2];
+		struct raw_server *servers[2]; /* two endpoints: no rule may lead to the second */
 		struct mesh__addr both[2];
 		struct outcome out;
 		long n = 0;
 		mesh *m;
 
+		if (times_out && under_valgrind() && n_timeouts++ % 3 != 0) {
+			continue;
+		}
 		for (int i = 0; i < 2; i++) {
+			servers[i] = bad_peer_new(bad, tls);
 			raw_server_address(servers[i], &both[i]);
 		}
 		m = fault_stage_open(&stage, both, 2, FAULT_STAGE_PATIENT);
-		fault_stage_call(&stage, m, method, times_out ? HANDSHAKE_TOO_MS : LONG_MS, &out);
-		check_error(bad->name, method, &out, bad->code, "peer", true, times_out ? HANDSHAKE_TOO_MS : 0, SLACK_MS);
+		fault_stage_call(&stage, m, method, deadline_ms, &out);
+		check_error(bad->name, method, &out, bad->code, "peer", true, times_out ? deadline_ms : 0, SLACK_MS);
 		(void)mesh_close(m, 0);
 		for (int i = 0; i < 2; i++) {
 			n += atomic_load(&raw_server_counts(servers[i])->shaken);
