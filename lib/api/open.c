@@ -348,6 +348,7 @@ static int open_one(const mesh_options *options, mesh **out, struct mesh__err *e
 		return code;
 	}
 	mesh__loop_post(m->loop, &m->start_post, start, m);
+	mesh__identity_prepare(m->identity);
 	*out = handle;
 	mesh__registry_open(handle); /* from here on it may be parked, and another thread may close it */
 	return MESH_OK;

@@ -15,7 +15,8 @@ struct mesh__enroll {
 	struct mesh__transfer *transfer; /* NULL once it is done */
 	struct mesh__post post;          /* to leave a transfer's callback before its multi goes */
 	bool posted, freed;
-	char *key_pem, *csr_pem, *root_pem;
+	struct mesh__join_key *key;      /* NULL: not needed yet */
+	char *root_pem;
 	char trust_domain[MESH__TRUST_DOMAIN_MAX + 1];
 	/* the outcome, until it is told */
 	int code;
@@ -27,8 +28,7 @@ struct mesh__enroll {
 static void free_now(struct mesh__enroll *e)
 {
 	mesh__multi_free(e->multi);
-	mesh__free_secret(e->key_pem);
-	mesh__free(e->csr_pem);
+	mesh__join_key_free(e->key);
 	mesh__free(e->root_pem);
 	mesh__svid_unref(e->svid);
 	mesh__free(e);
@@ -95,7 +95,7 @@ static int take_certificate(struct mesh__enroll *e, const struct mesh__client_re
 	if (code != MESH_OK) {
 		return code;
 	}
-	code = mesh__svid_new(e->env, e->key_pem, msg.chain_pem, msg.roots_pem, &e->svid, &e->err);
+	code = mesh__svid_new(e->env, e->key->key_pem, msg.chain_pem, msg.roots_pem, &e->svid, &e->err);
 	mesh__msg_certificate_fini(&msg);
 	if (code == MESH_OK && e->options.service != NULL &&
 	    (strcmp(e->svid->leaf.name.service, e->options.service) != 0 || strcmp(e->svid->leaf.name.ns, e->options.ns) != 0)) {
@@ -197,6 +197,12 @@ static int fetch_bundle(struct mesh__enroll *e)
 	return start_step(e, NULL, &t);
 }
 
+static int make_key(struct mesh__enroll *e)
+{
+	e->key = e->options.prepared(e->options.arg);
+	return e->key != NULL ? MESH_OK : mesh__join_key_new(e->env, &e->key, &e->err);
+}
+
 static int make_request(struct mesh__enroll *e, struct mesh__buf *body)
 {
 	char token[MESH__TOKEN_TEXT] = "", spiffe[MESH__SPIFFE_MAX] = "";
@@ -211,7 +217,10 @@ static int make_request(struct mesh__enroll *e, struct mesh__buf *body)
 		(void)snprintf(name.service, sizeof(name.service), "%s", e->options.service);
 		mesh__spiffe_format(&name, spiffe);
 	}
-	code = mesh__pki_csr_new(e->env, e->key_pem, spiffe[0] == '\0' ? NULL : spiffe, &e->csr_pem, &e->err);
+	code = make_key(e);
+	if (code == MESH_OK) {
+		code = mesh__join_key_request(e->env, e->key, spiffe[0] == '\0' ? NULL : spiffe, &e->err);
+	}
 	if (code != MESH_OK) {
 		return code;
 	}
@@ -219,7 +228,7 @@ static int make_request(struct mesh__enroll *e, struct mesh__buf *body)
 		mesh__token_format(e->options.token, token);
 		msg.token = token;
 	}
-	msg.csr_pem = e->csr_pem;
+	msg.csr_pem = e->key->csr_pem;
 	msg.instance = (char *)(uintptr_t)e->options.instance;
 	mesh__msg_enroll_encode(&msg, body);
 	mesh__wipe(token, sizeof(token));
@@ -279,11 +288,10 @@ int mesh__enroll_start(const struct mesh__enroll_options *options, struct mesh__
 	}
 	e->options = *options;
 	e->env = env;
-	code = mesh__pki_key_new(env, &e->key_pem, &e->err);
-	if (code == MESH_OK && options->creds != NULL) {
+	if (options->creds != NULL) {
 		(void)snprintf(e->trust_domain, sizeof(e->trust_domain), "%s", mesh__trust_domain(mesh__creds_trust(options->creds)));
 		code = try_send(e);
-	} else if (code == MESH_OK) {
+	} else {
 		code = fetch_bundle(e);
 	}
 	if (code != MESH_OK) {

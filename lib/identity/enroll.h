@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "http/client.h"
+#include "identity/join_key.h"
 #include "identity/servers.h"
 #include "identity/svid.h"
 #include "io/loop.h"
@@ -22,6 +23,8 @@ struct mesh__enroll_options {
 	const char *service;             /* enrolment: what the token is expected to give; NULL: whatever it does */
 	const char *ns;
 	const char *instance;
+	/* Asked once, when the key is needed: one that was made beforehand, the callee's from then on, or NULL. */
+	struct mesh__join_key *(*prepared)(void *arg);
 	/*
 	 * Once, not inside mesh__enroll_start. MESH_OK: `svid` is the callee's to unref. Otherwise `final` says that trying again cannot help (the token is spent, expired, unknown or for another service; the
 	 * certificate was revoked).

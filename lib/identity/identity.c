@@ -1,5 +1,6 @@
 #include "identity/identity.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -22,6 +23,7 @@ struct mesh__identity {
 	struct mesh__creds *creds;   /* made of it */
 	struct mesh__enroll *enroll; /* the attempt under way */
 	struct mesh__timer *timer;   /* the next attempt */
+	_Atomic(struct mesh__join_key *) prepared; /* for the first join */
 	int failures;                /* in a row */
 	bool looked;                 /* into the state directory: what is there is not passed over for want of memory or descriptors */
 	struct mesh__err unkept;     /* why there was no identity in it */
@@ -111,13 +113,20 @@ static void on_enrolled(void *arg, int code, struct mesh__svid *svid, bool final
 	keep(id);
 }
 
+static struct mesh__join_key *take_prepared(void *arg)
+{
+	struct mesh__identity *id = arg;
+
+	return atomic_exchange(&id->prepared, NULL);
+}
+
 /* Renewal while the certificate serves; the token when it does not, or there is none yet. */
 static void attempt(void *arg)
 {
 	struct mesh__identity *id = arg;
 	struct mesh__err err = MESH__NO_ERR;
 	bool renew = id->svid != NULL && id->creds != NULL && mesh__wall_ms(id->env) < id->svid->leaf.not_after_ms;
-	struct mesh__enroll_options options = {.loop = id->options.loop, .servers = &id->servers, .ns = id->ns, .instance = id->instance, .done = on_enrolled, .arg = id,
+	struct mesh__enroll_options options = {.loop = id->options.loop, .servers = &id->servers, .ns = id->ns, .instance = id->instance, .prepared = take_prepared, .done = on_enrolled, .arg = id,
 		.service = id->service[0] == '\0' ? NULL : id->service};
 
 	if (id->enroll != NULL) {
@@ -238,6 +247,21 @@ void mesh__identity_start(struct mesh__identity *id)
 	attempt(id);
 }
 
+void mesh__identity_prepare(struct mesh__identity *id)
+{
+	struct mesh__join_key *key = NULL;
+
+	/* Elsewhere it may well be that none is needed. */
+	if (id->options.token == NULL || id->options.fixed != NULL || id->options.state != NULL) {
+		return;
+	}
+	/* What fails here is tried again, and told, when it is needed. */
+	if (mesh__join_key_new(id->env, &key, NULL) == MESH_OK && (id->service[0] != '\0' || mesh__join_key_request(id->env, key, NULL, NULL) == MESH_OK)) {
+		key = atomic_exchange(&id->prepared, key);
+	}
+	mesh__join_key_free(key);
+}
+
 void mesh__identity_use(struct mesh__identity *id, struct mesh__creds *creds)
 {
 	struct mesh__creds *old = id->creds;
@@ -252,6 +276,7 @@ static void fini(struct mesh__identity *id)
 {
 	mesh__svid_unref(id->svid);
 	mesh__svid_unref(id->options.fixed);
+	mesh__join_key_free(atomic_load(&id->prepared));
 	if (id->creds != NULL) {
 		mesh__creds_unref(id->creds);
 	}

@@ -1,6 +1,6 @@
 /*
  * The identity of a process through its life: from the state directory, from files, or by joining with a token; renewed in place at a jittered point of its life, tried again with full-jitter backoff, joined
- * anew with the token should it ever expire. Loop's thread only, but for init.
+ * anew with the token should it ever expire. Loop's thread only, but for mesh__identity_new() and mesh__identity_prepare().
  */
 #ifndef MESH__IDENTITY_IDENTITY_H
 #define MESH__IDENTITY_IDENTITY_H
@@ -32,6 +32,12 @@ int mesh__identity_new(const struct mesh__identity_options *options, struct mesh
 
 /* Begins. */
 void mesh__identity_start(struct mesh__identity *identity);
+
+/*
+ * Makes the key of the first join, and where no name goes into it the request, on a thread that waits for the loop's: two milliseconds of arithmetic beside the first handshake instead of before the second. Any thread, at
+ * most once, and over before mesh__identity_free(). It does nothing where a kept identity may make a key superfluous, and its failure is none: the loop's thread makes what is missing.
+ */
+void mesh__identity_prepare(struct mesh__identity *identity);
 
 /* What the next renewal shows and is verified by: the credentials that were made of the SVID (and of the trust learned since). Referenced. */
 void mesh__identity_use(struct mesh__identity *identity, struct mesh__creds *creds);

@@ -213,6 +213,47 @@ static void asks_again_for_what_it_could_not_read_for_want_of_memory(void **stat
 	assert_int_equal(life.refused, 0);
 }
 
+/* ---- The key made beforehand ---- */
+
+/* An identity that is never begun; what making the key beforehand asked for, with the n-th allocation failing (0: none). */
+static long prepare(bool token, bool kept, const char *service, long n)
+{
+	struct mesh__identity_options options = {.loop = life.loop, .servers = &life.servers, .state = kept ? life.state : NULL, .service = service, .ns = "default", .instance = "one",
+		.changed = on_changed, .failed = on_failed, .token = token ? &life.token : NULL};
+	long live = life.mem.live, asked;
+
+	assert_int_equal(mesh__identity_new(&options, &life.identity, NULL), MESH_OK);
+	fail_mem_next(&life.mem, n);
+	mesh__identity_prepare(life.identity);
+	asked = life.mem.count;
+	fail_mem_next(&life.mem, 0);
+	mesh__identity_free(life.identity);
+	life.identity = NULL;
+	assert_int_equal(mesh__loop_start(life.loop, "identity", NULL), MESH_OK); /* the timer is the loop's to free */
+	mesh__loop_stop(life.loop);
+	mesh__loop_join(life.loop);
+	mesh__loop_free(life.loop);
+	assert_int_equal(mesh__loop_new(&life.env, &life.loop, NULL), MESH_OK);
+	assert_int_equal(life.mem.live, live);
+	return asked;
+}
+
+static void a_key_is_made_beforehand_only_where_it_will_be_needed(void **state)
+{
+	long with_name, without;
+
+	(void)state;
+	assert_int_equal(prepare(false, false, "cart", 0), 0);
+	assert_int_equal(prepare(true, true, "cart", 0), 0);
+	with_name = prepare(true, false, "cart", 0);
+	without = prepare(true, false, NULL, 0);
+	assert_true(with_name > 0);
+	assert_true(without > with_name); /* the request too: no name goes into it that meshd has to tell first */
+	for (long n = 1; n <= without; n++) {
+		(void)prepare(true, false, NULL, n);
+	}
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -223,6 +264,7 @@ int main(void)
 		T(joins_with_a_token_that_pins_another_root_than_the_kept_identitys),
 		T(is_refused_at_once_where_nothing_is_kept_and_there_is_no_token),
 		T(asks_again_for_what_it_could_not_read_for_want_of_memory),
+		T(a_key_is_made_beforehand_only_where_it_will_be_needed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
