@@ -360,16 +360,18 @@ static void a_forked_child_leaves_the_parents_connection_alone(void **state)
 static void sockets_are_close_on_exec(void **state)
 {
 	struct mesh__conns conns;
+	char path[32];
 	int fd;
 
 	(void)state;
 	mesh__conns_init(&conns, &env);
 	fd = mesh__conns_open(&conns, AF_INET, SOCK_STREAM, 0);
 	assert_true(fd >= 0);
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	assert_true((fcntl(fd, F_GETFD) & FD_CLOEXEC) != 0);
 	mesh__conns_close(&conns, fd);
 	assert_null(conns.first);
-	assert_int_equal(fcntl(fd, F_GETFD), -1);
+	assert_int_equal(access(path, F_OK), -1); /* it is closed; valgrind lets nobody ask the descriptor itself */
 	mesh__conns_fini(&conns);
 }
 
