@@ -2,8 +2,8 @@
  * malloc itself under the test's hand: what the library and the third parties beneath it (mbedTLS, cJSON, libyaml, libc) ask for on one thread. Where tests/support/alloc_fail stands for the application's
  * allocator, this stands for a process that has run out of memory.
  *
- * It defines malloc, calloc, realloc and free for the whole program and hands every call on to whoever defines them next: one file of a program includes it, no archive may hold it. Valgrind puts
- * its own over every definition, and TSan and ASan must be the first to be asked, from before there is a main(): there fail_malloc_works() is false, and the test skips itself.
+ * It defines malloc, calloc, realloc and free for the whole program and hands every call on to whoever defines them next: one file of a program includes it, no archive may hold it. TSan and
+ * ASan must be the first to be asked, from before there is a main(), and valgrind puts its own over every definition unless it is told not to, as tests/run does: where fail_malloc_works() is false, the test skips itself.
  */
 #ifndef TESTS_SUPPORT_FAIL_MALLOC_H
 #define TESTS_SUPPORT_FAIL_MALLOC_H

@@ -17,7 +17,7 @@ bool slowed_down(void);
 /* A wait, in any unit, that a plain program never needs in full, scaled to this program's speed. */
 int64_t patience(int64_t plain);
 
-/* From one failing allocation to the next, or one place of a break, in a walk over real handshakes: 1, and 7 under valgrind, which ASan's full walk stands beside. */
+/* From one failing allocation to the next, or one place of a break, in a walk over real handshakes: 1, and 7 under valgrind, beside which the plain program walks all. */
 long walk_stride(void);
 
 #endif

@@ -1,4 +1,4 @@
-/* THREATS 31, memory, the decoders: each one with the n-th allocation failing, ours and that of mbedTLS, cJSON, libyaml and libc alike, for every n: an error or the whole result, no leak, no crash. Valgrind and TSan, which have malloc to themselves, skip it. */
+/* THREATS 31, memory, the decoders: each one with the n-th allocation failing, ours and that of mbedTLS, cJSON, libyaml and libc alike, for every n: an error or the whole result, no leak, no crash. The sanitizers, which have malloc to themselves, skip it; valgrind walks it with a stride. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -129,7 +129,7 @@ static void threat_31_out_of_memory_in_the_options(void **state)
 		assert_int_equal(was.live, 0);
 		assert_int_equal(code, was.count < at ? MESH_OK : MESH_E_NO_MEMORY);
 	}
-	assert_true(was.count > 3 || slowed_down()); /* valgrind and TSan have malloc to themselves */
+	assert_true(was.count > 3 || slowed_down()); /* sanitizers have malloc to themselves */
 }
 
 /* ---- A mesh that calls ---- */
