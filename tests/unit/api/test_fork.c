@@ -316,13 +316,15 @@ int main(int argc, char **argv)
 		cmocka_unit_test(threat_32_fork_from_a_handler_on_the_loop),
 		cmocka_unit_test(threat_32_fork_and_the_child_opens_a_mesh_of_its_own),
 	};
+	ssize_t len = readlink("/proc/self/exe", self, sizeof(self) - 1);
 
 	if (argc == 3 && strcmp(argv[1], "look") == 0) {
 		return count_descriptors() > strtol(argv[2], NULL, 10) ? WRONG : 0;
 	}
-	if (readlink("/proc/self/exe", self, sizeof(self) - 1) < 0) {
+	if (len < 0) {
 		return WRONG;
 	}
+	self[len] = '\0';
 	(void)snprintf(inherited, sizeof(inherited), "%d", count_descriptors() + under_valgrind());
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
