@@ -121,10 +121,10 @@ int __lsan_is_turned_off(void)
 	return is_child;
 }
 
-/* What ASan's allocator locks for a thread of the parent stays locked in its child, who may then allocate nothing: there the child does no more than to become another program. */
+/* What a sanitizer's allocator locks for a thread of the parent stays locked in its child, who may then allocate and free nothing: there the child does no more than to become another program. */
 static int kind_of_child(int i)
 {
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 	(void)i;
 	return 2;
 #else
