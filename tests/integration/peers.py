@@ -267,10 +267,12 @@ def reset(tls):
 
 # ---- static endpoints ----
 
-def endpoints_file(path, service, *addresses):
-    """A `kind: Endpoints` document for MESH_ENDPOINTS."""
+def endpoints_file(path, service, *addresses, patient=False):
+    """A `kind: Endpoints` document for MESH_ENDPOINTS; patient: with the time to connect that a sanitized handshake may need."""
     with open(path, "w") as f:
         f.write(f"apiVersion: mesh/v1\nkind: Endpoints\nname: {service}\nendpoints:\n" + "".join(f"- address: {a}\n" for a in addresses))
+        if patient and support.PATIENCE:
+            f.write(f"---\napiVersion: mesh/v1\nkind: Service\nname: {service}\nconnectTimeout: {support.PATIENCE['connectTimeout']}\n")
     return path
 
 
@@ -350,7 +352,7 @@ class Caller:
 
     def call(self, *addresses, args=(), env=None):
         """The finished process and its summary."""
-        endpoints_file(self.path, self.service, *addresses)
+        endpoints_file(self.path, self.service, *addresses, patient=True)
         done = self.mesh.ctl("call", self.service, "/", "-o", "json", "--as", "cart", *args, env=static_env(self.identity, self.path, **(env or {})), check=False)
         try:
             return done, json.loads(done.stdout)

@@ -28,6 +28,7 @@ class FailStatic(MeshTest):
 
     def test_calls_go_on_when_meshd_is_killed_in_their_midst(self):
         replicas = [self.mesh.serve("payments") for _ in range(2)]
+        self.mesh.be_patient("payments")
         load = Load(self.mesh, "payments", 1600, 400)
         wait_until(lambda: all(connections_to(r.info["address"]) for r in replicas), "calls to reach both replicas", 30)
         self.mesh.meshd.kill()
