@@ -317,14 +317,15 @@ RUN := $(PYTHON) tests/run --build $(BUILD) $(if $(SAN),--san $(SAN)) $(if $(ONL
 test: all tests                      ## build and run every test (ONLY=pattern picks some)
 	CC='$(CC)' $(RUN)
 
-test-all:                            ## test, the same under ASan+UBSan, the unit tests under valgrind, lint, clang
+test-all:                            ## test, the same under ASan+UBSan and under TSan, the unit tests under valgrind, lint, clang
 	@mkdir -p $(BUILD) && rm -f $(BUILD)/tally
 	+$(MAKE) BUILD=$(BUILD) SAN= TALLY=$(BUILD)/tally test
 	+$(MAKE) BUILD=$(BUILD)/asan SAN=address,undefined TALLY=$(BUILD)/tally test
+	+$(MAKE) BUILD=$(BUILD) TALLY=$(BUILD)/tally tsan
 	+$(MAKE) BUILD=$(BUILD) SAN= TALLY=$(BUILD)/tally valgrind
 	+$(MAKE) BUILD=$(BUILD) SAN= lint
 	+$(MAKE) BUILD=$(BUILD)/clang SAN= CC=clang lib programs
-	@echo "test-all: plain, sanitizers, valgrind, lint and the clang build, together:"
+	@echo "test-all: plain, ASan+UBSan, TSan, valgrind, lint and the clang build, together:"
 	@awk '{p += $$1; f += $$2; s += $$3} END {printf "%d passed, %d failed%s\n", p, f, s ? ", " s " skipped" : ""}' $(BUILD)/tally
 
 tsan:                                ## test, under ThreadSanitizer
