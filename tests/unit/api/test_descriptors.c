@@ -100,11 +100,12 @@ static void threat_31_without_descriptors_a_call_says_so_and_the_next_one_with_t
 		for (int i = 0; i < CALLS; i++) {
 			mesh_request *r = called(cart);
 			const mesh_error *error = mesh_request_error(r);
+			bool hung_up = spare == 2 && mesh_error_code(error) == MESH_E_TLS;
 
-			assert_int_equal(mesh_error_code(error), MESH_E_CONNECT);
+			assert_true(hung_up || mesh_error_code(error) == MESH_E_CONNECT);
 			assert_int_equal(mesh_error_may_be_processed(error), 0);
-			if (spare == 2 && strstr(mesh_error_message(error), "connect timeout") != NULL) {
-				i = CALLS; /* libcurl 8.14 makes do with two: now the server, in this same process, has none left to accept with, and each such call takes a second */
+			if (hung_up || (spare == 2 && strstr(mesh_error_message(error), "connect timeout") != NULL)) {
+				i = CALLS; /* libcurl 8.14 makes do with two: now the server, in this same process, has none left to accept with: it hangs up, or the call takes a second */
 			} else if (strstr(mesh_error_message(error), "open files") == NULL) {
 				fail_msg("with %d descriptors: %s", spare, mesh_error_message(error));
 			}

@@ -32,7 +32,9 @@ static void pair_open(struct pair *p)
 
 static void pair_close(struct pair *p)
 {
-	(void)close(p->theirs);
+	if (p->theirs >= 0) {
+		(void)close(p->theirs);
+	}
 	(void)close(p->channel.fd);
 	(void)close(p->stop[0]);
 	(void)close(p->stop[1]);
