@@ -26,18 +26,18 @@ static struct bench b;
 
 static void run(void *arg, struct mesh__job *job)
 {
+	bool in_worker = mesh__workers_is_current(&b.workers);
+
 	(void)arg;
 	(void)job;
 	(void)pthread_mutex_lock(&b.mu);
+	b.in_worker = in_worker;
 	b.begun++;
 	b.most = b.begun - b.ended > b.most ? b.begun - b.ended : b.most;
 	(void)pthread_cond_broadcast(&b.changed);
 	while (!b.open) {
 		(void)pthread_cond_wait(&b.changed, &b.mu);
 	}
-	(void)pthread_mutex_unlock(&b.mu);
-	b.in_worker = mesh__workers_is_current(&b.workers);
-	(void)pthread_mutex_lock(&b.mu);
 	b.ended++;
 	(void)pthread_cond_broadcast(&b.changed);
 	(void)pthread_mutex_unlock(&b.mu);
