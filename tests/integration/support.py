@@ -201,12 +201,12 @@ class Mesh:
         except ValueError:
             raise AssertionError(f"meshctl call: {done.returncode}\n{done.stdout}\n{done.stderr[-3000:]}") from None
 
-    def be_patient(self, service):
-        """Before load on a service, whose calls are to be answered all of them: sanitized handshakes have more than the built-in second."""
-        if PATIENCE:
+    def be_patient(self, service, **more):
+        """Before load on a service, whose calls are to be answered all of them: sanitized handshakes have more than the built-in second. `more` of its document goes along."""
+        if PATIENCE or more:
             path = os.path.join(self.dir, f"patience-{service}.json")
             with open(path, "w") as f:
-                json.dump({"apiVersion": "mesh/v1", "kind": "Service", "name": service, **PATIENCE}, f)
+                json.dump({"apiVersion": "mesh/v1", "kind": "Service", "name": service, **PATIENCE, **more}, f)
             self.ctl("apply", "-f", path)
 
     def endpoints(self, service):

@@ -10,6 +10,7 @@ from load import Gateway, Load, connections_to
 from support import SLOW, Mesh, MeshTest, wait_until
 
 AT_ONCE = 8
+IN_TURN = {"loadBalancer": {"policy": "roundRobin"}}  # so that each replica has its turn, however slow its first answer was
 
 
 class Counting(ThreadingHTTPServer):
@@ -105,6 +106,7 @@ class Threat29(MeshTest):
         self.assertEqual(result["status"], {"200": result["ok"]})
 
     def test_after_its_lease_no_call_goes_to_it(self):
+        self.mesh.be_patient("payments", **IN_TURN)
         replicas = [self.mesh.serve("payments") for _ in range(3)]
         gateway = Gateway(self.mesh, "payments")
         wait_until(lambda: len(gateway.instances(3)) == 3 or None, "every replica to be known")
@@ -119,6 +121,7 @@ class Threat29(MeshTest):
         mesh = Mesh()  # a lease of ten seconds: the dead instance stays on the list
         self.addCleanup(mesh.close)
         mesh.start()
+        mesh.be_patient("payments", **IN_TURN)
         replicas = [mesh.serve("payments") for _ in range(2)]
         gateway = Gateway(mesh, "payments")
         wait_until(lambda: len(gateway.instances(2)) == 2 or None, "every replica to be known")
