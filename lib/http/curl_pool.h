@@ -1,7 +1,7 @@
 /*
- * A pool's connections: who may take one, who may dial, who waits (http/client.h, mesh__pool). curl_exchange.c is the one user.
+ * A pool's connections: who may take one, who may dial, who waits (http/client.h, mesh__pool). curl_exchange.c (threads) and curl_flight.c (a loop) are its users.
  *
- * A slot is a libcurl handle with a multi of its own and, once it has served, one connection. It is with exactly one thread, or idle in the pool.
+ * A slot is a libcurl handle with a multi of its own and, once it has served, one connection. It is with exactly one thread or flight, or idle in the pool.
  */
 #ifndef MESH__HTTP_CURL_POOL_H
 #define MESH__HTTP_CURL_POOL_H
@@ -53,6 +53,20 @@ struct mesh__pool {
  * MESH_E_TIMEOUT, MESH_E_CANCELLED, MESH_E_OVERLOADED, MESH_E_CONNECT, MESH_E_NO_MEMORY, MESH_E_INTERNAL.
  */
 int mesh__pool_take(struct mesh__pool *pool, bool again, int64_t now_us, int64_t deadline_us, struct mesh__cancel *cancel, struct mesh__slot **out, struct mesh__err *err) MESH__MUST_USE;
+
+/* MESH_OK while there is time and wish to wait for a connection: else MESH_E_TIMEOUT, MESH_E_CANCELLED. */
+int mesh__pool_check(struct mesh__pool *pool, int64_t now_us, int64_t deadline_us, struct mesh__cancel *cancel, struct mesh__err *err) MESH__MUST_USE;
+
+/*
+ * mesh__pool_take() without waiting. MESH_E_WOULD_BLOCK: `w` (curl_queue.h; `settled` set by the caller) stands in the queue, and once it is settled one of the two functions below must be called. Else as mesh__pool_take().
+ */
+int mesh__pool_ask(struct mesh__pool *pool, struct mesh__waiter *w, bool again, struct mesh__slot **out, struct mesh__err *err) MESH__MUST_USE;
+
+/* Takes what a settled waiter was granted, as mesh__pool_ask() does: it may also have to stand in the queue again. */
+int mesh__pool_accept(struct mesh__waiter *w, struct mesh__slot **out, struct mesh__err *err) MESH__MUST_USE;
+
+/* Gives what a settled waiter was granted to others. */
+void mesh__pool_decline(struct mesh__waiter *w);
 
 /* The dial has succeeded: another may begin. No effect on a slot that is not dialling; so below. */
 void mesh__pool_dialled(struct mesh__slot *slot);
