@@ -20,15 +20,9 @@ static int64_t state_ms(const struct mesh__conn *c, enum mesh__conn_state state)
 		return limits->handshake_ms;
 	case MESH__CONN_IDLE:
 		return limits->idle_ms;
-	case MESH__CONN_HEAD:
-		return limits->header_ms;
-	case MESH__CONN_BODY:
-		return limits->body_ms;
-	case MESH__CONN_HANDLER:
-		return limits->reply_ms;
 	case MESH__CONN_LINGER:
 		return LINGER_MS;
-	case MESH__CONN_STREAM:
+	case MESH__CONN_BUSY:
 		break;
 	}
 	return 0;
@@ -43,28 +37,6 @@ void mesh__conn_enter(struct mesh__conn *c, enum mesh__conn_state state)
 	}
 	c->state = state;
 	c->deadline_us = ms > 0 ? mesh__mono_us(c->server->env) + ms * 1000 : INT64_MAX;
-}
-
-static void on_expired(struct mesh__conn *c)
-{
-	switch (c->state) {
-	case MESH__CONN_HANDSHAKE:
-		mesh__http_server_refused(c->server, "handshake refused", &c->peer, "timeout", "the handshake was not done in time");
-		mesh__conn_close(c, true);
-		break;
-	case MESH__CONN_HEAD:
-	case MESH__CONN_BODY:
-		mesh__conn_refuse(c, MESH__REFUSAL_TIMEOUT);
-		break;
-	case MESH__CONN_HANDLER:
-		mesh__conn_refuse(c, MESH__REFUSAL_LATE);
-		break;
-	case MESH__CONN_IDLE:
-	case MESH__CONN_LINGER:
-	case MESH__CONN_STREAM:
-		mesh__conn_close(c, false);
-		break;
-	}
 }
 
 /* True when the peer has let what we write wait for too long. */
@@ -86,12 +58,17 @@ void mesh__conn_sweep(struct mesh__conn *c, int64_t now_us)
 {
 	if (is_stuck(c, now_us)) {
 		mesh__conn_close(c, true);
+	} else if (c->state == MESH__CONN_BUSY) {
+		c->protocol->sweep(c, now_us);
 	} else if (now_us < c->deadline_us) {
 		return;
-	} else if ((c->state == MESH__CONN_LINGER || c->state == MESH__CONN_IDLE) && mesh__tcp_queued(c->tcp) > 0) {
+	} else if (c->state == MESH__CONN_HANDSHAKE) {
+		mesh__http_server_refused(c->server, "handshake refused", &c->peer, "timeout", "the handshake was not done in time");
+		mesh__conn_close(c, true);
+	} else if (mesh__tcp_queued(c->tcp) > 0) {
 		mesh__conn_enter(c, c->state); /* its time begins when all has been sent */
 	} else {
-		on_expired(c);
+		mesh__conn_close(c, false);
 	}
 }
 
@@ -108,8 +85,7 @@ void mesh__conn_release(struct mesh__conn *c)
 		struct mesh__http_server *s = c->server;
 
 		mesh__tls_free(c->tls);
-		mesh__buf_fini(&c->head);
-		mesh__buf_fini(&c->pending);
+		c->protocol->fini(c);
 		mesh__free(c);
 		mesh__http_server_unref(s);
 	}
@@ -133,8 +109,6 @@ static void say_goodbye(struct mesh__conn *c)
 
 void mesh__conn_close(struct mesh__conn *c, bool reset)
 {
-	struct mesh__exchange *x = c->x;
-
 	if (c->closed) {
 		return;
 	}
@@ -149,10 +123,7 @@ void mesh__conn_close(struct mesh__conn *c, bool reset)
 	mesh__tcp_close(c->tcp, reset);
 	c->tcp = NULL;
 	mesh__http_server_left(c->server, c);
-	if (x != NULL) {
-		c->x = NULL;
-		mesh__exchange_detach(x, true);
-	}
+	c->protocol->part(c);
 	mesh__conn_release(c);
 }
 
@@ -181,8 +152,7 @@ void mesh__conn_linger(struct mesh__conn *c)
 	}
 	say_goodbye(c);
 	mesh__conn_enter(c, MESH__CONN_LINGER);
-	mesh__buf_fini(&c->pending);
-	c->pending_used = 0;
+	c->protocol->part(c);
 	mesh__tcp_pause(c->tcp, false);
 	mesh__tcp_shutdown(c->tcp);
 }
@@ -260,25 +230,15 @@ bool mesh__conn_send(struct mesh__conn *c, const void *bytes, size_t len, const 
 
 /* ---- Bytes in ---- */
 
-/* The peer has ended its side; it may still want what it has asked for. */
 static void on_eof(struct mesh__conn *c)
 {
 	c->eof = true;
-	switch (c->state) {
-	case MESH__CONN_HANDLER:
-		break;
-	case MESH__CONN_IDLE:
-		mesh__conn_end_if_done(c);
-		break;
-	case MESH__CONN_HEAD:
-	case MESH__CONN_BODY:
-	case MESH__CONN_LINGER:
-		mesh__conn_linger(c);
-		break;
-	case MESH__CONN_HANDSHAKE:
-	case MESH__CONN_STREAM: /* those who only listen for news leave in this way */
+	if (c->state == MESH__CONN_HANDSHAKE) {
 		mesh__conn_close(c, false);
-		break;
+	} else if (c->state == MESH__CONN_LINGER) {
+		mesh__conn_linger(c);
+	} else {
+		c->protocol->eof(c);
 	}
 }
 
@@ -296,10 +256,6 @@ static void on_tls_failure(struct mesh__conn *c, int code)
 {
 	if (code == MESH_E_NO_MEMORY) {
 		mesh__conn_close(c, true);
-		return;
-	}
-	if (c->x != NULL) {
-		mesh__conn_close(c, false);
 		return;
 	}
 	mesh__conn_linger(c); /* so that the alert arrives, and not a reset */
@@ -329,7 +285,7 @@ static void on_ciphertext(struct mesh__conn *c, const char *bytes, size_t len)
 		mesh__conn_enter(c, MESH__CONN_IDLE);
 	}
 	if (plain->len > 0) {
-		mesh__conn_input(c, plain->data, plain->len);
+		c->protocol->input(c, plain->data, plain->len);
 	}
 	if (c->closed || c->state == MESH__CONN_LINGER || rc == MESH_OK) {
 		return;
@@ -360,9 +316,8 @@ static void on_data(void *arg, const char *bytes, size_t len)
 	} else if (c->tls != NULL) {
 		on_ciphertext(c, bytes, len);
 	} else {
-		mesh__conn_input(c, bytes, len);
+		c->protocol->input(c, bytes, len);
 	}
-	mesh__conn_throttle(c);
 	mesh__conn_release(c);
 }
 
@@ -386,8 +341,8 @@ static void on_drained(void *arg)
 	mesh__conn_hold(c);
 	if (c->state == MESH__CONN_LINGER && c->eof) {
 		mesh__conn_close(c, false);
-	} else {
-		mesh__conn_resume(c);
+	} else if (c->state == MESH__CONN_IDLE || c->state == MESH__CONN_BUSY) {
+		c->protocol->drained(c);
 	}
 	mesh__conn_release(c);
 }
@@ -410,8 +365,7 @@ static struct mesh__conn *conn_new(struct mesh__http_server *s, const struct mes
 	}
 	c->server = mesh__http_server_ref(s);
 	c->peer = arrival->peer;
-	mesh__buf_init(&c->head, &s->env->mem, (size_t)s->options.limits.max_header_bytes);
-	mesh__buf_init(&c->pending, &s->env->mem, SIZE_MAX / 2);
+	mesh__h1_conn_init(c);
 	return c;
 }
 

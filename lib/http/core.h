@@ -1,4 +1,4 @@
-/* The inside of the server core: the server, its connections, their exchanges. Private to server.c, spread.c, conn*.c, handshakes.c, exchange.c, stream.c. */
+/* The inside of the server core: the server, its connections, their exchanges. Private to server.c, spread.c, handshakes.c, conn.c, h1_conn.c, exchange*.c. */
 #ifndef MESH__HTTP_CORE_H
 #define MESH__HTTP_CORE_H
 
@@ -6,9 +6,8 @@
 #include <stdatomic.h>
 
 #include "base/buf.h"
-#include "http/h1.h"
-#include "http/h1_chunks.h"
-#include "http/h1_scan.h"
+#include "http/h1_conn.h"
+#include "http/refusal.h"
 #include "http/reply.h"
 #include "http/server.h"
 #include "io/tcp.h"
@@ -67,7 +66,7 @@ struct mesh__http_server {
 	int64_t drain_until_us;
 	mesh__loop_fn drained;
 	void *drained_arg;
-	struct mesh__buf plain, cipher, out, lines; /* for the moment: used and emptied within one call */
+	struct mesh__buf plain, cipher, out; /* for the moment: used and emptied within one call */
 	int64_t date_s;
 	char date[MESH__DATE_TEXT];
 	struct mesh__counter *n_accepted, *n_open; /* NULL without metrics */
@@ -80,69 +79,82 @@ struct mesh__http_server {
 #define MESH__CONN_STATES(X)                                                                                           \
 	X(HANDSHAKE) /* TLS is not established yet */                                                                    \
 	X(IDLE)      /* between requests */                                                                             \
-	X(HEAD)      /* a request has begun */                                                                          \
-	X(BODY)      /* its header is whole */                                                                          \
-	X(HANDLER)   /* it is whole, and the handler has it */                                                          \
-	X(STREAM)    /* the handler has begun a reply of unknown length */                                              \
+	X(BUSY)      /* its protocol is at work, and watches the time */                                                \
 	X(LINGER)    /* all is said: what still comes is thrown away until the peer has heard it */
 
 #define X(name) MESH__CONN_##name,
 enum mesh__conn_state { MESH__CONN_STATES(X) };
 #undef X
 
+/* What is spoken on a connection. The connection is held while it is called; the loop's thread. */
+struct mesh__protocol {
+	void (*input)(struct mesh__conn *c, const char *bytes, size_t len); /* what has come, decrypted; state IDLE or BUSY */
+	void (*eof)(struct mesh__conn *c);                                  /* the peer has ended its side (c->eof); likewise */
+	void (*drained)(struct mesh__conn *c);                              /* the kernel has taken all that was sent; likewise */
+	void (*sweep)(struct mesh__conn *c, int64_t now_us);                /* every 250 ms, in state BUSY: what is overdue */
+	void (*drain)(struct mesh__conn *c);                                /* the server drains: told when that begins, and when its grace (server->grace) is over; any state */
+	void (*part)(struct mesh__conn *c);                                 /* nothing more is read or said: whatever it carries is gone, what waits is thrown away. Once or more, also from inside the others */
+	void (*fini)(struct mesh__conn *c);                                 /* frees its memory; called last, from none of the others */
+};
+
 struct mesh__conn {
 	struct mesh__conn *next, *prev;
 	struct mesh__http_server *server; /* counted */
 	struct mesh__tcp *tcp;
 	struct mesh__tls *tls; /* NULL: plaintext */
+	const struct mesh__protocol *protocol;
 	enum mesh__conn_state state;
-	int64_t deadline_us; /* of the state */
+	int64_t deadline_us; /* of the state; BUSY has none */
 	struct mesh__conn *older, *newer; /* in server->handshakes */
 	int64_t since_sweep;              /* likewise */
 	int busy;            /* calls of ours on the stack, or posted: the memory stays */
 	bool closed;
-	bool pumping;
 	bool doomed;         /* to be closed as soon as the stack is clear of callers */
 	bool eof;            /* the peer has ended its side */
-	bool last;           /* the reply at hand is the last */
-	struct mesh__exchange *x; /* the request at hand; borrowed: it names this connection in turn */
-	struct mesh__buf head;    /* a header as it comes */
-	struct mesh__h1_scan scan;
-	struct mesh__h1_chunks chunks;
-	struct mesh__buf pending; /* input that waits for the request at hand */
-	size_t pending_used;
 	size_t n_lingered;
 	uint64_t n_written;       /* bytes given to the socket */
 	uint64_t n_taken;         /* of them with the kernel, when last looked at */
 	int64_t write_until_us;   /* when the peer must have taken some; 0: nothing waits */
 	struct mesh__post doom_post;
 	struct mesh__addr peer;
+	struct mesh__h1_conn h1;
+};
+
+/*
+ * What carries an exchange: an HTTP/1 connection with the request at hand, or one stream of a connection that has many. The loop's thread; `carrier` is the object that mesh__exchange_open() was given. What is said to end the
+ * exchange ends with mesh__exchange_detach().
+ */
+struct mesh__carrier {
+	void (*reply)(void *carrier, const struct mesh__reply *reply);  /* whole. Ends it. */
+	void (*refuse)(void *carrier, enum mesh__refusal refusal);      /* in the core's own words. Ends it. */
+	bool (*begin)(void *carrier, int status, const struct mesh__field_text *fields, size_t n_fields); /* a streamed reply's head. False: it could not be sent; ended. */
+	bool (*write)(void *carrier, const void *bytes, size_t len);    /* of its body, len > 0. False: the peer has gone, or is too slow; it ends soon. */
+	void (*end)(void *carrier);                                     /* its end. Ends it. */
+	void (*abort)(void *carrier);                                   /* the peer must not take what it has for whole. Ends it. */
 };
 
 struct mesh__exchange {
 	_Atomic int refs;
 	_Atomic bool replied;
 	struct mesh__http_server *server; /* counted */
-	struct mesh__conn *conn;          /* the loop's thread alone; NULL once it is over */
+	const struct mesh__carrier *ops;
+	void *carrier;                    /* the loop's thread alone; NULL once it is over */
 	struct mesh__post post;
-	struct mesh__h1_head head;
+	const char *method, *path, *query;
 	struct mesh__buf body;
 	struct mesh__leaf peer;
 	bool has_peer;
 	bool is_head;
-	bool handed_over; /* the handler has it; until then it is the connection's */
+	bool handed_over; /* the handler has it; until then it is the carrier's */
 	bool streaming;
 	struct mesh__addr address;
 	int64_t arrived_us;
-	/* A reply on its way from another thread. */
-	int kept_status;
-	bool kept_close;
-	struct mesh__buf kept_lines, kept_body;
-	size_t kept_body_len;          /* told to HEAD, of a body that is not kept */
+	struct mesh__reply *kept; /* on its way from another thread, in one piece; NULL: there was no memory for it */
 	/* A stream's. */
 	mesh__loop_fn gone;
 	void *gone_arg;
-	struct mesh__field_text fields[]; /* then the header's text */
+	size_t n_fields;
+	struct mesh__field_text fields[]; /* names in lower case; then the text of all */
 };
 
 /* ---- server.c ---- */
@@ -200,40 +212,21 @@ void mesh__handshakes_remove(struct mesh__http_server *s, struct mesh__conn *c);
 /* False when one more would be over the limit and all of them are young; else one that is not makes room where need be. */
 bool mesh__handshakes_make_room(struct mesh__http_server *s);
 
-/* ---- conn_request.c: from bytes to requests, from replies to bytes ---- */
-
-void mesh__conn_input(struct mesh__conn *c, const char *bytes, size_t len);
-
-/* Stops reading while too much waits for the request at hand. */
-void mesh__conn_throttle(struct mesh__conn *c);
-void mesh__conn_resume(struct mesh__conn *c); /* goes on with what waits */
-void mesh__conn_refuse(struct mesh__conn *c, enum mesh__refusal refusal);
-
-struct mesh__wire_reply {
-	int status;
-	const char *lines; /* fields as lines */
-	size_t lines_len;
-	const void *body;
-	size_t body_len;
-	bool close;
-};
-void mesh__conn_reply(struct mesh__conn *c, const struct mesh__wire_reply *reply);
-
-/* Ends an idle connection from which nothing more will come, or is to come, once all has been sent. */
-void mesh__conn_end_if_done(struct mesh__conn *c);
-
-/* Parts with the request at hand. */
-void mesh__conn_let_go(struct mesh__conn *c);
-
-/* The reply at hand has been sent: the next request, or the end. */
-void mesh__conn_settle(struct mesh__conn *c);
-
 /* ---- exchange.c ---- */
 
-/* Of a header that the scan has found whole. Held once. */
-enum mesh__refusal mesh__exchange_new(struct mesh__conn *c, struct mesh__exchange **out);
+/* The largest body that this connection's peer may send. */
+size_t mesh__exchange_max_body(const struct mesh__conn *c);
 
-/* The connection has no more to do with it: told to a stream when `gone`; freed when the handler never had it. */
+/* One with room for the fields of a header and for text_len bytes of text, which are the carrier's to fill in at *text, and a NUL behind them. Held once, by the carrier until it is handed over. NULL: out of memory. */
+struct mesh__exchange *mesh__exchange_new(struct mesh__conn *c, size_t n_fields, size_t text_len, char **text) MESH__MUST_USE;
+
+/* The header is in: method, path, query, fields (names in lower case). Takes away what is not the peer's to say. */
+void mesh__exchange_open(struct mesh__exchange *x, const struct mesh__carrier *ops, void *carrier);
+
+/* The handler has it from here on. */
+void mesh__exchange_hand_over(struct mesh__exchange *x);
+
+/* The carrier has no more to do with it: told to a stream when `gone`; freed when the handler never had it. */
 void mesh__exchange_detach(struct mesh__exchange *x, bool gone);
 
 /*

@@ -4,33 +4,56 @@
 
 /* ---- Whole replies ---- */
 
-/* On the loop. */
-static void reply_now(struct mesh__exchange *x, const struct mesh__reply *reply)
+static size_t text_size(const struct mesh__field_text *fields, size_t n_fields)
 {
-	struct mesh__buf *lines = &x->server->lines;
-	struct mesh__conn *c = x->conn;
+	size_t size = 0;
 
-	if (c == NULL) {
-		return;
+	for (size_t i = 0; i < n_fields; i++) {
+		size += strlen(fields[i].name) + strlen(fields[i].value) + 2;
 	}
-	mesh__buf_clear(lines);
-	mesh__reply_fields(lines, reply->fields, reply->n_fields);
-	if (lines->error != MESH_OK) {
-		mesh__conn_refuse(c, MESH__REFUSAL_NO_MEMORY);
-		return;
+	return size;
+}
+
+static char *put_text(char *at, const char *text, const char **out)
+{
+	size_t size = strlen(text) + 1;
+
+	*out = memcpy(at, text, size);
+	return at + size;
+}
+
+/* In one piece: the reply, its fields, their text, the body. NULL: out of memory. */
+static struct mesh__reply *copy_reply(struct mesh__exchange *x, const struct mesh__reply *reply)
+{
+	size_t body_len = x->is_head ? 0 : reply->body_len;
+	size_t fields_size = reply->n_fields * sizeof(struct mesh__field_text);
+	struct mesh__reply *copy = mesh__alloc(&x->server->env->mem, sizeof(*copy) + fields_size + text_size(reply->fields, reply->n_fields) + body_len);
+	struct mesh__field_text *fields;
+	char *at;
+
+	if (copy == NULL) {
+		return NULL;
 	}
-	mesh__conn_reply(c, &(struct mesh__wire_reply){reply->status, lines->data, lines->len, reply->body, reply->body_len, reply->close});
+	fields = (struct mesh__field_text *)(void *)(copy + 1);
+	at = (char *)(fields + reply->n_fields);
+	*copy = *reply;
+	copy->fields = fields;
+	for (size_t i = 0; i < reply->n_fields; i++) {
+		at = put_text(at, reply->fields[i].name, &fields[i].name);
+		at = put_text(at, reply->fields[i].value, &fields[i].value);
+	}
+	copy->body = body_len > 0 ? memcpy(at, reply->body, body_len) : NULL;
+	return copy;
 }
 
 static void on_kept(void *arg)
 {
 	struct mesh__exchange *x = arg;
-	struct mesh__conn *c = x->conn;
 
-	if (c != NULL && x->kept_lines.error == MESH_OK && x->kept_body.error == MESH_OK) {
-		mesh__conn_reply(c, &(struct mesh__wire_reply){x->kept_status, x->kept_lines.data, x->kept_lines.len, x->kept_body.data, x->kept_body_len, x->kept_close});
-	} else if (c != NULL) {
-		mesh__conn_refuse(c, MESH__REFUSAL_NO_MEMORY);
+	if (x->carrier != NULL && x->kept != NULL) {
+		x->ops->reply(x->carrier, x->kept);
+	} else if (x->carrier != NULL) {
+		x->ops->refuse(x->carrier, MESH__REFUSAL_NO_MEMORY);
 	}
 	mesh__exchange_unref(x);
 }
@@ -53,17 +76,13 @@ void mesh__exchange_reply(struct mesh__exchange *x, const struct mesh__reply *re
 		return;
 	}
 	if (on_own_loop(x)) {
-		reply_now(x, reply);
+		if (x->carrier != NULL) {
+			x->ops->reply(x->carrier, reply);
+		}
 		mesh__exchange_unref(x);
 		return;
 	}
-	x->kept_status = reply->status;
-	x->kept_close = reply->close;
-	mesh__reply_fields(&x->kept_lines, reply->fields, reply->n_fields);
-	x->kept_body_len = reply->body_len;
-	if (!x->is_head) {
-		mesh__buf_add(&x->kept_body, reply->body, reply->body_len);
-	}
+	x->kept = copy_reply(x, reply);
 	if (!mesh__exchange_on_loop(x, on_kept)) {
 		mesh__exchange_unref(x);
 	}
@@ -89,77 +108,28 @@ void mesh__exchange_refuse(struct mesh__exchange *x, int status, const char *cod
 
 bool mesh__stream_begin(struct mesh__exchange *x, int status, const struct mesh__field_text *fields, size_t n_fields, mesh__loop_fn gone, void *arg)
 {
-	struct mesh__conn *c = x->conn;
-	struct mesh__buf *out;
-	bool sent;
-
-	if (c == NULL || c->doomed || atomic_exchange(&x->replied, true)) {
-		return false;
-	}
-	out = &c->server->out;
-	c->last |= c->server->draining || x->head.http_1_0;
-	mesh__buf_clear(out);
-	mesh__reply_head(out, status, mesh__http_server_date(c->server), x->head.http_1_0 ? MESH__FRAMING_CLOSE : MESH__FRAMING_CHUNKED, 0, c->last);
-	mesh__reply_fields(out, fields, n_fields);
-	mesh__buf_add(out, "\r\n", 2);
-	sent = out->error == MESH_OK && mesh__conn_send(c, out->data, out->len, NULL, 0);
-	mesh__buf_clear(out);
-	if (!sent) {
-		mesh__conn_let_go(c);
-		mesh__conn_doom(c);
+	if (x->carrier == NULL || atomic_exchange(&x->replied, true) || !x->ops->begin(x->carrier, status, fields, n_fields)) {
 		return false;
 	}
 	x->streaming = true;
 	x->gone = gone;
 	x->gone_arg = arg;
-	mesh__conn_enter(c, MESH__CONN_STREAM);
 	return true;
 }
 
 bool mesh__stream_write(struct mesh__exchange *x, const void *bytes, size_t len)
 {
-	struct mesh__conn *c = x->conn;
-	struct mesh__buf *out;
-	bool sent;
-
-	if (c == NULL || c->doomed || !x->streaming) {
+	if (x->carrier == NULL || !x->streaming) {
 		return false;
 	}
-	if (len == 0 || x->is_head) {
-		return true; /* an empty chunk would be the end */
-	}
-	if (mesh__tcp_queued(c->tcp) + len > (uint64_t)c->server->options.limits.max_stream_bytes) {
-		mesh__conn_doom(c);
-		return false;
-	}
-	if (x->head.http_1_0) {
-		return mesh__conn_send(c, bytes, len, NULL, 0);
-	}
-	out = &c->server->out;
-	mesh__buf_clear(out);
-	mesh__buf_printf(out, "%zx\r\n", len);
-	mesh__buf_add(out, bytes, len);
-	mesh__buf_add(out, "\r\n", 2);
-	sent = out->error == MESH_OK && mesh__conn_send(c, out->data, out->len, NULL, 0);
-	mesh__buf_clear(out);
-	if (!sent) {
-		mesh__conn_doom(c);
-	}
-	return sent;
+	return len == 0 || x->ops->write(x->carrier, bytes, len);
 }
 
 void mesh__stream_end(struct mesh__exchange *x)
 {
-	static const char end[] = "0\r\n\r\n";
-	struct mesh__conn *c = x->conn;
-
 	x->gone = NULL;
-	if (c != NULL && x->streaming) {
-		if (x->is_head || x->head.http_1_0 || mesh__conn_send(c, end, sizeof(end) - 1, NULL, 0)) {
-			mesh__conn_settle(c);
-		} else {
-			mesh__conn_let_go(c);
-		}
+	if (x->carrier != NULL && x->streaming) {
+		x->ops->end(x->carrier);
 	}
 	mesh__exchange_unref(x);
 }

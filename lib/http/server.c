@@ -185,14 +185,10 @@ static void sweep_one(struct mesh__conn *c, int64_t now_us)
 	mesh__conn_sweep(c, now_us);
 }
 
-static void close_idle(struct mesh__conn *c, int64_t unused)
+static void drain_one(struct mesh__conn *c, int64_t unused)
 {
 	(void)unused;
-	if (c->state == MESH__CONN_IDLE && mesh__tcp_queued(c->tcp) == 0 && c->pending.len == 0) {
-		mesh__conn_close(c, false);
-	} else {
-		mesh__conn_end_if_done(c);
-	}
+	c->protocol->drain(c);
 }
 
 /* One that is fed waits for who feeds it: as long as that one listens, there is more to come. */
@@ -212,7 +208,7 @@ static void end_grace(struct mesh__http_server *s)
 	}
 	mesh__spread_end(s);
 	s->grace = false;
-	each_conn(s, close_idle, 0);
+	each_conn(s, drain_one, 0);
 }
 
 static void finish_drain(struct mesh__http_server *s)
@@ -241,7 +237,6 @@ static void on_sweep(void *arg)
 	trim_scratch(&s->plain);
 	trim_scratch(&s->cipher);
 	trim_scratch(&s->out);
-	trim_scratch(&s->lines);
 	if (s->conns == NULL && !s->grace && !s->closed) {
 		mesh__timer_stop(s->sweep);
 		s->sweeping = false;
@@ -266,7 +261,6 @@ void mesh__http_server_unref(struct mesh__http_server *s)
 		mesh__buf_fini(&s->plain);
 		mesh__buf_fini(&s->cipher);
 		mesh__buf_fini(&s->out);
-		mesh__buf_fini(&s->lines);
 		(void)pthread_mutex_destroy(&s->loop_mu);
 		mesh__free(s);
 	}
@@ -308,7 +302,6 @@ int mesh__http_server_new(struct mesh__loop *loop, const struct mesh__http_optio
 	mesh__buf_init(&s->plain, &env->mem, SIZE_MAX / 2);
 	mesh__buf_init(&s->cipher, &env->mem, SIZE_MAX / 2);
 	mesh__buf_init(&s->out, &env->mem, SIZE_MAX / 2);
-	mesh__buf_init(&s->lines, &env->mem, SIZE_MAX / 2);
 	set_up_metrics(s);
 	rc = mesh__timer_new(loop, on_sweep, s, &s->sweep);
 	if (rc != MESH_OK) {
@@ -373,6 +366,7 @@ void mesh__http_server_drain(struct mesh__http_server *s, int64_t drain_ms, mesh
 	s->drain_until_us = now_us + drain_ms * 1000;
 	s->drained = done;
 	s->drained_arg = arg;
+	each_conn(s, drain_one, 0);
 	if (grace_is_over(s, now_us)) {
 		end_grace(s);
 	}
