@@ -150,6 +150,13 @@ bool mesh__tls_resumed(const struct mesh__tls *tls)
 	return tls->established && !tls->whole;
 }
 
+bool mesh__tls_is_http2(const struct mesh__tls *tls)
+{
+	const char *protocol = tls->established ? mbedtls_ssl_get_alpn_protocol(&tls->ssl) : NULL;
+
+	return protocol != NULL && strcmp(protocol, "h2") == 0;
+}
+
 const struct mesh__leaf *mesh__tls_peer(const struct mesh__tls *tls)
 {
 	return tls->established && tls->judged ? &tls->leaf : NULL;

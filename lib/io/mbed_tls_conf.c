@@ -12,7 +12,7 @@ static const int suites[] = {
 	MBEDTLS_TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
 	0,
 };
-static const char *protocols[] = {"http/1.1", NULL};
+static const char *protocols[] = {"h2", "http/1.1", NULL}; /* the first that the client has too; from the second on without HTTP/2 */
 
 #if MBEDTLS_VERSION_NUMBER >= 0x03000000
 static const uint16_t groups[] = {MBEDTLS_SSL_IANA_TLS_GROUP_SECP256R1, MBEDTLS_SSL_IANA_TLS_GROUP_X25519, MBEDTLS_SSL_IANA_TLS_GROUP_NONE};
@@ -112,7 +112,7 @@ static int load(struct mesh__tls_conf *conf, const struct mesh__tls_conf_options
 	return code;
 }
 
-static int set_up(struct mesh__tls_conf *conf, struct mesh__err *err)
+static int set_up(struct mesh__tls_conf *conf, bool http2, struct mesh__err *err)
 {
 	int rc = mbedtls_ssl_config_defaults(&conf->ssl, MBEDTLS_SSL_IS_SERVER, MBEDTLS_SSL_TRANSPORT_STREAM, MBEDTLS_SSL_PRESET_DEFAULT);
 
@@ -127,7 +127,7 @@ static int set_up(struct mesh__tls_conf *conf, struct mesh__err *err)
 		if (conf->sessions != NULL) {
 			mesh__mbed_use_sessions(&conf->ssl, conf->sessions);
 		}
-		rc = mbedtls_ssl_conf_alpn_protocols(&conf->ssl, protocols);
+		rc = mbedtls_ssl_conf_alpn_protocols(&conf->ssl, http2 ? protocols : protocols + 1);
 	}
 	rc = rc != 0 ? rc : mbedtls_ssl_conf_own_cert(&conf->ssl, &conf->chain, &conf->key);
 	rc = rc != 0 ? rc : warm_up(conf);
@@ -158,7 +158,7 @@ int mesh__tls_conf_new(const struct mesh__env *env, const struct mesh__tls_conf_
 	mbedtls_pk_init(&conf->key);
 	code = load(conf, options, err);
 	if (code == MESH_OK) {
-		code = set_up(conf, err);
+		code = set_up(conf, options->http2, err);
 	}
 	if (code != MESH_OK) {
 		mesh__tls_conf_unref(conf);

@@ -1,6 +1,7 @@
 /*
  * Server-side TLS that never touches a socket: ciphertext in, plaintext and ciphertext out. TLS 1.2 (ECDHE-ECDSA, AES-GCM or ChaCha20, P-256/X25519), no renegotiation,
- * no compression, no tickets. Sessions are resumed by their ids, from a cache of ours; the peer's leaf is part of the session, and is judged again. ALPN "http/1.1".
+ * no compression, no tickets. Sessions are resumed by their ids, from a cache of ours; the peer's leaf is part of the session, and is judged again. ALPN "http/1.1", and "h2" where it is asked for;
+ * a client that names no protocol is served HTTP/1.1.
  */
 #ifndef MESH__IO_TLS_H
 #define MESH__IO_TLS_H
@@ -23,6 +24,7 @@ struct mesh__tls_conf_options {
 	const char *key_pem;
 	struct mesh__trust *trust;
 	bool client_optional;   /* true: a client may show no certificate (meshd); one that it shows must be good all the same */
+	bool http2;             /* of a client that takes both, "h2" is chosen */
 	struct mesh__sessions *sessions; /* referenced; one a trust (see there). NULL: every handshake is a whole one */
 };
 
@@ -58,6 +60,9 @@ bool mesh__tls_established(const struct mesh__tls *tls);
 
 /* True when the handshake resumed a session: no certificate was shown in it, the peer's leaf is the one that it showed when the session was made. */
 bool mesh__tls_resumed(const struct mesh__tls *tls);
+
+/* True when the handshake settled on "h2"; false before its end. */
+bool mesh__tls_is_http2(const struct mesh__tls *tls);
 
 /* The peer's judged leaf, or NULL without one (client_optional). Lives as long as the connection. */
 const struct mesh__leaf *mesh__tls_peer(const struct mesh__tls *tls);

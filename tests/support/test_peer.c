@@ -39,10 +39,10 @@ struct mesh__trust *test_trust(const struct test_ca *ca, const char *revoked)
 	return trust;
 }
 
-struct mesh__tls_conf *test_tls_conf(const struct test_peer *peer, const struct test_ca *trusted, bool client_optional)
+static struct mesh__tls_conf *tls_conf(const struct test_peer *peer, const struct test_ca *trusted, bool client_optional, bool http2)
 {
 	struct mesh__trust *trust = test_trust(trusted, NULL);
-	struct mesh__tls_conf_options options = {.chain_pem = peer->chain, .key_pem = peer->key, .trust = trust, .client_optional = client_optional,
+	struct mesh__tls_conf_options options = {.chain_pem = peer->chain, .key_pem = peer->key, .trust = trust, .client_optional = client_optional, .http2 = http2,
 		.sessions = mesh__tls_conf_sessions(trusted->env, NULL, trust)};
 	struct mesh__tls_conf *conf = NULL;
 	struct mesh__err err = MESH__NO_ERR;
@@ -51,6 +51,16 @@ struct mesh__tls_conf *test_tls_conf(const struct test_peer *peer, const struct 
 	mesh__sessions_unref(options.sessions);
 	mesh__trust_unref(trust);
 	return conf;
+}
+
+struct mesh__tls_conf *test_tls_conf(const struct test_peer *peer, const struct test_ca *trusted, bool client_optional)
+{
+	return tls_conf(peer, trusted, client_optional, false);
+}
+
+struct mesh__tls_conf *test_tls_conf_http2(const struct test_peer *peer, const struct test_ca *trusted)
+{
+	return tls_conf(peer, trusted, false, true);
 }
 
 struct mesh__creds *test_creds(const struct test_peer *peer, const struct test_ca *trusted, uint64_t generation)

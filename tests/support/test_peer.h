@@ -21,6 +21,8 @@ void test_peer_fini(struct test_peer *peer);
 struct mesh__trust *test_trust(const struct test_ca *ca, const char *revoked);
 /* With sessions of its own that may be resumed. */
 struct mesh__tls_conf *test_tls_conf(const struct test_peer *peer, const struct test_ca *trusted, bool client_optional);
+/* That takes HTTP/2 too. */
+struct mesh__tls_conf *test_tls_conf_http2(const struct test_peer *peer, const struct test_ca *trusted);
 struct mesh__creds *test_creds(const struct test_peer *peer, const struct test_ca *trusted, uint64_t generation);
 
 #endif

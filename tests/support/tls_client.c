@@ -19,7 +19,7 @@ struct tls_client {
 	mbedtls_ssl_context ssl;
 	mbedtls_x509_crt chain, roots;
 	mbedtls_pk_context key;
-	const char *alpn[2];
+	const char *alpn[3];
 	int suites[2];
 	struct mesh__buf *in, *out; /* during a call */
 	int alert;
@@ -126,6 +126,7 @@ static int set_up(struct tls_client *client, const struct tls_client_options *op
 	mbedtls_ssl_conf_verify(&client->conf, ignore_time, NULL);
 	if (options->alpn != NULL) {
 		client->alpn[0] = options->alpn;
+		client->alpn[1] = options->alpn_then;
 		rc = mbedtls_ssl_conf_alpn_protocols(&client->conf, client->alpn);
 	}
 	if (options->suite != 0) {

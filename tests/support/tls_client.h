@@ -13,6 +13,7 @@ struct tls_client_options {
 	const char *chain_pem, *key_pem; /* NULL: shows no certificate */
 	const char *roots_pem;           /* the server must be vouched for by one of them, its validity aside; NULL: anybody will do */
 	const char *alpn;                /* NULL: none offered */
+	const char *alpn_then;           /* offered behind it; NULL: nothing more */
 	int suite;                       /* IANA's number; 0: the default list */
 	bool tls13;                      /* offer TLS 1.3 too, where the library has it; else at most TLS 1.2 */
 	struct tls_client *resume;       /* offer this one's session, which is established; NULL: none */

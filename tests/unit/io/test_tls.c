@@ -57,10 +57,8 @@ struct wire {
 	struct mesh__err err; /* the server's */
 };
 
-static void wire_init_server(struct wire *w, bool client_optional, const char *const *revoked, size_t n_revoked)
+static void wire_init_options(struct wire *w, struct mesh__tls_conf_options options, const char *const *revoked, size_t n_revoked)
 {
-	struct mesh__tls_conf_options options = {.chain_pem = server_chain, .key_pem = server_key, .client_optional = client_optional};
-
 	memset(w, 0, sizeof(*w));
 	mesh__buf_init(&w->to_server, mesh__mem_libc(), 1 << 20);
 	mesh__buf_init(&w->to_client, mesh__mem_libc(), 1 << 20);
@@ -70,6 +68,11 @@ static void wire_init_server(struct wire *w, bool client_optional, const char *c
 	assert_int_equal(mesh__tls_conf_new(&fake.env, &options, &w->conf, &w->err), MESH_OK);
 	mesh__trust_unref(options.trust);
 	assert_int_equal(mesh__tls_new(w->conf, &w->tls), MESH_OK);
+}
+
+static void wire_init_server(struct wire *w, bool client_optional, const char *const *revoked, size_t n_revoked)
+{
+	wire_init_options(w, (struct mesh__tls_conf_options){.chain_pem = server_chain, .key_pem = server_key, .client_optional = client_optional}, revoked, n_revoked);
 }
 
 static void wire_init(struct wire *w, const struct tls_client_options *client)
@@ -640,6 +643,43 @@ static void refuses_suites_without_forward_secrecy_or_aead_and_other_protocols(v
 	wire_fini(&w);
 }
 
+static void settles_on_http2_where_both_ends_want_it(void **state)
+{
+	static const struct {
+		const char *rule;
+		bool server;
+		const char *first, *then, *settled;
+	} rows[] = {
+		{"both want both", true, "h2", "http/1.1", "h2"},
+		{"the server's order decides", true, "http/1.1", "h2", "h2"},
+		{"the client wants HTTP/2 alone", true, "h2", NULL, "h2"},
+		{"the client has HTTP/1.1 alone", true, "http/1.1", NULL, "http/1.1"},
+		{"the server has HTTP/1.1 alone", false, "h2", "http/1.1", "http/1.1"},
+		{"a client that names none", true, NULL, NULL, NULL},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < MESH__COUNT(rows); i++) {
+		struct tls_client_options options = good_client();
+		struct wire w;
+		const char *settled;
+
+		options.alpn = rows[i].first;
+		options.alpn_then = rows[i].then;
+		wire_init_options(&w, (struct mesh__tls_conf_options){.chain_pem = server_chain, .key_pem = server_key, .http2 = rows[i].server}, NULL, 0);
+		w.client = tls_client_new(&options);
+		assert_non_null(w.client);
+		assert_false(mesh__tls_is_http2(w.tls));
+		wire_run(&w);
+		settled = tls_client_alpn(w.client);
+		if (!mesh__tls_established(w.tls) || (settled == NULL) != (rows[i].settled == NULL) || (settled != NULL && strcmp(settled, rows[i].settled) != 0) ||
+		    mesh__tls_is_http2(w.tls) != (settled != NULL && strcmp(settled, "h2") == 0)) {
+			fail_msg("%s: %s, %d", rows[i].rule, settled != NULL ? settled : "none", mesh__tls_is_http2(w.tls));
+		}
+		wire_fini(&w);
+	}
+}
+
 static void says_when_the_peer_refuses_us(void **state)
 {
 	struct tls_client_options options = good_client();
@@ -736,6 +776,7 @@ int main(void)
 		cmocka_unit_test(holds_no_more_than_a_record_before_the_handshake),
 		cmocka_unit_test(speaks_tls_1_2_with_a_client_that_offers_1_3),
 		cmocka_unit_test(refuses_suites_without_forward_secrecy_or_aead_and_other_protocols),
+		cmocka_unit_test(settles_on_http2_where_both_ends_want_it),
 		cmocka_unit_test(says_when_the_peer_refuses_us),
 		cmocka_unit_test(refuses_a_record_that_was_changed_on_the_way),
 		cmocka_unit_test(says_so_when_the_caller_takes_no_more),
