@@ -50,6 +50,7 @@ struct mesh__target {
 	char host[MESH__DNS_MAX];     /* the DNS name that the certificate must have, and the Host field; for plaintext: what Host says */
 	char spiffe[MESH__SPIFFE_MAX];/* the SPIFFE ID that the certificate must have */
 	bool insecure_plaintext;      /* no TLS at all */
+	char unix_path[108];          /* plaintext alone: the socket that is connected to instead of `address`; "": none */
 };
 
 /* ---- Cancelling, from any thread ---- */

@@ -38,6 +38,7 @@ int mesh__conns_open(struct mesh__conns *conns, int family, int type, int protoc
 		errno = why;
 		return -1;
 	}
+	conn->over_unix = family == AF_UNIX;
 	conn->next = conns->first;
 	conns->first = conn;
 	return conn->fd;
@@ -94,7 +95,7 @@ struct mesh__conn *mesh__conns_find(struct mesh__conns *conns, const char *peer_
 		return NULL;
 	}
 	for (struct mesh__conn *conn = conns->first; conn != NULL; conn = conn->next) {
-		if (!conn->named) {
+		if (!conn->named && !conn->over_unix) {
 			learn_addresses(conn);
 		}
 		if (conn->named && is_addr(&conn->peer, peer_ip, peer_port) && is_addr(&conn->local, local_ip, local_port)) {
@@ -102,6 +103,16 @@ struct mesh__conn *mesh__conns_find(struct mesh__conns *conns, const char *peer_
 		}
 	}
 	return NULL;
+}
+
+struct mesh__conn *mesh__conns_unix(struct mesh__conns *conns)
+{
+	struct mesh__conn *conn = conns->first;
+
+	while (conn != NULL && !conn->over_unix) {
+		conn = conn->next;
+	}
+	return conn;
 }
 
 void mesh__conns_release(struct mesh__conns *conns, const void *user)

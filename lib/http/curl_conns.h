@@ -17,6 +17,7 @@
 struct mesh__conn {
 	struct mesh__conn *next;
 	int fd;
+	bool over_unix;                   /* a UNIX socket: the addresses are never known */
 	bool named;                       /* the two addresses below are known: it is connected */
 	bool verified;
 	struct mesh__addr local, peer;
@@ -43,6 +44,9 @@ void mesh__conns_close(struct mesh__conns *conns, int fd);
 
 /* The connection between the two addresses, or NULL. */
 struct mesh__conn *mesh__conns_find(struct mesh__conns *conns, const char *peer_ip, int peer_port, const char *local_ip, int local_port);
+
+/* The newest connection over a UNIX socket, or NULL: those have no addresses to tell them apart by, and no peer to judge. */
+struct mesh__conn *mesh__conns_unix(struct mesh__conns *conns);
 
 /* The exchange `user` is over: what it used is idle. */
 void mesh__conns_release(struct mesh__conns *conns, const void *user);

@@ -92,6 +92,9 @@ static bool make_connect_to(struct mesh__easy *e, const struct mesh__easy_peer *
 	bool v6 = strchr(peer->connect_host, ':') != NULL;
 	char text[MESH__EASY_NAME_MAX + 16];
 
+	if (e->over_unix) {
+		return curl_easy_setopt(e->curl, CURLOPT_UNIX_SOCKET_PATH, peer->unix_path) == CURLE_OK;
+	}
 	(void)snprintf(text, sizeof(text), v6 ? "::[%s]:%u" : "::%s:%u", peer->connect_host, (unsigned)peer->connect_port);
 	e->connect_to = curl_slist_append(NULL, text);
 	return e->connect_to != NULL;
@@ -112,10 +115,24 @@ static bool nameable(const char *host)
 	return strlen(host) < MESH__EASY_NAME_MAX && strpbrk(host, "/?#@\\ ") == NULL;
 }
 
+/* A path takes an address's place; the URL has a host all the same. */
+static int make_unix_names(struct mesh__easy *e, const struct mesh__easy_peer *peer, struct mesh__err *err)
+{
+	if (!peer->plaintext || !nameable(peer->host) || peer->host[0] == '\0') {
+		return mesh__fail(err, MESH_E_INVALID, "\"%.100s\" at the socket %.107s cannot be connected to", peer->host, peer->unix_path);
+	}
+	e->over_unix = true;
+	(void)snprintf(e->where, sizeof(e->where), "%s at unix:%s", peer->host, peer->unix_path);
+	return make_url(e, peer->host) ? MESH_OK : mesh__fail_memory(err);
+}
+
 static int make_names(struct mesh__easy *e, const struct mesh__easy_peer *peer, struct mesh__err *err)
 {
 	char address[MESH__EASY_NAME_MAX + 16];
 
+	if (peer->unix_path != NULL && peer->unix_path[0] != '\0') {
+		return make_unix_names(e, peer, err);
+	}
 	if (!nameable(peer->host) || !nameable(peer->connect_host) || peer->connect_host[0] == '\0' || peer->connect_port == 0 || strlen(peer->expect) >= sizeof(e->expect)) {
 		return mesh__fail(err, MESH_E_INVALID, "\"%.100s\" at \"%.100s\" port %u cannot be connected to", peer->host, peer->connect_host, (unsigned)peer->connect_port);
 	}

@@ -24,6 +24,7 @@ struct mesh__easy_peer {
 	const char *host;            /* in the URL, the certificate and the Host field; "": the address it connects to */
 	const char *connect_host;    /* a name, or an IP literal without brackets */
 	uint16_t connect_port;
+	const char *unix_path;       /* a socket to connect to instead; NULL or "": none. Plaintext alone: there is nobody on it to judge */
 	const char *expect;          /* the SPIFFE ID */
 	struct mesh__trust *trust;   /* NULL: the peer is not verified at all */
 	struct mesh__creds *creds;   /* NULL: no certificate is shown */
@@ -46,6 +47,7 @@ struct mesh__easy {
 	struct mesh__trust *trust;
 	struct mesh__share *share;
 	bool plaintext;
+	bool over_unix;                /* a socket of this machine */
 	char expect[MESH__SPIFFE_MAX];
 	char where[MESH__EASY_NAME_MAX + 4 + MESH__EASY_NAME_MAX + 16]; /* "host at address", for messages */
 	void *url;                     /* CURLU: parsed once, and not for each exchange */

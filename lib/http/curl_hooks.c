@@ -154,7 +154,7 @@ static int on_ready_to_send(void *arg, char *peer_ip, char *local_ip, int peer_p
 		e->again = true;
 		return CURL_PREREQFUNC_ABORT;
 	}
-	conn = mesh__conns_find(e->conns, peer_ip, peer_port, local_ip, local_port);
+	conn = e->over_unix ? mesh__conns_unix(e->conns) : mesh__conns_find(e->conns, peer_ip, peer_port, local_ip, local_port);
 	if (judge(e, conn) != MESH_OK) {
 		e->refused = true;
 		return CURL_PREREQFUNC_ABORT;

@@ -15,6 +15,7 @@ int mesh__slot_new(struct mesh__pool *pool, struct mesh__slot **out, struct mesh
 		.host = target->host,
 		.connect_host = target->address.ip,
 		.connect_port = target->address.port,
+		.unix_path = target->unix_path,
 		.expect = target->spiffe,
 		.trust = creds != NULL ? mesh__creds_trust(creds) : NULL,
 		.creds = creds,
