@@ -103,6 +103,7 @@ static int start(struct serving *s)
 		ctl_echo_mesh(s->echo, s->m);
 		code = mesh_serve(s->m, "inline", ctl_echo_handle, s->echo, &s->server, &error);
 	} else {
+		ctl_upstream_mesh(s->upstream, s->m);
 		code = mesh_serve(s->m, "pool", ctl_upstream_handle, s->upstream, &s->server, &error);
 	}
 	if (code != MESH_OK) {
@@ -222,7 +223,7 @@ static const struct ctl_option serve_options[] = {
 	{"zone", 0, CTL_TEXT, "NAME", "where this instance runs", 0, 0},
 	{"listen", 0, CTL_TEXT, "IP:PORT", "where to listen (default: the local address of the control connection, any port)", 0, 0},
 	{"advertise", 0, CTL_TEXT, "IP:PORT", "what others are told (default: where it listens)", 0, 0},
-	{"upstream", 0, CTL_TEXT, "URL", "pass requests on to http://host:port and its responses back", 0, 0},
+	{"upstream", 0, CTL_TEXT, "URL", "pass requests on to http://host:port, or unix:/path, and its responses back", 0, 0},
 	{"echo", 0, CTL_FLAG, NULL, "answer with what was seen, as JSON", 0, 0},
 	{"status", 0, CTL_INTEGER, "CODE", "echo: answer with this status", 200, 599},
 	{"delay", 0, CTL_DURATION, "TIME", "echo: wait before each answer", 0, 3600000},
@@ -235,8 +236,9 @@ const struct ctl_command ctl_serve = {
 	"serve", "", 0, 0, "join as a service and answer its calls",
 	"Joins the mesh, registers this instance, and answers calls until SIGTERM or Ctrl-C; then it deregisters and lets\n"
 	"requests finish. With --echo it answers with what it saw: service, instance, version, peer, method, path, headers,\n"
-	"tryNumber. With --upstream it stands before an unchanged HTTP server: mutual TLS outside, plain HTTP inside; header\n"
-	"fields of one connection are removed, and bodies are held whole, up to MESH_MAX_BODY.\n"
+	"tryNumber. With --upstream it stands before an unchanged HTTP server: mutual TLS outside, plain HTTP inside, over TCP or a\n"
+	"UNIX socket; who calls is told in X-Forwarded-Client-Cert. Header fields of one connection are removed, and bodies are\n"
+	"held whole, up to MESH_MAX_BODY.\n"
 	"MESH_TOKEN unset: it makes a token by itself, where meshd's admin interface is at hand.",
 	"  $ meshctl serve --service payments --echo --version v1\n"
 	"  serving payments as 5c1f09a2d7e84b36 on 127.0.0.1:40123\n"

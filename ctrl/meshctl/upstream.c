@@ -1,86 +1,22 @@
 #include "meshctl/upstream.h"
 
-#include <netdb.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
-#include <sys/socket.h>
 
-#include "base/str.h"
-#include "http/client.h"
-#include "wire/json.h"
-#include "wire/url.h"
+#include "meshctl/gateway.h"
+#include "meshctl/upstream_target.h"
 
-enum { CONNECT_MS = 3000, ANSWER_MS = 60000, FIELDS_MAX = 256, TARGET_MAX = 16 * 1024, ERROR_MAX_BYTES = 4096 };
+enum { CONNECT_MS = 3000, ANSWER_MS = 60000, TARGET_MAX = 16 * 1024, ERROR_MAX_BYTES = 4096 };
 
 struct ctl_upstream {
 	const struct mesh__env *env;
 	struct mesh__pool *pool;
 	size_t max_body_bytes;
+	mesh *m;
+	pthread_mutex_t own_mu; /* guards own */
+	char *own;              /* the SPIFFE ID of this service; NULL until it is first asked for */
 };
-
-int32_t ctl_gateway_status(int32_t code)
-{
-	switch (code) {
-	case MESH_E_TIMEOUT:
-		return 504;
-	case MESH_E_OVERLOADED:
-	case MESH_E_NO_ENDPOINT:
-	case MESH_E_NOT_READY:
-	case MESH_E_CLOSED:
-	case MESH_E_CANCELLED:
-		return 503;
-	default:
-		return 502;
-	}
-}
-
-/* `name` among the comma-separated words of `list`. */
-static bool names_field(const char *list, const char *name)
-{
-	size_t name_len = strlen(name);
-
-	while (*list != '\0') {
-		size_t len;
-		list += strspn(list, ", \t");
-		len = strcspn(list, ", \t");
-		if (len == name_len && strncasecmp(list, name, len) == 0) {
-			return true;
-		}
-		list += len;
-	}
-	return false;
-}
-
-bool ctl_field_stays(const char *name, const char *connection)
-{
-	char dashed[32]; /* longer than any of these names; of mesh-* the beginning is enough */
-	size_t len = strlen(name), n = 0;
-
-	for (; n < len && n < sizeof(dashed); n++) {
-		dashed[n] = (char)(name[n] == '_' ? '-' : name[n]);
-	}
-	return mesh__field_is_hop(dashed, n) || mesh__field_is_mesh(dashed, n) ||
-		mesh__field_is_claim(name, len) || (connection != NULL && len > 0 && names_field(connection, name));
-}
-
-size_t ctl_gateway_length(const char *method, const char *content_length, size_t body_len)
-{
-	uint64_t n;
-
-	return strcmp(method, "HEAD") == 0 && content_length != NULL && mesh__str_u64(content_length, strlen(content_length), INT64_MAX, &n) ? (size_t)n : body_len;
-}
-
-void ctl_gateway_body(int32_t status, const char *message, struct mesh__buf *out)
-{
-	struct mesh__json_out json = {out, false};
-
-	mesh__json_open(&json, NULL, '{');
-	mesh__json_put_text(&json, "error", status == 504 ? "gateway-timeout" : status == 503 ? "unavailable" : "bad-gateway");
-	mesh__json_put_text(&json, "message", message);
-	mesh__json_close(&json, '}');
-	mesh__buf_chr(out, '\n');
-}
 
 static void refuse(struct ctl_upstream *up, mesh_inbound *inbound, int32_t code, const char *message)
 {
@@ -94,20 +30,34 @@ static void refuse(struct ctl_upstream *up, mesh_inbound *inbound, int32_t code,
 	mesh__buf_fini(&body);
 }
 
-static size_t take_fields(const mesh_inbound *inbound, struct mesh__client_field *fields)
+static bool inbound_field(const void *source, size_t index, const char **name, const char **value)
 {
-	const char *connection = mesh_inbound_header(inbound, "connection");
-	const char *name, *value;
-	size_t n = 0;
+	return mesh_inbound_field(source, index, name, value) == 1;
+}
 
-	for (size_t i = 0; n < FIELDS_MAX && mesh_inbound_field(inbound, i, &name, &value) == 1; i++) {
-		if (!ctl_field_stays(name, connection)) {
-			fields[n].name = name;
-			fields[n].value = value;
-			n++;
-		}
+/* It does not change: a renewed certificate names the same service. */
+static const char *own_identity(struct ctl_upstream *up)
+{
+	const char *own;
+
+	(void)pthread_mutex_lock(&up->own_mu);
+	if (up->own == NULL) {
+		up->own = mesh_identity(up->m);
 	}
-	return n;
+	own = up->own;
+	(void)pthread_mutex_unlock(&up->own_mu);
+	return own;
+}
+
+static int take_fields(struct ctl_upstream *up, const mesh_inbound *inbound, struct ctl_fields *fields, struct mesh__err *err)
+{
+	struct mesh__addr address;
+	char *text = mesh_inbound_address(inbound);
+	struct ctl_caller caller = {own_identity(up), mesh_inbound_peer(inbound), address.ip};
+	int code = text == NULL || caller.own == NULL ? mesh__fail_memory(err) : mesh__addr_parse("the caller", text, true, &address, err);
+
+	mesh_string_free(text);
+	return code == MESH_OK ? ctl_fields_behind(fields, inbound_field, inbound, &caller, false, err) : code;
 }
 
 static void pass_back(struct ctl_upstream *up, mesh_inbound *inbound, const struct mesh__client_response *response)
@@ -131,10 +81,9 @@ static int64_t answer_ms(const mesh_inbound *inbound)
 	return left_ms >= 0 && left_ms < ANSWER_MS ? left_ms : ANSWER_MS;
 }
 
-static int exchange(struct ctl_upstream *up, const mesh_inbound *inbound, struct mesh__client_response *response,
+static int exchange_with(struct ctl_upstream *up, const mesh_inbound *inbound, const struct ctl_fields *fields, struct mesh__client_response *response,
 	struct mesh__err *err)
 {
-	struct mesh__client_field fields[FIELDS_MAX];
 	struct mesh__client_request request = {0};
 	struct mesh__client_result result;
 	char target[TARGET_MAX];
@@ -146,13 +95,27 @@ static int exchange(struct ctl_upstream *up, const mesh_inbound *inbound, struct
 	}
 	request.method = mesh_inbound_method(inbound);
 	request.target = target;
-	request.fields = fields;
-	request.n_fields = take_fields(inbound, fields);
+	request.fields = fields->list;
+	request.n_fields = fields->n;
 	request.body = mesh_inbound_body(inbound, &request.body_len);
 	request.has_body = request.body_len > 0;
 	request.max_response_bytes = up->max_body_bytes;
 	return mesh__pool_exchange(up->pool, &request, CONNECT_MS, mesh__mono_us(up->env) + answer_ms(inbound) * 1000,
 		NULL, response, &result, err);
+}
+
+static int exchange(struct ctl_upstream *up, const mesh_inbound *inbound, struct mesh__client_response *response, struct mesh__err *err)
+{
+	struct ctl_fields fields;
+	int code;
+
+	ctl_fields_init(&fields, &up->env->mem);
+	code = take_fields(up, inbound, &fields, err);
+	if (code == MESH_OK) {
+		code = exchange_with(up, inbound, &fields, response, err);
+	}
+	ctl_fields_fini(&fields);
+	return code;
 }
 
 void ctl_upstream_handle(void *user, mesh_inbound *inbound)
@@ -175,56 +138,29 @@ void ctl_upstream_handle(void *user, mesh_inbound *inbound)
 	mesh__client_response_fini(&response);
 }
 
-/* A name is looked up when the proxy starts, as registration does with endpoints: who moves the server starts the proxy anew. */
-static int resolve(const char *url, const struct mesh__origin_url *parsed, struct mesh__addr *out, struct mesh__err *err)
-{
-	struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM}, *found = NULL;
-	char ip[NI_MAXHOST], text[NI_MAXHOST + 16];
-	int failed = getaddrinfo(parsed->host, NULL, &hints, &found);
-
-	if (failed == 0) {
-		failed = getnameinfo(found->ai_addr, found->ai_addrlen, ip, sizeof(ip), NULL, 0, NI_NUMERICHOST);
-		(void)snprintf(text, sizeof(text), !failed && found->ai_family == AF_INET6 ? "[%s]:%u" : "%s:%u",
-			failed ? "" : ip, (unsigned)parsed->port);
-		freeaddrinfo(found);
-	}
-	if (failed != 0) {
-		return mesh__fail(err, MESH_E_CONNECT, "--upstream \"%s\": %s", url, gai_strerror(failed));
-	}
-	return mesh__addr_parse("--upstream", text, false, out, err);
-}
-
 int ctl_upstream_new(const struct mesh__env *env, const char *url, size_t max_body_bytes, struct ctl_upstream **out,
 	struct mesh__err *err)
 {
 	struct mesh__pool_options options;
-	struct mesh__origin_url parsed;
 	struct ctl_upstream *up;
 	int code;
 
 	*out = NULL;
-	if (mesh__origin_url_parse("--upstream", url, true, &parsed, err) != MESH_OK) {
-		return err->code;
-	}
-	if (parsed.tls) {
-		return mesh__fail(err, MESH_E_INVALID, "--upstream \"%s\": the server behind is reached by plain http", url);
-	}
 	mesh__pool_options_default(&options);
-	memset(&options.target, 0, sizeof(options.target));
-	if (resolve(url, &parsed, &options.target.address, err) != MESH_OK) {
-		return err->code;
+	code = ctl_upstream_target(url, &options.target, err);
+	if (code != MESH_OK) {
+		return code;
 	}
-	options.target.insecure_plaintext = true; /* the server behind is unchanged: it has no identity to show */
-	(void)snprintf(options.target.host, sizeof(options.target.host), parsed.v6 ? "[%s]:%u" : "%s:%u", parsed.host,
-		(unsigned)parsed.port);
 	up = mesh__alloc(&env->mem, sizeof(*up));
 	if (up == NULL) {
 		return mesh__fail_memory(err);
 	}
 	up->env = env;
 	up->max_body_bytes = max_body_bytes;
+	(void)pthread_mutex_init(&up->own_mu, NULL);
 	code = mesh__pool_new(env, &options, &up->pool, err);
 	if (code != MESH_OK) {
+		(void)pthread_mutex_destroy(&up->own_mu);
 		mesh__free(up);
 		return code;
 	}
@@ -232,10 +168,17 @@ int ctl_upstream_new(const struct mesh__env *env, const char *url, size_t max_bo
 	return MESH_OK;
 }
 
+void ctl_upstream_mesh(struct ctl_upstream *upstream, mesh *m)
+{
+	upstream->m = m;
+}
+
 void ctl_upstream_free(struct ctl_upstream *upstream)
 {
 	if (upstream != NULL) {
 		mesh__pool_unref(upstream->pool);
+		mesh_string_free(upstream->own);
+		(void)pthread_mutex_destroy(&upstream->own_mu);
 		mesh__free(upstream);
 	}
 }

@@ -284,6 +284,9 @@ MESH_API const char *mesh_inbound_peer(const mesh_inbound *inbound);
 MESH_API const char *mesh_inbound_peer_service(const mesh_inbound *inbound);
 MESH_API const char *mesh_inbound_peer_namespace(const mesh_inbound *inbound);
 
+/* The address that the caller's connection comes from, "ip:port" or "[ip]:port", as a heap string to be freed with mesh_string_free(); NULL when out of memory. Who calls is not told by it. Not after the reply. */
+MESH_API char *mesh_inbound_address(const mesh_inbound *inbound);
+
 /* Which try of its call this is, from 1; and the milliseconds left before its caller gives up, or -1 when it did not say. */
 MESH_API int32_t mesh_inbound_try(const mesh_inbound *inbound);
 MESH_API int64_t mesh_inbound_remaining_ms(const mesh_inbound *inbound);

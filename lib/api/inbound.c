@@ -69,6 +69,19 @@ const char *mesh_inbound_peer_namespace(const mesh_inbound *in)
 	return in == NULL ? NULL : in->peer->name.ns;
 }
 
+char *mesh_inbound_address(const mesh_inbound *in)
+{
+	char text[MESH__ADDR_TEXT];
+	struct mesh__addr address;
+
+	if (in == NULL) {
+		return NULL;
+	}
+	mesh__exchange_address(in->x, &address);
+	mesh__addr_format(&address, text);
+	return mesh__strdup(mesh__mem_libc(), text);
+}
+
 int32_t mesh_inbound_try(const mesh_inbound *in)
 {
 	return in == NULL ? 0 : in->try_number;

@@ -233,6 +233,7 @@ static void call_bounded(struct later *l, mesh_inbound *in)
 static void check_inbound(mesh_inbound *in)
 {
 	const char *name = NULL, *value = NULL, *body;
+	char *address;
 	size_t len = 99, n = 0;
 
 	CHECK_TEXT(mesh_inbound_method(in), "POST");
@@ -250,6 +251,10 @@ static void check_inbound(mesh_inbound *in)
 	CHECK_TEXT(mesh_inbound_peer(in), "spiffe://mesh.local/ns/default/svc/cart");
 	CHECK_TEXT(mesh_inbound_peer_service(in), "cart");
 	CHECK_TEXT(mesh_inbound_peer_namespace(in), "default");
+	address = mesh_inbound_address(in);
+	CHECK(address != NULL && strncmp(address, "127.0.0.1:", 10) == 0 && address[10] != '0');
+	mesh_string_free(address);
+	CHECK(mesh_inbound_address(NULL) == NULL);
 	CHECK(mesh_inbound_try(in) == 1);
 	CHECK(mesh_inbound_remaining_ms(in) > 0 && mesh_inbound_remaining_ms(in) <= 7000);
 }

@@ -5,6 +5,7 @@ import http.server
 import json
 import os
 import socket
+import socketserver
 import subprocess
 import threading
 import unittest
@@ -70,8 +71,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
 class Upstream(http.server.ThreadingHTTPServer):
     daemon_threads = True
 
-    def __init__(self):
-        super().__init__(("127.0.0.1", 0), Handler)
+    def __init__(self, address=("127.0.0.1", 0)):
+        super().__init__(address, Handler)
         self.seen = []
         self.release = threading.Event()
         threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
@@ -158,13 +159,25 @@ class UnchangedServer(ProxyTest):
         self.assertEqual(answer.status, 200)
         seen = {k.lower(): v for k, v in self.upstream.seen[-1][2]}
         self.assertEqual(seen["x-mine"], "1")
-        for name in ("x-secret-hop", "keep-alive", "proxy-connection", "te", "x-forwarded-client-cert", "mesh-peer", "mesh-anything"):
+        for name in ("x-secret-hop", "keep-alive", "proxy-connection", "te", "mesh-peer", "mesh-anything"):
             self.assertNotIn(name, seen)
         self.assertNotEqual(seen.get("mesh-try"), "9")
+        self.assertEqual(seen["x-forwarded-client-cert"], f"By={peers.spiffe('files')};URI={peers.spiffe('cart')}", "what the caller claims to be is not what is passed on")
         self.assertEqual(headers["X-From"], "upstream")
         self.assertEqual(headers.get_all("Set-Cookie"), ["a=1", "b=2"], "fields of one name stay apart")
         for name in ("X-Hop", "Keep-Alive", "Mesh-Load", "mesh-not-processed"):
             self.assertNotIn(name, headers)
+
+    def test_the_server_behind_is_told_who_calls_and_from_where(self):
+        self.fetch(self.url + "/")
+        seen = {k.lower(): v for k, v in self.upstream.seen[-1][2]}
+        self.assertEqual(seen["x-forwarded-client-cert"], f"By={peers.spiffe('files')};URI={peers.spiffe('cart')}")
+        self.assertEqual((seen["x-forwarded-for"], seen["x-forwarded-proto"], seen["x-forwarded-host"]), ("127.0.0.1", "https", "files.default.mesh.local"))
+        self.assertEqual(seen["host"], self.upstream.url.removeprefix("http://"), "the upstream's own")
+        self.assertNotIn("via", seen)
+        self.fetch(self.url + "/", headers={"X-Forwarded-For": "192.0.2.7", "X-Forwarded-Proto": "http", "X-Forwarded-Host": "shop.example", "Via": "1.1 edge"})
+        seen = {k.lower(): v for k, v in self.upstream.seen[-1][2]}
+        self.assertEqual((seen["x-forwarded-for"], seen["x-forwarded-proto"], seen["x-forwarded-host"], seen["via"]), ("192.0.2.7, 127.0.0.1", "http", "shop.example", "1.1 edge"))
 
     def test_a_body_over_the_bound_is_refused_on_either_way(self):
         big = os.path.join(self.mesh.dir, "big")
@@ -221,6 +234,41 @@ class UnchangedServer(ProxyTest):
         for t in threads:
             t.join()
         self.assertEqual(sorted(answers), sorted((200, f"/n/{i}") for i in range(n)))
+
+
+class UnixUpstream(Upstream):
+    """The same on a UNIX socket."""
+
+    address_family = socket.AF_UNIX
+
+    def server_bind(self):
+        socketserver.TCPServer.server_bind(self)
+        self.server_name, self.server_port = "localhost", 0
+
+    def get_request(self):
+        return self.socket.accept()[0], ("unix", 0)
+
+
+class UnixSocket(ProxyTest):
+    def test_both_spellings_lead_to_it(self):
+        path = os.path.join(self.mesh.dir, "app.sock")
+        behind = UnixUpstream(path)
+        self.addCleanup(behind.close)
+        for service, url in (("one", "unix:" + path), ("two", "unix://" + path)):
+            with self.subTest(url):
+                self.mesh.serve(service, "--upstream", url)
+                to = self.connect(service)
+                body = os.urandom(100000)
+                self.assertEqual(self.fetch(to + "/echo", "POST", body)[2], body)
+                self.assertEqual([self.fetch(f"{to}/n/{i}")[0] for i in range(5)], [200] * 5)
+                self.assertEqual(dict(behind.seen[-1][2])["Host"], "localhost")
+
+    def test_what_is_no_address_is_a_usage_error(self):
+        for url in ("unix:", "unix:app.sock", "unix://", "unix:/" + "x" * 108, "https://127.0.0.1:1", "127.0.0.1:80", "http://127.0.0.1", "ftp://127.0.0.1:1"):
+            with self.subTest(url):
+                done = self.mesh.ctl("serve", "--service", "files", "--upstream", url, check=False)
+                self.assertEqual((done.returncode, done.stdout), (2, ""))
+                self.assertIn(url[:20], done.stderr)
 
 
 class RealPrograms(ProxyTest):
