@@ -43,7 +43,7 @@ ADAPTERS = [
     (r"(mbedtls|psa)/", r"lib/io/mbed_\w+\.[ch]"),
     (r"uv(\.h|/)", r"lib/io/uv_\w+\.[ch]"),
     (r"llhttp(\.h|/)", r"lib/http/h1\.c"),
-    (r"nghttp2/", r"lib/http/h2\w*\.c"),
+    (r"nghttp2/", r"lib/http/h2_session\.c"),
     (r"(cjson/)?cJSON\.h", r"lib/wire/json\.c"),
     (r"yaml\.h", r"lib/wire/yaml\.c"),
     (r"sqlite3\.h", r"ctrl/meshd/store_sqlite\.c"),
