@@ -1,6 +1,6 @@
 /*
- * The one HTTP client: libcurl over mutual TLS (or, said loudly, plaintext), on the facts of DESIGN section 4. Two ways in: a pool of handles for the calling thread (the fast path), and a multi on
- * the loop for the control link, whose responses may be streamed.
+ * The one HTTP client: libcurl over mutual TLS (or, said loudly, plaintext), on the facts of DESIGN section 4. Three ways in: a pool of handles for the calling thread (the fast path), flights, which are exchanges of
+ * the same pool that a loop drives, and a multi on the loop for the control link.
  *
  * Every connection's peer is judged (mesh__trust_judge) before the first byte of a request is sent on it, and only connections on the handle's list of verified ones are used.
  */
@@ -140,6 +140,45 @@ int mesh__pool_exchange(struct mesh__pool *pool, const struct mesh__client_reque
 
 /* In a forked child: makes the pool's sockets harmless to the parent (each replaced by /dev/null), takes no lock, of nobody, and frees nothing. */
 void mesh__pool_abandon(struct mesh__pool *pool);
+
+/* ---- The loop's way to the same pool: an exchange that nobody waits for. Loop's thread only. ---- */
+
+struct mesh__flight;
+
+enum { MESH__BODY_LATER = -1, MESH__BODY_FAIL = -2 };
+
+struct mesh__flight_options {
+	struct mesh__client_request request;     /* what it points to is borrowed until done */
+	struct mesh__client_response *response;  /* borrowed until done */
+	int64_t connect_timeout_ms;              /* counted from the dial */
+	int64_t deadline_us;                     /* monotonic; INT64_MAX: none */
+	bool streamed;                           /* a connection of its own for its whole life */
+	/*
+	 * NULL: the request's own body, which is not to be had beside it. Bytes into buf: how many, > 0; 0: the end; MESH__BODY_LATER: none now, to be asked again after mesh__flight_resume(), or earlier; MESH__BODY_FAIL: the exchange ends.
+	 * With a body_len no more is asked for than is left of it; less of it is MESH_E_INVALID.
+	 */
+	int64_t (*read)(void *arg, char *buf, size_t size);
+	int64_t body_len;                        /* -1: not known */
+	/* NULL, or: the response's head is whole, in *response. False ends the exchange with MESH_E_PROTOCOL. */
+	bool (*head)(void *arg);
+	/* NULL: the body is collected in the response. Else its bytes as they come. MESH_OK: taken, all of them; MESH_E_WOULD_BLOCK: none of them, to be offered again after mesh__flight_resume(), or earlier; any other code ends the exchange. */
+	int (*data)(void *arg, const char *bytes, size_t len);
+	/* Once, never inside a function of this header: `code`, `result` and `err` as of mesh__pool_exchange(). The flight is no more. */
+	void (*done)(void *arg, int code, const struct mesh__client_result *result, const struct mesh__err *err);
+	void *arg;
+};
+
+/*
+ * Begins an exchange: it stands in one queue with the threads that wait for the pool's connections, and shares their limits. A request whose body has begun to be read is never sent again. Callbacks come from the loop, never in here.
+ * On failure (MESH_E_OVERLOADED, MESH_E_NO_MEMORY, MESH_E_INVALID and what else mesh__pool_exchange() says before it sends) nothing was sent, and `done` is not called.
+ */
+int mesh__flight_start(struct mesh__pool *pool, struct mesh__loop *loop, const struct mesh__flight_options *options, struct mesh__flight **out, struct mesh__err *err) MESH__MUST_USE;
+
+/* There are bytes for `read` again, or room for `data`. The callbacks come from the loop, not in here. Until done. */
+void mesh__flight_resume(struct mesh__flight *flight);
+
+/* Ends it: `done` follows from the loop, with `code`, unless it was over already. `how`, a string that lives until then, continues "host at address: ". Also in its own callbacks; until done. */
+void mesh__flight_stop(struct mesh__flight *flight, int code, const char *how);
 
 /* ---- The loop's way: one multi for one generation. Loop's thread only. ---- */
 

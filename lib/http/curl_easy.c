@@ -208,11 +208,11 @@ static bool announces_body(const struct mesh__client_request *request)
 }
 
 /* libcurl's notation: "name: value", "name;" for an empty value, "name:" to leave out what it would add itself (Expect stalls an upload by a second). */
-static size_t write_lines(struct mesh__buf *lines, const struct mesh__client_request *request)
+static size_t write_lines(struct mesh__buf *lines, const struct mesh__client_request *request, bool with_body)
 {
 	/* libcurl looks through all lines for each field that it might add: none that it does not add without a body. */
 	static const char *const added_by_libcurl[] = {"Accept", "Expect", "Content-Type"};
-	size_t n = request->n_fields, n_added = announces_body(request) ? MESH__COUNT(added_by_libcurl) : 1;
+	size_t n = request->n_fields, n_added = with_body ? MESH__COUNT(added_by_libcurl) : 1;
 
 	mesh__buf_clear(lines);
 	for (size_t i = 0; i < request->n_fields; i++) {
@@ -234,7 +234,7 @@ static size_t write_lines(struct mesh__buf *lines, const struct mesh__client_req
 /* The list that libcurl reads, in memory that serves exchange after exchange. */
 static int set_fields(struct mesh__easy *e, const struct mesh__client_request *request, struct mesh__err *err)
 {
-	size_t n = write_lines(&e->lines, request);
+	size_t n = write_lines(&e->lines, request, announces_body(request) || e->events.read != NULL);
 	char *text = e->lines.data;
 	int code = mesh__buf_error(&e->lines, "the header of the request", err);
 
@@ -269,6 +269,9 @@ static bool set_method(const struct mesh__easy *e, const struct mesh__client_req
 	if (mesh__str_eq(request->method, "HEAD")) {
 		own = "HEAD";
 		ok = ok && curl_easy_setopt(curl, CURLOPT_NOBODY, 1L) == CURLE_OK;
+	} else if (e->events.read != NULL) {
+		own = "POST"; /* without POSTFIELDS libcurl reads; without a length in HTTP/1.1 it sends chunks */
+		ok = ok && curl_easy_setopt(curl, CURLOPT_POST, 1L) == CURLE_OK && curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)e->events.body_len) == CURLE_OK;
 	} else if (announces_body(request)) {
 		own = "POST";
 		ok = ok && curl_easy_setopt(curl, CURLOPT_POST, 1L) == CURLE_OK &&
@@ -286,6 +289,8 @@ static void forget_exchange(struct mesh__easy *e)
 	e->dial_refused = e->dial_failed = e->passed = e->again = e->refused = e->reused = false;
 	e->dial_errno = 0;
 	e->passed_us = 0;
+	e->body_left = e->events.body_len;
+	e->body_ended = e->upload_paused = false;
 	mesh__err_clear(&e->stopped);
 }
 
@@ -295,7 +300,7 @@ int mesh__easy_begin(struct mesh__easy *e, const struct mesh__client_request *re
 
 	forget_exchange(e);
 	mesh__client_response_clear(response);
-	if (mesh__str_eq(request->method, "HEAD") && request->has_body) {
+	if (mesh__str_eq(request->method, "HEAD") && (request->has_body || e->events.read != NULL)) {
 		return mesh__fail(err, MESH_E_INVALID, "a HEAD request takes no body");
 	}
 	mesh__head_init(&e->head, response);

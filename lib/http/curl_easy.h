@@ -35,8 +35,10 @@ struct mesh__easy_peer {
 /* What the owner wants to know, any of them NULL. */
 struct mesh__easy_events {
 	void (*connected)(void *arg);                            /* the request is about to go out: dialling, if there was any, is over */
-	bool (*head)(void *arg, int status);                     /* false ends the exchange with MESH_E_PROTOCOL; so below */
-	bool (*data)(void *arg, const char *bytes, size_t len);  /* instead of collecting the body */
+	bool (*head)(void *arg, int status);                     /* false ends the exchange with MESH_E_PROTOCOL */
+	int (*data)(void *arg, const char *bytes, size_t len);   /* instead of collecting the body, as mesh__flight_options.data (client.h) */
+	int64_t (*read)(void *arg, char *buf, size_t size);      /* instead of the request's body, as mesh__flight_options.read; body_len as there */
+	int64_t body_len;
 	void *arg;
 };
 
@@ -62,6 +64,9 @@ struct mesh__easy {
 	struct mesh__head head;
 	size_t max_body;
 	bool no_body;                  /* the response to this method has none */
+	int64_t body_left;             /* of what events.read is to give; -1: not known */
+	bool body_ended;               /* events.read has given all */
+	bool upload_paused;            /* it had nothing when it was asked last */
 	bool may_dial;
 	bool dial_refused;             /* libcurl wanted a new connection, and may_dial said no */
 	bool dial_failed;              /* no socket could be made: `dial_errno` */

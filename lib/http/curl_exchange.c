@@ -98,12 +98,8 @@ int mesh__pool_exchange(struct mesh__pool *pool, const struct mesh__client_reque
 			break;
 		}
 		code = exchange_on(slot, request, connect_timeout_ms, deadline_us, cancel, response, result, err);
-		if (code == MESH_E_CONNECT || code == MESH_E_TLS || code == MESH_E_IDENTITY) {
-			mesh__pool_dial_failed(slot);
-		}
-		again = code != MESH_OK && mesh__easy_unsent_stale(&slot->easy);
 		now_us = mesh__mono_us(pool->env);
-		mesh__pool_give(slot, now_us, code == MESH_OK && mesh__easy_keeps_connection(&slot->easy));
+		again = mesh__pool_finish(slot, code, now_us);
 	} while (again);
 	result->total_us = now_us - begun_us;
 	return code;

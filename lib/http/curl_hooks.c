@@ -208,14 +208,21 @@ static size_t on_header(char *line, size_t size, size_t n, void *arg)
 	return size * n;
 }
 
+/* The owner takes all of it, or none now, or wants no more. */
+static int hand_on(struct mesh__easy *e, const char *bytes, size_t len)
+{
+	int code = e->events.data(e->events.arg, bytes, len);
+
+	if (code != MESH_OK && code != MESH_E_WOULD_BLOCK) {
+		mesh__easy_stop(e, code, "the body of the response is not wanted any more");
+	}
+	return code;
+}
+
 static int take_body(struct mesh__easy *e, const char *bytes, size_t len)
 {
 	struct mesh__buf *body = &e->head.response->body;
 
-	if (e->events.data != NULL) {
-		return e->events.data(e->events.arg, bytes, len) ? MESH_OK :
-			mesh__fail_at(&e->stopped, MESH__ORIGIN_PEER, MESH_E_PROTOCOL, "the data of the response is not of use here");
-	}
 	if (len > e->max_body - body->len) {
 		return mesh__fail_at(&e->stopped, MESH__ORIGIN_PEER, MESH_E_TOO_LARGE, "the body of the response is larger than the %zu bytes that are taken", e->max_body);
 	}
@@ -227,7 +234,64 @@ static size_t on_body(char *bytes, size_t size, size_t n, void *arg)
 {
 	struct mesh__easy *e = arg;
 
-	return e->stopped.code == MESH_OK && take_body(e, bytes, size * n) == MESH_OK ? size * n : CURL_WRITEFUNC_ERROR;
+	if (e->stopped.code != MESH_OK) {
+		return CURL_WRITEFUNC_ERROR;
+	}
+	switch (e->events.data != NULL ? hand_on(e, bytes, size * n) : take_body(e, bytes, size * n)) {
+	case MESH_OK:
+		return e->stopped.code == MESH_OK ? size * n : CURL_WRITEFUNC_ERROR;
+	case MESH_E_WOULD_BLOCK:
+		return CURL_WRITEFUNC_PAUSE;
+	default:
+		return CURL_WRITEFUNC_ERROR;
+	}
+}
+
+/* ---- The request's body, where the owner gives it by and by ---- */
+
+/* Where a length was promised the peer waits for all of it: less would hang, and libcurl does not look. */
+static size_t end_body(struct mesh__easy *e)
+{
+	if (e->body_left > 0) {
+		mesh__easy_stop(e, MESH_E_INVALID, "the body of the request ended before the length that was said");
+		return CURL_READFUNC_ABORT;
+	}
+	e->body_ended = true;
+	return 0;
+}
+
+static size_t on_read(char *buf, size_t size, size_t n, void *arg)
+{
+	struct mesh__easy *e = arg;
+	size_t room = size * n;
+	int64_t given;
+
+	if (e->events.read == NULL || e->stopped.code != MESH_OK) {
+		return CURL_READFUNC_ABORT;
+	}
+	if (e->body_ended || e->body_left == 0) {
+		return end_body(e);
+	}
+	if (e->body_left > 0 && (uint64_t)e->body_left < room) {
+		room = (size_t)e->body_left;
+	}
+	given = e->events.read(e->events.arg, buf, room);
+	e->upload_paused = given == MESH__BODY_LATER;
+	if (e->stopped.code != MESH_OK) {
+		return CURL_READFUNC_ABORT;
+	}
+	if (given == MESH__BODY_LATER) {
+		return CURL_READFUNC_PAUSE;
+	}
+	if (given < 0 || (uint64_t)given > room) {
+		mesh__easy_stop(e, MESH_E_CANCELLED, "the body of the request was broken off");
+		return CURL_READFUNC_ABORT;
+	}
+	if (given == 0) {
+		return end_body(e);
+	}
+	e->body_left -= e->body_left > 0 ? given : 0;
+	return (size_t)given;
 }
 
 bool mesh__easy_hook(struct mesh__easy *e)
@@ -242,6 +306,8 @@ bool mesh__easy_hook(struct mesh__easy *e)
 		curl_easy_setopt(curl, CURLOPT_PREREQDATA, e) == CURLE_OK &&
 		curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, on_header) == CURLE_OK &&
 		curl_easy_setopt(curl, CURLOPT_HEADERDATA, e) == CURLE_OK &&
+		curl_easy_setopt(curl, CURLOPT_READFUNCTION, on_read) == CURLE_OK &&
+		curl_easy_setopt(curl, CURLOPT_READDATA, e) == CURLE_OK &&
 		curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_body) == CURLE_OK &&
 		curl_easy_setopt(curl, CURLOPT_WRITEDATA, e) == CURLE_OK;
 }

@@ -56,8 +56,8 @@ static int open_lane(struct mesh__multi *multi, struct mesh__lane **out, struct 
 	int code;
 
 	for (lane = multi->lanes; lane != NULL; lane = lane->next) {
-		lane->spent = lane->spent || (!lane->entered && !mesh__conns_quiet(&lane->conns));
-		if (!lane->spent && !lane->entered) {
+		lane->spent = lane->spent || (!lane->drive.entered && !mesh__conns_quiet(&lane->conns));
+		if (!lane->spent && !lane->drive.entered) {
 			*out = lane;
 			return MESH_OK;
 		}
@@ -74,7 +74,7 @@ static int open_lane(struct mesh__multi *multi, struct mesh__lane **out, struct 
 static bool any_lane_entered(const struct mesh__multi *multi)
 {
 	for (const struct mesh__lane *lane = multi->lanes; lane != NULL; lane = lane->next) {
-		if (lane->entered) {
+		if (lane->drive.entered) {
 			return true;
 		}
 	}
@@ -88,7 +88,7 @@ static void close_spent_lanes(struct mesh__multi *multi)
 
 	while (*at != NULL) {
 		struct mesh__lane *lane = *at;
-		if (lane->spent && lane->n_transfers == 0 && !lane->entered) {
+		if (lane->spent && lane->n_transfers == 0 && !lane->drive.entered) {
 			*at = lane->next;
 			mesh__lane_free(lane);
 		} else {
@@ -112,7 +112,7 @@ static void leave_lane(struct mesh__transfer *t)
 	if (t->lane != NULL) {
 		(void)curl_multi_remove_handle(t->lane->curl, t->easy.curl);
 		t->lane->n_transfers--;
-		t->lane->spent = t->lane->spent || t->easy.refused || t->lane->dead;
+		t->lane->spent = t->lane->spent || t->easy.refused || t->lane->drive.dead;
 		t->lane = NULL;
 	}
 }
@@ -160,7 +160,7 @@ static void multi_destroy(struct mesh__multi *multi)
 static struct mesh__transfer *next_ended(struct mesh__multi *multi)
 {
 	for (struct mesh__transfer *t = multi->transfers; t != NULL; t = t->next) {
-		if ((t->ended || t->deaf) && (t->lane == NULL || !t->lane->entered)) {
+		if ((t->ended || t->deaf) && (t->lane == NULL || !t->lane->drive.entered)) {
 			return t;
 		}
 	}
@@ -211,12 +211,12 @@ static void on_ran(void *arg)
 	struct mesh__multi *multi = arg;
 
 	for (struct mesh__lane *lane = multi->lanes; lane != NULL; lane = lane->next) {
-		if (!lane->entered) {
+		if (!lane->drive.entered) {
 			read_outcomes(lane);
 		}
 	}
 	for (struct mesh__transfer *t = multi->transfers; t != NULL; t = t->next) {
-		if (!t->ended && t->lane != NULL && t->lane->dead) {
+		if (!t->ended && t->lane != NULL && t->lane->drive.dead) {
 			mesh__easy_stop(&t->easy, MESH_E_NO_MEMORY, "the loop cannot watch the connection: out of memory or of file descriptors");
 			t->ended = true;
 		}
@@ -273,12 +273,12 @@ static bool on_head(void *arg, int status)
 	return t->options.head == NULL || t->options.head(t->options.arg, status);
 }
 
-static bool on_data(void *arg, const char *bytes, size_t len)
+static int on_data(void *arg, const char *bytes, size_t len)
 {
 	struct mesh__transfer *t = arg;
 
 	t->heard_us = mesh__mono_us(t->multi->env);
-	return !t->deaf && t->options.data(t->options.arg, bytes, len);
+	return !t->deaf && t->options.data(t->options.arg, bytes, len) ? MESH_OK : MESH_E_PROTOCOL;
 }
 
 /* ---- Sessions to resume ---- */

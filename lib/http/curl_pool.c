@@ -319,6 +319,17 @@ void mesh__pool_give(struct mesh__slot *slot, int64_t now_us, bool keep)
 	}
 }
 
+bool mesh__pool_finish(struct mesh__slot *slot, int code, int64_t now_us)
+{
+	bool again = code != MESH_OK && mesh__easy_unsent_stale(&slot->easy);
+
+	if (code == MESH_E_CONNECT || code == MESH_E_TLS || code == MESH_E_IDENTITY) {
+		mesh__pool_dial_failed(slot);
+	}
+	mesh__pool_give(slot, now_us, code == MESH_OK && mesh__easy_keeps_connection(&slot->easy));
+	return again;
+}
+
 /* ---- Closing ---- */
 
 static void close_idle(struct mesh__pool *pool, bool all, bool retire)

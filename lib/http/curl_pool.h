@@ -80,6 +80,9 @@ int mesh__pool_share(struct mesh__pool *pool, struct mesh__share **out, struct m
  */
 void mesh__pool_dial_failed(struct mesh__slot *slot);
 
+/* The exchange on the slot has ended with `code` at `now_us`: gives it back. True when it can begin anew, at the front of the queue, without anybody having seen it. */
+bool mesh__pool_finish(struct mesh__slot *slot, int code, int64_t now_us) MESH__MUST_USE;
+
 /* Gives a slot back at `now_us`, and what leave to dial it still holds: for the next exchange, or (`keep` false, or the pool is retired) to be closed. */
 void mesh__pool_give(struct mesh__slot *slot, int64_t now_us, bool keep);
 
