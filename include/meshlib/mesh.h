@@ -255,21 +255,34 @@ MESH_API const mesh_error *mesh_request_error(const mesh_request *request);
 /* ---- Serving ---- */
 
 /*
- * Answers one request. SEVERAL RUN AT ONCE, ON DIFFERENT THREADS, in both modes: what handlers share must be guarded. With "pool" each runs on a thread of the worker pool. With "inline" each runs on the thread of its connection's loop
+ * Answers one request. SEVERAL RUN AT ONCE, ON DIFFERENT THREADS, in both modes that have handlers: what handlers share must be guarded. With "pool" each runs on a thread of the worker pool. With "inline" each runs on the thread of its connection's loop
  * (there are `loops` of them; a connection stays with one), where it must not block: all connections of that loop would wait. It replies
  * by mesh_reply(), now or later, from any thread; a request that it never replies to is answered 503 at its deadline. A child that it forks must not return from it: the thread is the parent's mesh's.
  */
 typedef void (*mesh_handler_fn)(void *user, mesh_inbound *inbound);
 
 /*
- * Starts serving and, once there is an identity, registers this instance. `mode` is "pool" (NULL means the same) or "inline". One listener, whose connections are dealt out evenly to `loops` threads. One server a mesh. The server belongs to the mesh and ends
- * with mesh_close(). Does not wait for the registration: mesh_wait_ready() does. Errors: MESH_E_INVALID (listen, advertise, mode), MESH_E_IO (the
+ * Starts serving and, once there is an identity, registers this instance. `mode` is "pool" (NULL means the same), "inline", or "pull": without a handler (`handler` NULL), the program takes the requests with mesh_server_next(). One listener, whose connections are dealt out evenly to `loops` threads. One server a mesh. The server belongs to the mesh and ends
+ * with mesh_close(). Does not wait for the registration: mesh_wait_ready() does. Errors: MESH_E_INVALID (listen, advertise, mode, handler), MESH_E_IO (the
  * address is in use, …), MESH_E_STATE (there is one already), MESH_E_NO_MEMORY, MESH_E_CLOSED, MESH_E_FORKED.
  */
 MESH_API int32_t mesh_serve(mesh *m, const char *mode, mesh_handler_fn handler, void *user, mesh_server **out, mesh_error **error);
 
 /* The address that the server listens on, "ip:port" or "[ip]:port", as a heap string to be freed with mesh_string_free(); NULL before it listens, and once its mesh is closed. */
 MESH_API char *mesh_server_address(mesh_server *server);
+
+/*
+ * In mode "pull": takes the next request, waiting for one at most `timeout_ms` (0 or less: not at all). Any thread, several at once; each request goes to one of them, and is replied to as by a handler. At most 4096 wait;
+ * what comes over that is refused (503, mesh-not-processed), and so is one whose caller's deadline has passed when it would be taken (504). In the drain of mesh_close() requests are still to be taken. On failure *out is
+ * NULL: MESH_E_TIMEOUT; MESH_E_WOULD_BLOCK with a timeout of 0, and on the mesh's own loop threads with any other; MESH_E_CLOSED once the mesh is closed and no request waits; MESH_E_STATE in the other modes; MESH_E_FORKED.
+ */
+MESH_API int32_t mesh_server_next(mesh_server *server, mesh_inbound **out, int64_t timeout_ms);
+
+/*
+ * For a loop of the program's own: a descriptor that is readable while requests wait for mesh_server_next(), and once the mesh closes for good. Poll it, and do nothing else with it: it is the mesh's, and ends with
+ * mesh_close(); a program that the process becomes does not get it. The same at each call. Else minus a code: MESH_E_STATE (not in mode "pull"), MESH_E_IO (no descriptor left), MESH_E_CLOSED, MESH_E_FORKED.
+ */
+MESH_API int32_t mesh_server_event_fd(mesh_server *server);
 
 /* The request: method, path without query and the query without '?' ("" when none), as received; its header without mesh-* and X-Forwarded-Client-Cert, which are nobody's to say. All live until the reply. */
 MESH_API const char *mesh_inbound_method(const mesh_inbound *inbound);

@@ -61,15 +61,23 @@ static void on_server_gone(void *arg)
 	mesh__opened_unref(arg);
 }
 
-static int fill_options(struct mesh__opened *m, const char *mode, struct mesh__serving_options *o, struct mesh__err *err)
+static int fill_mode(const char *mode, struct mesh__serving_options *o, struct mesh__err *err)
+{
+	if (!mesh__serving_mode_parse(mode, &o->mode)) {
+		return mesh__fail(err, MESH_E_INVALID, "mode \"%.40s\": it must be \"pool\", \"inline\" or \"pull\"", mode);
+	}
+	if (o->mode == MESH__SERVE_PULL && o->handler != NULL) {
+		return mesh__fail(err, MESH_E_INVALID, "a handler with mode \"pull\", in which none is called: mesh_server_next() gives the requests");
+	}
+	return o->mode == MESH__SERVE_PULL || o->handler != NULL ? MESH_OK : mesh__fail(err, MESH_E_INVALID, "no handler");
+}
+
+static int fill_options(struct mesh__opened *m, struct mesh__serving_options *o, struct mesh__err *err)
 {
 	char *const *v = m->settings.values;
 	const char *advertise = v[MESH__SETTING_ADVERTISE];
 	int code = MESH_OK;
 
-	if (mode != NULL && strcmp(mode, "pool") != 0 && strcmp(mode, "inline") != 0) {
-		return mesh__fail(err, MESH_E_INVALID, "mode \"%.40s\": it must be \"pool\" or \"inline\"", mode);
-	}
 	if (m->settings.has_listen) {
 		o->listen = m->settings.listen;
 	} else {
@@ -91,7 +99,6 @@ static int fill_options(struct mesh__opened *m, const char *mode, struct mesh__s
 	o->threads = &m->outbound.own_threads;
 	o->gone = on_server_gone;
 	o->gone_arg = m;
-	o->inline_handler = mode != NULL && strcmp(mode, "inline") == 0;
 	return code;
 }
 
@@ -117,8 +124,11 @@ static int start_serving(struct mesh__opened *m, struct mesh__serving_options *o
 
 static int serve(struct mesh__opened *m, const char *mode, struct mesh__serving_options *o, struct mesh__err *err)
 {
-	int code = fill_options(m, mode, o, err);
+	int code = fill_mode(mode, o, err);
 
+	if (code == MESH_OK) {
+		code = fill_options(m, o, err);
+	}
 	return code == MESH_OK ? start_serving(m, o, err) : code;
 }
 
@@ -136,11 +146,7 @@ int32_t mesh_serve(mesh *handle, const char *mode, mesh_handler_fn handler, void
 		*error = NULL;
 	}
 	if (m != NULL) {
-		if (handler == NULL) {
-			code = mesh__fail(&err, MESH_E_INVALID, "no handler");
-		} else {
-			code = serve(m, mode, &o, &err);
-		}
+		code = serve(m, mode, &o, &err);
 		if (code == MESH_OK && out != NULL) {
 			*out = (mesh_server *)handle; /* one server a mesh: the mesh's handle names it too, and is as safe after the close */
 		}
@@ -164,4 +170,71 @@ char *mesh_server_address(mesh_server *server)
 	(void)pthread_mutex_unlock(&m->mu);
 	mesh__opened_leave(m);
 	return text[0] == '\0' ? NULL : mesh__strdup(mesh__mem_libc(), text);
+}
+
+/* ---- Pulling ---- */
+
+/* The server whose requests are pulled, entered: it stays until mesh__pull_leave(). */
+static struct mesh_server *enter_pull(struct mesh__opened *m, int *code)
+{
+	struct mesh_server *server;
+
+	(void)pthread_mutex_lock(&m->mu);
+	server = m->server;
+	*code = server != NULL && server->mode == MESH__SERVE_PULL ? MESH_OK : server == NULL && m->closing ? MESH_E_CLOSED : MESH_E_STATE;
+	if (*code == MESH_OK) {
+		mesh__pull_enter(&server->pull);
+	}
+	(void)pthread_mutex_unlock(&m->mu);
+	return *code == MESH_OK ? server : NULL;
+}
+
+static int next_request(struct mesh__opened *m, mesh_inbound **out, int64_t timeout_ms)
+{
+	int code;
+	struct mesh_server *server = enter_pull(m, &code);
+
+	if (server != NULL) {
+		code = mesh__dispatch_next(server, mesh__mono_us(&m->env) + mesh__sensible_ms(timeout_ms) * 1000, out);
+		mesh__pull_leave(&server->pull);
+	}
+	return code == MESH_E_TIMEOUT && timeout_ms <= 0 ? MESH_E_WOULD_BLOCK : code;
+}
+
+int32_t mesh_server_next(mesh_server *server, mesh_inbound **out, int64_t timeout_ms)
+{
+	struct mesh__err err = MESH__NO_ERR;
+	struct mesh__opened *m;
+	int code;
+
+	if (out == NULL) {
+		return MESH_E_INVALID;
+	}
+	*out = NULL;
+	m = mesh__opened_enter((mesh *)server, &err);
+	if (m == NULL) {
+		return err.code;
+	}
+	code = timeout_ms > 0 && mesh__opened_on_loop(m) ? MESH_E_WOULD_BLOCK : next_request(m, out, timeout_ms);
+	mesh__opened_leave(m);
+	return code;
+}
+
+int32_t mesh_server_event_fd(mesh_server *server)
+{
+	struct mesh__err err = MESH__NO_ERR;
+	struct mesh__opened *m = mesh__opened_enter((mesh *)server, &err);
+	struct mesh_server *entered;
+	int code, fd = -1;
+
+	if (m == NULL) {
+		return -err.code;
+	}
+	entered = enter_pull(m, &code);
+	if (entered != NULL) {
+		fd = mesh__pull_event_fd(&entered->pull, NULL);
+		mesh__pull_leave(&entered->pull);
+	}
+	mesh__opened_leave(m);
+	return entered != NULL ? fd : -code;
 }

@@ -13,16 +13,39 @@ static bool is_late(struct mesh_server *server, struct mesh_inbound *in)
 	return true;
 }
 
-void mesh__dispatch_job(void *arg, struct mesh__job *job)
+/* The request of a job that was queued, unless it was refused meanwhile. */
+static struct mesh_inbound *still_wanted(struct mesh_server *server, struct mesh__job *job)
 {
-	struct mesh_server *server = arg;
 	struct mesh_inbound *in = (struct mesh_inbound *)(void *)((char *)job - offsetof(struct mesh_inbound, job));
 
 	if (atomic_load(&server->stopping)) {
 		mesh__inbound_refuse(in, 503, "closing", "the service is stopping"); /* nobody is there to hear it; a handler would only keep the closing waiting */
-	} else if (!is_late(server, in)) {
+		return NULL;
+	}
+	return is_late(server, in) ? NULL : in;
+}
+
+void mesh__dispatch_job(void *arg, struct mesh__job *job)
+{
+	struct mesh_server *server = arg;
+	struct mesh_inbound *in = still_wanted(server, job);
+
+	if (in != NULL) {
 		server->handler(server->user, in);
 	}
+}
+
+int mesh__dispatch_next(struct mesh_server *server, int64_t deadline_us, struct mesh_inbound **out)
+{
+	struct mesh__job *job;
+	int code = MESH_OK;
+
+	*out = NULL;
+	while (*out == NULL && code == MESH_OK) {
+		code = mesh__pull_take(&server->pull, deadline_us, &job);
+		*out = code == MESH_OK ? still_wanted(server, job) : NULL;
+	}
+	return code;
 }
 
 /* Another instance may have memory: the caller is told that it may ask there. */
@@ -33,6 +56,11 @@ static void refuse_for_memory(struct mesh__exchange *x)
 	struct mesh__reply reply = {.status = 503, .fields = &not_processed, .n_fields = 1, .body = text, .body_len = sizeof(text) - 1};
 
 	mesh__exchange_reply(x, &reply);
+}
+
+static bool enqueue(struct mesh_server *server, struct mesh_inbound *in)
+{
+	return server->mode == MESH__SERVE_PULL ? mesh__pull_give(&server->pull, &in->job) : mesh__workers_give(&server->workers, &in->job);
 }
 
 void mesh__dispatch(void *user, struct mesh__exchange *x)
@@ -53,9 +81,9 @@ void mesh__dispatch(void *user, struct mesh__exchange *x)
 	if (is_late(server, in)) {
 		return;
 	}
-	if (server->inline_handler) {
+	if (server->mode == MESH__SERVE_INLINE) {
 		server->handler(server->user, in);
-	} else if (!mesh__workers_give(&server->workers, &in->job)) {
+	} else if (!enqueue(server, in)) {
 		mesh__count(server->overloaded, 1);
 		mesh__inbound_refuse(in, 503, "overloaded", "the handlers' queue is full");
 	}

@@ -11,6 +11,22 @@ enum {
 	DRAIN_GRACE_MS = 1000 /* for word of our leaving to reach those who call */
 };
 
+bool mesh__serving_mode_parse(const char *text, enum mesh__serving_mode *mode)
+{
+#define X(name, text) text,
+	static const char *const names[] = {MESH__SERVING_MODES(X)};
+#undef X
+
+	*mode = MESH__SERVE_POOL;
+	for (size_t i = 0; text != NULL && i < MESH__COUNT(names); i++) {
+		if (strcmp(text, names[i]) == 0) {
+			*mode = (enum mesh__serving_mode)i;
+			return true;
+		}
+	}
+	return text == NULL;
+}
+
 int mesh__serving_rotate(struct mesh_server *s, struct mesh__creds *creds, struct mesh__err *err)
 {
 	struct mesh__tls_conf *old = s->tls, *tls;
@@ -87,12 +103,13 @@ int mesh__serving_new(const struct mesh__serving_options *o, struct mesh_server 
 	s->control = o->control;
 	s->handler = o->handler;
 	s->user = o->user;
-	s->inline_handler = o->inline_handler;
+	s->mode = o->mode;
 	s->requests = mesh__metrics_counter(o->metrics, "mesh_inbound_requests_total", "Requests that reached dispatch.", NULL, NULL);
 	s->late = mesh__metrics_counter(o->metrics, "mesh_inbound_late_total", "Requests whose deadline had passed before the handler.", NULL, NULL);
 	s->overloaded = mesh__metrics_counter(o->metrics, "mesh_inbound_overloaded_total", "Requests refused because the handlers' queue was full.", NULL, NULL);
 	mesh__loops_init(&s->loops);
 	mesh__workers_init(&s->workers, o->env, o->workers, MAX_QUEUED, mesh__dispatch_job, s);
+	mesh__pull_init(&s->pull, o->env, MAX_QUEUED);
 	code = listen_and_start(s, o, err);
 	if (code == MESH_OK) {
 		code = register_instance(s, o, err);
@@ -132,12 +149,19 @@ void mesh__serving_unref(struct mesh_server *s)
 
 void mesh__serving_free(struct mesh_server *s)
 {
+	struct mesh__job *job;
+
 	if (s == NULL) {
 		return;
 	}
 	atomic_store(&s->stopping, true);
 	mesh__loops_stop(&s->loops);
 	mesh__workers_fini(&s->workers); /* after the loops, which give them work */
+	mesh__pull_close(&s->pull);      /* likewise */
+	while (mesh__pull_take(&s->pull, 0, &job) == MESH_OK) {
+		mesh__dispatch_job(s, job);
+	}
+	mesh__pull_fini(&s->pull);
 	mesh__loops_close(&s->loops);
 	mesh__serving_unref(s);
 }
@@ -145,6 +169,7 @@ void mesh__serving_free(struct mesh_server *s)
 void mesh__serving_stop(struct mesh_server *s)
 {
 	atomic_store(&s->stopping, true);
+	mesh__pull_halt(&s->pull);
 	mesh__loops_halt(&s->loops);
 }
 
@@ -156,6 +181,7 @@ void mesh__serving_join_until(struct mesh_server *s, const struct mesh__env *env
 void mesh__serving_abandon(struct mesh_server *s)
 {
 	if (s != NULL) {
+		mesh__pull_abandon(&s->pull);
 		mesh__loops_abandon(&s->loops);
 	}
 }

@@ -13,8 +13,22 @@
 #include "http/server.h"
 #include "inbound/inbound.h"
 #include "inbound/loops.h"
+#include "inbound/pull.h"
 #include "inbound/workers.h"
 #include "telemetry/metrics.h"
+
+/* X(NAME, "text"): who runs the handlers. */
+#define MESH__SERVING_MODES(X)                                                                                         \
+	X(POOL, "pool")     /* threads of ours, which may block */                                                      \
+	X(INLINE, "inline") /* the loops */                                                                             \
+	X(PULL, "pull")     /* nobody: the program's threads take the requests */
+
+#define X(name, text) MESH__SERVE_##name,
+enum mesh__serving_mode { MESH__SERVING_MODES(X) };
+#undef X
+
+/* "pool", or NULL for the same, into a mode; false when the text names none. */
+bool mesh__serving_mode_parse(const char *text, enum mesh__serving_mode *mode);
 
 struct mesh__serving_options {
 	const struct mesh__env *env;
@@ -26,8 +40,8 @@ struct mesh__serving_options {
 	size_t max_body_bytes;
 	int32_t workers;
 	int32_t loops;                     /* 0: one for each CPU that this process may run on */
-	bool inline_handler;
-	mesh_handler_fn handler;
+	enum mesh__serving_mode mode;
+	mesh_handler_fn handler;           /* NULL where requests are pulled */
 	void *user;
 	struct mesh__thread_set *threads;  /* has each loop's thread before a handler can run on it, until all have ended */
 	mesh__loop_fn gone;                /* when the last of the server's memory goes, which may be on any thread */
@@ -44,7 +58,8 @@ struct mesh_server {
 	struct mesh__loops loops;
 	struct mesh__tls_conf *tls;        /* the newest; changed by mesh__serving_rotate() alone */
 	struct mesh__workers workers;
-	bool inline_handler;
+	struct mesh__pull pull;
+	enum mesh__serving_mode mode;
 	mesh_handler_fn handler;
 	void *user;
 	struct mesh__addr address;
@@ -66,7 +81,7 @@ bool mesh__serving_drain(struct mesh_server *server, int64_t drain_ms);
 /* The drain that another thread waits for is over. Any thread. */
 void mesh__serving_hurry(struct mesh_server *server);
 
-/* Stops for good, without freeing anything: no handler begins, and the loops' threads end. Any thread, also one of its own. */
+/* Stops for good, without freeing anything: no handler begins, waits for requests end, and the loops' threads end. Any thread, also one of its own. */
 void mesh__serving_stop(struct mesh_server *server);
 
 /* After that: waits for those threads, but the one that this is, until `deadline_us` on the clock of `env`. */
@@ -89,5 +104,8 @@ void mesh__dispatch(void *user, struct mesh__exchange *x);
 
 /* Runs one queued request, on a worker. */
 void mesh__dispatch_job(void *arg, struct mesh__job *job);
+
+/* The next request that its caller still waits for, of those to be pulled; who asks has entered server->pull. Until `deadline_us`: codes of mesh__pull_take(). */
+int mesh__dispatch_next(struct mesh_server *server, int64_t deadline_us, struct mesh_inbound **out) MESH__MUST_USE;
 
 #endif

@@ -6,21 +6,8 @@
 void mesh__workers_init(struct mesh__workers *w, const struct mesh__env *env, int32_t max_threads, int32_t max_queued, void (*run)(void *arg, struct mesh__job *job), void *arg)
 {
 	*w = (struct mesh__workers){.env = env, .run = run, .arg = arg, .max_threads = max_threads, .max_queued = max_queued};
-	w->last = &w->first;
 	(void)pthread_mutex_init(&w->mu, NULL);
 	(void)pthread_cond_init(&w->work, NULL);
-}
-
-static struct mesh__job *take_locked(struct mesh__workers *w)
-{
-	struct mesh__job *job = w->first;
-
-	w->first = job->next;
-	if (w->first == NULL) {
-		w->last = &w->first;
-	}
-	w->queued--;
-	return job;
 }
 
 static void *work(void *arg)
@@ -29,8 +16,9 @@ static void *work(void *arg)
 
 	(void)pthread_mutex_lock(&w->mu);
 	for (;;) {
-		if (w->first != NULL) {
-			struct mesh__job *job = take_locked(w);
+		struct mesh__job *job = mesh__jobs_take(&w->jobs);
+
+		if (job != NULL) {
 			(void)pthread_mutex_unlock(&w->mu);
 			w->run(w->arg, job);
 			(void)pthread_mutex_lock(&w->mu);
@@ -70,17 +58,14 @@ bool mesh__workers_give(struct mesh__workers *w, struct mesh__job *job)
 	bool taken = false, wake = false;
 
 	(void)pthread_mutex_lock(&w->mu);
-	if (!w->stopping && w->queued < w->max_queued) {
+	if (!w->stopping && w->jobs.n < w->max_queued) {
 		taken = true;
-		if (w->queued >= w->idle && w->n_threads < w->max_threads && !start_thread_locked(w)) {
+		if (w->jobs.n >= w->idle && w->n_threads < w->max_threads && !start_thread_locked(w)) {
 			taken = w->n_threads > 0;
 		}
 	}
 	if (taken) {
-		job->next = NULL;
-		*w->last = job;
-		w->last = &job->next;
-		w->queued++;
+		mesh__jobs_add(&w->jobs, job);
 		wake = w->idle > 0;
 	}
 	(void)pthread_mutex_unlock(&w->mu);

@@ -6,11 +6,7 @@
 #include <stdbool.h>
 
 #include "base/env.h"
-
-/* Embedded in what is queued, so that queueing cannot fail for want of memory. */
-struct mesh__job {
-	struct mesh__job *next;
-};
+#include "inbound/jobs.h"
 
 enum { MESH__WORKERS_MAX = 512 };
 
@@ -21,8 +17,8 @@ struct mesh__workers {
 	int32_t max_threads, max_queued;
 	pthread_mutex_t mu; /* guards what follows */
 	pthread_cond_t work;
-	struct mesh__job *first, **last;
-	int32_t queued, idle, n_threads;
+	struct mesh__jobs jobs;
+	int32_t idle, n_threads;
 	bool stopping;
 	pthread_t threads[MESH__WORKERS_MAX];
 };

@@ -307,6 +307,7 @@ static mesh_server *tour_serve(mesh *m, struct later *l)
 {
 	mesh_server *server = NULL, *second = NULL;
 	mesh_error *error = NULL;
+	mesh_inbound *in;
 	char *address;
 
 	CHECK_CODE(mesh_serve(m, "sideways", handle, l, &server, &error), MESH_E_INVALID);
@@ -315,6 +316,8 @@ static mesh_server *tour_serve(mesh *m, struct later *l)
 	CHECK_CODE(mesh_serve(m, NULL, handle, l, &server, &error), MESH_OK);
 	CHECK_CODE(mesh_serve(m, "pool", handle, l, &second, NULL), MESH_E_STATE);
 	CHECK_CODE(mesh_wait_ready(m, READY_MS, &error), MESH_OK);
+	CHECK_CODE(mesh_server_next(server, &in, 0), MESH_E_STATE);
+	CHECK(mesh_server_event_fd(server) == -MESH_E_STATE);
 	address = mesh_server_address(server);
 	CHECK(address != NULL && strncmp(address, "127.0.0.1:", 10) == 0 && strcmp(address, "127.0.0.1:0") != 0);
 	mesh_string_free(address);

@@ -42,6 +42,13 @@ class Examples(support.MeshTest):
         self.assertEqual(self.payments.stop(), 0, self.payments.err())
         self.mesh.wait_endpoints("payments", 0)
 
+    def test_pull_answers_from_its_own_loop(self):
+        pull = self.mesh.spawn([support.program("example-pull")], "pull", env=self.env("pull"))
+        self.mesh.wait_endpoints("pull", 1, 30)
+        for n in (1, 2):
+            self.assertEqual(self.mesh.ctl("call", "--as", "cart", "pull", "/").stdout, "request %d, from cart\n" % n)
+        self.assertEqual(pull.stop(), 0, pull.err())
+
     def test_cart_says_what_is_wrong(self):
         self.payments.stop()
         self.mesh.wait_endpoints("payments", 0)
@@ -55,13 +62,13 @@ class Examples(support.MeshTest):
 
 class Short(unittest.TestCase):
     def test_each_is_under_sixty_lines_and_uses_the_public_header_alone(self):
-        for name in ("cart.c", "payments.c", "cart.py"):
+        for name in ("cart.c", "payments.c", "pull.c", "cart.py"):
             with self.subTest(name), open(os.path.join(EXAMPLES, name), encoding="utf-8") as f:
                 text = f.read()
                 self.assertLess(len(text.splitlines()), 60)
                 self.assertLess(max(map(len, text.splitlines())), 160)
                 includes = re.findall(r'#include\s+[<"]([^>"]+)', text)
-                self.assertEqual([i for i in includes if "/" in i and i != "meshlib/mesh.h"], [])
+                self.assertEqual([i for i in includes if "/" in i and i != "meshlib/mesh.h" and not i.startswith("sys/")], [])
                 self.assertEqual(set(re.findall(r"^(?:import|from) (\w+)", text, re.M)) - {"ctypes", "os", "sys"}, set())
 
 

@@ -20,7 +20,7 @@ struct two_meshes {
 	mesh_server *server;
 };
 
-/* `mode` as in mesh_serve(); NULL handler: payments is not opened yet. */
+/* `mode` and `handler` as in mesh_serve(); both NULL: payments is not opened yet. */
 void two_meshes_init(struct two_meshes *t, const char *mode, mesh_handler_fn handler, void *user);
 
 /* Closes payments, where the test has not (and then set it to NULL). */

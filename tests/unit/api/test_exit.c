@@ -313,6 +313,40 @@ static void while_another_thread_closes(void)
 	exit(FINE);
 }
 
+static atomic_int n_pulling, n_told;
+
+static void *pull(void *arg)
+{
+	mesh_inbound *in;
+
+	(void)arg;
+	while (mesh_server_next(t.server, &in, 0) != MESH_E_WOULD_BLOCK) {
+	}
+	n_pulling++;
+	n_told += mesh_server_next(t.server, &in, 60000) == MESH_E_CLOSED;
+	stay_until_the_end();
+	return NULL;
+}
+
+/* After the library's. */
+static void await_told(void)
+{
+	wait_for(&n_told, 2);
+}
+
+static void while_threads_wait_for_requests(void)
+{
+	pthread_t thread;
+
+	must(atexit(await_told) == 0);
+	set_up("pull", NULL);
+	for (int i = 0; i < 2; i++) {
+		must(pthread_create(&thread, NULL, pull, NULL) == 0 && pthread_detach(thread) == 0);
+	}
+	wait_for(&n_pulling, 2);
+	exit(FINE);
+}
+
 /* A leak checker at the exit of a forked child does not see what the parent's threads hold. */
 static bool is_child;
 __attribute__((visibility("default"))) int __lsan_is_turned_off(void);
@@ -385,6 +419,7 @@ CASE(from_a_log_sink_in_a_call)
 CASE(from_a_log_sink_on_the_loop)
 CASE(from_the_allocator)
 CASE(while_another_thread_closes)
+CASE(while_threads_wait_for_requests)
 CASE(in_a_forked_child)
 
 int main(void)
@@ -399,6 +434,7 @@ int main(void)
 		cmocka_unit_test(threat_32_exit_from_a_log_sink_on_the_loop),
 		cmocka_unit_test(threat_32_exit_from_the_allocator),
 		cmocka_unit_test(threat_32_exit_while_another_thread_closes),
+		cmocka_unit_test(threat_32_exit_while_threads_wait_for_requests),
 		cmocka_unit_test(threat_32_exit_in_a_forked_child),
 	};
 
