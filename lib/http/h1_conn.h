@@ -25,7 +25,7 @@ struct mesh__h1_conn {
 	bool pumping;
 	bool last;           /* the reply at hand is the last */
 	struct mesh__exchange *x; /* the request at hand; borrowed: it names this connection in turn */
-	struct mesh__h1_head request; /* how its body comes; its text is the exchange's */
+	struct mesh__request_head request; /* how its body comes; its text is the exchange's */
 	struct mesh__buf head;    /* a header as it comes */
 	struct mesh__h1_scan scan;
 	struct mesh__h1_chunks chunks;

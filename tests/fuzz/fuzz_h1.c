@@ -38,7 +38,7 @@ static void add(struct outcome *o, const char *text)
 	} while (*text++ != '\0');
 }
 
-static void check_head(const struct mesh__h1_head *head, struct outcome *o)
+static void check_head(const struct mesh__request_head *head, struct outcome *o)
 {
 	check(mesh__method_valid(head->method));
 	check(mesh__target_valid(head->path, strlen(head->path)));
@@ -57,7 +57,7 @@ static void check_head(const struct mesh__h1_head *head, struct outcome *o)
 }
 
 /* One header from data[*at]; false when there is none, or it was refused. */
-static bool read_head(const char *data, size_t size, size_t *at, size_t step, struct mesh__h1_head *head, struct outcome *o)
+static bool read_head(const char *data, size_t size, size_t *at, size_t step, struct mesh__request_head *head, struct outcome *o)
 {
 	static struct mesh__field_text fields[MAX_FIELDS];
 	static char text[MAX_HEADER + 1];
@@ -113,7 +113,7 @@ static bool read_chunks(const char *data, size_t size, size_t *at, size_t step, 
 static struct outcome read_all(const char *data, size_t size, size_t step)
 {
 	struct outcome o = {.refusal = MESH__REFUSAL_NONE};
-	struct mesh__h1_head head;
+	struct mesh__request_head head;
 	size_t at = 0;
 
 	while (at < size && read_head(data, size, &at, step, &head, &o)) {

@@ -202,7 +202,7 @@ static int run_request_head(bool *whole)
 {
 	char text[] = "POST /a?b=c HTTP/1.1\r\nhost: x\r\ncontent-length: 3\r\n\r\n";
 	struct mesh__field_text fields[2];
-	struct mesh__h1_head head;
+	struct mesh__request_head head;
 
 	*whole = mesh__h1_parse(text, strlen(text), fields, MESH__COUNT(fields), 1000, &head) == MESH__REFUSAL_NONE && head.content_length == 3 && strcmp(head.query, "b=c") == 0;
 	return *whole ? MESH_OK : MESH_E_PROTOCOL;

@@ -21,7 +21,7 @@ enum { MAX_BYTES = 4096, MAX_FIELDS = 16, MAX_BODY = 1000 };
 static struct {
 	char text[MAX_BYTES + 1];
 	struct mesh__field_text fields[MAX_FIELDS];
-	struct mesh__h1_head head;
+	struct mesh__request_head head;
 } T;
 
 static enum mesh__refusal take(const char *request, size_t len, size_t step)
