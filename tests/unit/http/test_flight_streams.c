@@ -1,0 +1,212 @@
+/* Bodies that a flight reads and writes while they come, at the pace of both ends. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "trip.h"
+
+static void streams_both_ways_at_the_pace_of_its_ends(void **state)
+{
+	struct trip_stage s;
+	struct trip t;
+
+	(void)state;
+	trip_stage_open(&s, &trip_payments, trip_echo, NULL);
+	for (int i = 0; i < 2; i++) {
+		trip_init_streamed(&t, &s, 700000, true);
+		trip_run(&t);
+		if (t.code != MESH_OK) {
+			fail_msg("%s: %s", mesh__code_name(t.code), t.message);
+		}
+		assert_true(t.head_seen);
+		assert_int_equal(t.n_read, t.size);
+		assert_int_equal(t.n_taken, t.size);
+		assert_false(t.wrong);
+		assert_true(t.later > 10 && t.refused > 10);
+		assert_int_equal(t.response.body.len, 0);
+		assert_int_equal(t.result.reused, i > 0);
+		trip_fini(&t);
+	}
+	assert_int_equal(atomic_load(&raw_server_counts(s.server)->accepted), 1);
+	trip_stage_close(&s);
+}
+
+/* The length of the chunked body that it got is its answer. */
+static void counts_chunks(struct raw_conn *conn)
+{
+	char text[32768], last[5] = "", answer[96], number[24];
+	const char *body;
+	size_t n, total = 0;
+	bool chunked = trip_read_head(conn, text, sizeof(text), &body, &n) && strstr(text, "Transfer-Encoding: chunked\r\n") != NULL && strstr(text, "Content-Length") == NULL;
+
+	while (chunked) {
+		for (size_t i = 0; i < n; i++) {
+			memmove(last, last + 1, 4);
+			last[4] = body[i];
+			total += body[i] >= 'a' && body[i] <= 'z'; /* sizes have such digits too; what counts is that nothing is lost */
+		}
+		if (memcmp(last, "0\r\n\r\n", 5) == 0) {
+			break;
+		}
+		body = text;
+		n = raw_read(conn, text, sizeof(text));
+		if (n == 0) {
+			return;
+		}
+	}
+	(void)snprintf(number, sizeof(number), "%zu", total);
+	(void)snprintf(answer, sizeof(answer), "HTTP/1.1 200 OK\r\nX-Kind: count\r\nContent-Length: %zu\r\n\r\n%s", strlen(number), number);
+	(void)raw_say(conn, answer);
+}
+
+static void a_body_of_unknown_length_goes_in_chunks(void **state)
+{
+	struct trip_stage s;
+	struct trip t;
+
+	(void)state;
+	trip_stage_open(&s, &trip_payments, counts_chunks, NULL);
+	trip_init_streamed(&t, &s, 300000, false);
+	t.options.data = NULL;
+	trip_run(&t);
+	assert_int_equal(t.code, MESH_OK);
+	assert_true(strtoul(t.response.body.data, NULL, 10) >= 300000);
+	assert_int_equal(t.n_read, t.size);
+	trip_fini(&t);
+	trip_stage_close(&s);
+}
+
+static int64_t read_broken(void *arg, char *buf, size_t size)
+{
+	struct trip *t = arg;
+
+	if (t->reads++ > 0) {
+		return t->end_code;
+	}
+	memset(buf, 'x', size < 100 ? size : 100);
+	return size < 100 ? (int64_t)size : 100;
+}
+
+static void a_body_that_breaks_off_ends_the_exchange(void **state)
+{
+	static const struct {
+		int gives, code;
+	} cases[] = {{0, MESH_E_INVALID}, {MESH__BODY_FAIL, MESH_E_CANCELLED}, {1 << 30, MESH_E_CANCELLED}};
+	struct trip_stage s;
+	struct trip t;
+
+	(void)state;
+	trip_stage_open(&s, &trip_payments, trip_echo, NULL);
+	for (size_t i = 0; i < MESH__COUNT(cases); i++) {
+		trip_init_streamed(&t, &s, 5000, true);
+		t.options.read = read_broken;
+		t.options.data = NULL;
+		t.end_code = cases[i].gives;
+		trip_run(&t);
+		assert_int_equal(t.code, cases[i].code);
+		assert_int_equal(t.result.sent, MESH__SENT_MAYBE);
+		trip_fini(&t);
+		assert_true(raw_wait(&raw_server_counts(s.server)->open, 0)); /* it is no connection to be used again */
+	}
+	trip_stage_close(&s);
+}
+
+static void data_may_end_it_with_a_code_of_its_own(void **state)
+{
+	struct trip_stage s;
+	struct trip t;
+
+	(void)state;
+	trip_stage_open(&s, &trip_payments, trip_echo, NULL);
+	trip_init_streamed(&t, &s, 300000, true);
+	t.stop_at = 50000;
+	t.end_code = MESH_E_TOO_LARGE;
+	trip_run(&t);
+	assert_int_equal(t.code, MESH_E_TOO_LARGE);
+	trip_fini(&t);
+	assert_true(raw_wait(&raw_server_counts(s.server)->open, 0));
+	trip_stage_close(&s);
+}
+
+static void refuses_early(struct raw_conn *conn)
+{
+	char text[4096];
+	const char *body;
+	size_t n;
+
+	(void)trip_read_head(conn, text, sizeof(text), &body, &n);
+	(void)raw_say(conn, "HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\nConnection: close\r\n\r\nno!");
+	raw_hang(conn);
+}
+
+static void an_early_answer_ends_an_upload_that_pauses(void **state)
+{
+	struct trip_stage s;
+	struct trip t;
+
+	(void)state;
+	trip_stage_open(&s, &trip_payments, refuses_early, NULL);
+	for (int known = 0; known < 2; known++) {
+		trip_init_streamed(&t, &s, 300000, known);
+		t.options.read = trip_read_later;
+		t.options.head = NULL;
+		t.options.data = NULL;
+		trip_run(&t);
+		assert_int_equal(t.code, MESH_OK);
+		assert_int_equal(t.response.status, 413);
+		assert_string_equal(t.response.body.data, "no!");
+		trip_fini(&t);
+	}
+	trip_stage_close(&s);
+}
+
+static void answers_once_then_dies(struct raw_conn *conn)
+{
+	char text[4096];
+	const char *body;
+	size_t n;
+
+	if (raw_request(conn, NULL, 0) && raw_say(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")) {
+		(void)trip_read_head(conn, text, sizeof(text), &body, &n);
+		atomic_fetch_add(&raw_server_counts(conn->server)->requests, 1);
+	}
+}
+
+static void a_body_that_has_begun_is_never_sent_again(void **state)
+{
+	struct trip_stage s;
+	struct trip t;
+
+	(void)state;
+	trip_stage_open(&s, &trip_payments, answers_once_then_dies, NULL);
+	trip_expect_ok(&s, false);
+	trip_init_streamed(&t, &s, 300000, true);
+	trip_run(&t);
+	assert_int_equal(t.code, MESH_E_RESET);
+	assert_true(t.result.reused);
+	assert_int_equal(t.result.sent, MESH__SENT_MAYBE);
+	trip_fini(&t);
+	assert_int_equal(atomic_load(&raw_server_counts(s.server)->requests), 2);
+	assert_int_equal(atomic_load(&raw_server_counts(s.server)->accepted), 1);
+	trip_stage_close(&s);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(streams_both_ways_at_the_pace_of_its_ends),
+		cmocka_unit_test(a_body_of_unknown_length_goes_in_chunks),
+		cmocka_unit_test(a_body_that_breaks_off_ends_the_exchange),
+		cmocka_unit_test(data_may_end_it_with_a_code_of_its_own),
+		cmocka_unit_test(an_early_answer_ends_an_upload_that_pauses),
+		cmocka_unit_test(a_body_that_has_begun_is_never_sent_again),
+	};
+
+	return cmocka_run_group_tests(tests, trip_set_up, trip_tear_down);
+}
