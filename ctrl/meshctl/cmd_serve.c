@@ -95,6 +95,7 @@ static int make_handler(struct serving *s)
 
 static int start(struct serving *s)
 {
+	struct mesh__err err = MESH__NO_ERR;
 	mesh_error *error = NULL;
 	int32_t code;
 	int exit_code = CTL_OK;
@@ -103,7 +104,10 @@ static int start(struct serving *s)
 		ctl_echo_mesh(s->echo, s->m);
 		code = mesh_serve(s->m, "inline", ctl_echo_handle, s->echo, &s->server, &error);
 	} else {
-		ctl_upstream_mesh(s->upstream, s->m);
+		code = ctl_upstream_start(s->upstream, s->m, &err);
+		if (code != MESH_OK) {
+			return ctl_fail_err(s->ctl, CTL_FAILED, &err);
+		}
 		code = mesh_serve(s->m, "pool", ctl_upstream_handle, s->upstream, &s->server, &error);
 	}
 	if (code != MESH_OK) {
@@ -180,6 +184,7 @@ static int stop(struct serving *s, int code)
 	if (s->echo != NULL) {
 		ctl_echo_hurry(s->echo);
 	}
+	ctl_upstream_stop(s->upstream);
 	if (s->m != NULL && mesh_close(s->m, code == CTL_OK ? drain_ms : 0) == MESH_E_TIMEOUT && code == CTL_OK) {
 		ctl_say(s->ctl, "the drain was cut short after %lld ms: requests were still being answered", (long long)drain_ms);
 	}

@@ -21,8 +21,11 @@ struct ctl_upstream;
 int ctl_upstream_new(const struct mesh__env *env, const char *url, size_t max_body_bytes, struct ctl_upstream **out,
 	struct mesh__err *err) MESH__MUST_USE;
 
-/* The mesh whose requests come, before the first of them. */
-void ctl_upstream_mesh(struct ctl_upstream *upstream, mesh *m);
+/* Before mesh_serve(): from here on the mesh is ready (mesh_set_ready()) while the server behind takes connections. MESH_E_NO_MEMORY, MESH_E_IO, MESH_E_CLOSED. */
+int ctl_upstream_start(struct ctl_upstream *upstream, mesh *m, struct mesh__err *err) MESH__MUST_USE;
+
+/* Before mesh_close(): nothing more is said of it. Accepts NULL. */
+void ctl_upstream_stop(struct ctl_upstream *upstream);
 
 /* When no request is being handled any more. Accepts NULL. */
 void ctl_upstream_free(struct ctl_upstream *upstream);

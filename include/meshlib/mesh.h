@@ -268,6 +268,13 @@ typedef void (*mesh_handler_fn)(void *user, mesh_inbound *inbound);
  */
 MESH_API int32_t mesh_serve(mesh *m, const char *mode, mesh_handler_fn handler, void *user, mesh_server **out, mesh_error **error);
 
+/*
+ * Says whether this process can serve at present (`ready` 1, as from the start) or not (0), and why not: what it depends on has gone, or is not there yet. While it cannot, it is not registered, so that others call other instances;
+ * requests that come all the same are answered 503 as not processed, so that their callers try elsewhere; /readyz on the probe port answers 503 with `reason`; and mesh_wait_ready() waits. What is being answered goes on. Before mesh_serve() or after, at any
+ * time, on any thread; nothing is waited for. `reason` (NULL: "not ready") is copied, up to 199 bytes, on one line. Errors: MESH_E_INVALID, MESH_E_CLOSED, MESH_E_FORKED.
+ */
+MESH_API int32_t mesh_set_ready(mesh *m, int32_t ready, const char *reason);
+
 /* The address that the server listens on, "ip:port" or "[ip]:port", as a heap string to be freed with mesh_string_free(); NULL before it listens, and once its mesh is closed. */
 MESH_API char *mesh_server_address(mesh_server *server);
 
@@ -313,6 +320,12 @@ MESH_API int32_t mesh_reply_header(mesh_inbound *inbound, const char *name, cons
  * MESH_E_FORKED in a forked child, where nothing is sent and the memory stays.
  */
 MESH_API int32_t mesh_reply(mesh_inbound *inbound, int32_t status, const void *body, size_t len);
+
+/*
+ * Refuses a request that surely nothing was done for, and ends `inbound`: 503, with `message` in a JSON body, and word to the caller's mesh that it may try another instance, which it does where its retry rules and its deadline let it. From any
+ * thread. Errors as mesh_reply().
+ */
+MESH_API int32_t mesh_reply_refuse(mesh_inbound *inbound, const char *message);
 
 #ifdef __cplusplus
 }

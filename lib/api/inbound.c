@@ -105,3 +105,15 @@ int32_t mesh_reply(mesh_inbound *in, int32_t status, const void *body, size_t le
 	/* The connection is the parent's, the way to its loop too. */
 	return in->server->pid != getpid() ? MESH_E_FORKED : mesh__inbound_reply(in, status, body, len);
 }
+
+int32_t mesh_reply_refuse(mesh_inbound *in, const char *message)
+{
+	if (in == NULL) {
+		return MESH_E_INVALID;
+	}
+	if (in->server->pid != getpid()) {
+		return MESH_E_FORKED;
+	}
+	mesh__inbound_refuse(in, 503, "refused", message != NULL ? message : "not processed");
+	return MESH_OK;
+}

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "api/handle.h"
+#include "control/status.h"
 
 /* Our address on the way to one peer: a datagram socket learns it from the routes, and sends nothing. */
 static bool local_towards(const struct addrinfo *peer, struct mesh__addr *out)
@@ -153,6 +154,28 @@ int32_t mesh_serve(mesh *handle, const char *mode, mesh_handler_fn handler, void
 		mesh__opened_leave(m);
 	}
 	return mesh__error_give(mesh__mem_libc(), code, &err, error);
+}
+
+int32_t mesh_set_ready(mesh *handle, int32_t ready, const char *reason)
+{
+	struct mesh__err err = MESH__NO_ERR;
+	struct mesh__opened *m;
+	char line[MESH__UNABLE_MAX];
+
+	if (ready != 0 && ready != 1) {
+		return MESH_E_INVALID;
+	}
+	m = mesh__opened_enter(handle, &err);
+	if (m == NULL) {
+		return err.code;
+	}
+	(void)snprintf(line, sizeof(line), "%s", reason != NULL ? reason : "not ready");
+	for (char *c = line; *c != '\0'; c++) {
+		*c = (unsigned char)*c < ' ' ? ' ' : *c;
+	}
+	mesh__control_able(m->control, ready ? NULL : line);
+	mesh__opened_leave(m);
+	return MESH_OK;
 }
 
 char *mesh_server_address(mesh_server *server)

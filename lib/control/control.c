@@ -44,6 +44,7 @@ struct mesh__control {
 	struct wish *wishes;
 	struct mesh__post wish_post, serve_post, leave_post;
 	bool wish_posted, serve_posted;
+	atomic_bool unable;            /* changed under the lock, with what is posted for it */
 	struct mesh__msg_instance instance;
 	mesh__loop_fn left;
 	void *left_arg;
@@ -376,23 +377,39 @@ int mesh__control_await_ready(struct mesh__control *c, int64_t deadline_us, stru
 	return mesh__status_await_ready(&c->status, deadline_us, err);
 }
 
-bool mesh__control_is_ready(struct mesh__control *c)
+bool mesh__control_is_ready(struct mesh__control *c, char *why)
 {
-	return mesh__status_is_ready(&c->status);
+	return mesh__status_is_ready(&c->status, why);
 }
 
+static void withdraw_instance(struct mesh__control *c)
+{
+	mesh__status_set(&c->status, MESH__FACT_REGISTERED, false);
+	if (c->link != NULL) {
+		mesh__link_withdraw(c->link);
+	}
+}
+
+/* Or takes the registration back, when the application has said that it cannot serve. */
 static void register_instance(struct mesh__control *c)
 {
 	struct mesh__msg_instance instance = {0};
 	struct mesh__err err = MESH__NO_ERR;
-	bool copied;
+	bool copied, serves, left;
 
 	c->register_due = false;
 	(void)pthread_mutex_lock(&c->mu);
 	c->serve_posted = false;
-	copied = mesh__msg_instance_copy(&c->env->mem, &c->instance, &instance);
+	left = c->left != NULL;
+	serves = c->instance.instance != NULL && !atomic_load(&c->unable);
+	copied = serves && !left && mesh__msg_instance_copy(&c->env->mem, &c->instance, &instance);
 	(void)pthread_mutex_unlock(&c->mu);
-	if (c->link == NULL) {
+	if (left) {
+		return;
+	}
+	if (!serves) {
+		withdraw_instance(c);
+	} else if (c->link == NULL) {
 		on_registered(c, true, NULL);
 	} else if (!copied || mesh__link_register(c->link, &instance, &err) != MESH_OK) {
 		(void)mesh__fail_memory(&err);
@@ -452,6 +469,28 @@ int mesh__control_serve(struct mesh__control *c, const struct mesh__msg_instance
 		post(c, &c->serve_post, serve_posted);
 	}
 	return MESH_OK;
+}
+
+void mesh__control_able(struct mesh__control *c, const char *why)
+{
+	bool first = false;
+
+	mesh__status_able(&c->status, why);
+	(void)pthread_mutex_lock(&c->mu);
+	if (atomic_exchange(&c->unable, why != NULL) != (why != NULL) && c->instance.instance != NULL) {
+		mesh__status_set(&c->status, MESH__FACT_REGISTERED, false);
+		first = !c->serve_posted;
+		c->serve_posted = true;
+	}
+	(void)pthread_mutex_unlock(&c->mu);
+	if (first) {
+		post(c, &c->serve_post, serve_posted);
+	}
+}
+
+bool mesh__control_is_able(const struct mesh__control *c)
+{
+	return !atomic_load_explicit(&c->unable, memory_order_relaxed);
 }
 
 static void leave_posted(void *arg)

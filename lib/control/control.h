@@ -53,10 +53,14 @@ int mesh__control_await(struct mesh__control *control, const char *key, int64_t 
 
 /* Waits until ready: an identity, the control plane's first word or a cached snapshot, and the registration where one was asked for. Any thread but the loop's. */
 int mesh__control_await_ready(struct mesh__control *control, int64_t deadline_us, struct mesh__err *err) MESH__MUST_USE;
-bool mesh__control_is_ready(struct mesh__control *control);
+bool mesh__control_is_ready(struct mesh__control *control, char *why); /* status.h */
 
 /* This process serves: it is registered as soon as can be (instance copied). Any thread. */
 int mesh__control_serve(struct mesh__control *control, const struct mesh__msg_instance *instance, struct mesh__err *err) MESH__MUST_USE;
+
+/* The application says whether it can serve (`why` NULL) or not, and why: while it cannot, nothing is registered. At first it can. Any thread. */
+void mesh__control_able(struct mesh__control *control, const char *why);
+bool mesh__control_is_able(const struct mesh__control *control);
 
 /* Deregisters, and ends mesh__control_await_ready() with MESH_E_CLOSED; `done` on the loop, in the end. Any thread, once. */
 void mesh__control_leave(struct mesh__control *control, mesh__loop_fn done, void *arg);

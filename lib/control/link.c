@@ -62,6 +62,7 @@ struct mesh__link {
 	mesh__loop_fn left;                 /* of a deregistration */
 	void *left_arg;
 	bool leaving;
+	bool withdrawing;                   /* `instance` is being deregistered, and the link goes on */
 };
 
 static void pump(struct mesh__link *l);
@@ -78,8 +79,19 @@ static void drop_verdicts(struct mesh__link *l)
 	l->last_verdict = &l->verdicts;
 }
 
+/* Nothing registers it again, whatever a heartbeat says. */
+static void forget_instance(struct mesh__link *l)
+{
+	mesh__msg_instance_fini(&l->instance);
+	memset(&l->instance, 0, sizeof(l->instance));
+	l->withdrawing = false;
+}
+
 static void close_session(struct mesh__link *l)
 {
+	if (l->withdrawing) {
+		forget_instance(l); /* what could not be told, the lease's end tells */
+	}
 	if (l->watch != NULL) {
 		mesh__transfer_cancel(l->watch);
 		l->watch = NULL;
@@ -113,8 +125,7 @@ static void finish_leaving(struct mesh__link *l)
 
 	l->leaving = false;
 	l->left = NULL;
-	mesh__msg_instance_fini(&l->instance); /* nothing registers it again, whatever a heartbeat says */
-	memset(&l->instance, 0, sizeof(l->instance));
+	forget_instance(l);
 	if (left != NULL) {
 		left(l->left_arg);
 	}
@@ -370,10 +381,20 @@ static void told_of_heartbeat(struct mesh__link *l, const struct mesh__client_re
 	struct mesh__msg_heartbeat said;
 
 	if (mesh__msg_heartbeat_decode(&l->env->mem, response->body.data == NULL ? "" : response->body.data, response->body.len, &said, NULL) == MESH_OK) {
-		if (!said.registered && l->instance.instance != NULL && !l->leaving) {
+		if (!said.registered && l->instance.instance != NULL && !l->leaving && !l->withdrawing) {
 			l->due[POST_REGISTER] = true;
 		}
 		mesh__msg_heartbeat_fini(&said);
+	}
+}
+
+/* It may have been registered anew meanwhile. */
+static void told_of_deregistration(struct mesh__link *l)
+{
+	if (l->leaving) {
+		finish_leaving(l);
+	} else if (l->withdrawing) {
+		forget_instance(l);
 	}
 }
 
@@ -394,7 +415,7 @@ static void on_posted(void *arg, int code, const struct mesh__client_response *r
 	} else if (post == POST_HEARTBEAT && response->status == 200) {
 		told_of_heartbeat(l, response);
 	} else if (post == POST_DEREGISTER) {
-		finish_leaving(l);
+		told_of_deregistration(l);
 	} else if (response->status != 200) {
 		mesh__log(l->env, MESH__LOG_WARN, "control post refused", "post", path_of(post), (char *)NULL);
 	}
@@ -593,15 +614,39 @@ int mesh__link_register(struct mesh__link *l, const struct mesh__msg_instance *i
 		memset(&l->instance, 0, sizeof(l->instance));
 		return mesh__fail_memory(err);
 	}
+	l->withdrawing = false;
+	l->due[POST_DEREGISTER] = false;
 	l->due[POST_REGISTER] = l->open;
 	pump(l);
 	return MESH_OK;
 }
 
-void mesh__link_deregister(struct mesh__link *l, mesh__loop_fn done, void *arg)
+static void deregister(struct mesh__link *l)
 {
 	static const char reason[] = "deregistered";
 
+	mesh__free(l->instance.reason);
+	l->instance.reason = mesh__strdup(&l->env->mem, reason);
+	l->due[POST_REGISTER] = false;
+	l->due[POST_DEREGISTER] = true;
+	pump(l);
+}
+
+void mesh__link_withdraw(struct mesh__link *l)
+{
+	if (l->leaving || l->instance.instance == NULL) {
+		return;
+	}
+	if (!l->open) {
+		forget_instance(l);
+		return;
+	}
+	l->withdrawing = true;
+	deregister(l);
+}
+
+void mesh__link_deregister(struct mesh__link *l, mesh__loop_fn done, void *arg)
+{
 	l->left = done;
 	l->left_arg = arg;
 	if (!l->open || l->instance.instance == NULL) {
@@ -609,11 +654,8 @@ void mesh__link_deregister(struct mesh__link *l, mesh__loop_fn done, void *arg)
 		return;
 	}
 	l->leaving = true;
-	mesh__free(l->instance.reason);
-	l->instance.reason = mesh__strdup(&l->env->mem, reason);
-	l->due[POST_REGISTER] = false;
-	l->due[POST_DEREGISTER] = true;
-	pump(l);
+	l->withdrawing = false;
+	deregister(l);
 }
 
 void mesh__link_abandon(struct mesh__link *l)

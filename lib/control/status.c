@@ -1,5 +1,7 @@
 #include "control/status.h"
 
+#include <stdio.h>
+
 #include "base/wait.h"
 #include "http/cancel.h"
 
@@ -24,6 +26,15 @@ void mesh__status_set(struct mesh__status *s, enum mesh__fact fact, bool holds)
 	(void)pthread_mutex_unlock(&s->mu);
 }
 
+void mesh__status_able(struct mesh__status *s, const char *why)
+{
+	(void)pthread_mutex_lock(&s->mu);
+	s->facts[MESH__FACT_UNABLE] = why != NULL;
+	(void)snprintf(s->unable, sizeof(s->unable), "%s", why != NULL ? why : "");
+	(void)pthread_cond_broadcast(&s->changed);
+	(void)pthread_mutex_unlock(&s->mu);
+}
+
 void mesh__status_wake(struct mesh__status *s)
 {
 	(void)pthread_mutex_lock(&s->mu);
@@ -43,18 +54,21 @@ static bool ready_locked(const struct mesh__status *s)
 {
 	const bool *f = s->facts;
 
-	if (!s->has_servers) {
-		return f[MESH__FACT_IDENTITY];
+	if (!s->has_servers || f[MESH__FACT_UNABLE]) {
+		return f[MESH__FACT_IDENTITY] && !f[MESH__FACT_UNABLE];
 	}
 	return f[MESH__FACT_IDENTITY] && f[MESH__FACT_HEARD] && (!f[MESH__FACT_SERVING] || f[MESH__FACT_REGISTERED] || f[MESH__FACT_APART]);
 }
 
-bool mesh__status_is_ready(struct mesh__status *s)
+bool mesh__status_is_ready(struct mesh__status *s, char *why)
 {
 	bool ready;
 
 	(void)pthread_mutex_lock(&s->mu);
 	ready = ready_locked(s) && !s->facts[MESH__FACT_CLOSED];
+	if (why != NULL) {
+		(void)snprintf(why, sizeof(s->unable), "%s", s->unable);
+	}
 	(void)pthread_mutex_unlock(&s->mu);
 	return ready;
 }
@@ -78,7 +92,12 @@ static const char *trouble_prefix(const struct mesh__status *s)
 
 static int not_ready_locked(const struct mesh__status *s, struct mesh__err *err)
 {
-	const char *missing = !s->facts[MESH__FACT_IDENTITY] ? "no identity yet" : !s->facts[MESH__FACT_HEARD] ? "no word from the control plane yet" : "not registered yet";
+	const char *missing;
+
+	if (s->facts[MESH__FACT_UNABLE]) {
+		return mesh__fail(err, MESH_E_TIMEOUT, "not ready: %s", s->unable);
+	}
+	missing = !s->facts[MESH__FACT_IDENTITY] ? "no identity yet" : !s->facts[MESH__FACT_HEARD] ? "no word from the control plane yet" : "not registered yet";
 
 	return mesh__fail_at(err, MESH__ORIGIN_CONTROL, MESH_E_TIMEOUT, "not ready: %s%s%.300s", missing, trouble_prefix(s), s->last.message);
 }

@@ -16,18 +16,22 @@ enum mesh__fact {
 	MESH__FACT_APART,      /* no session is open, and the last attempt at one failed */
 	MESH__FACT_SERVING,    /* a registration was asked for */
 	MESH__FACT_REGISTERED,
+	MESH__FACT_UNABLE,     /* the application says that it cannot serve: `unable` */
 	MESH__FACT_REFUSED,    /* there will be no identity */
 	MESH__FACT_CLOSED,
 	MESH__N_FACTS
 };
 
+enum { MESH__UNABLE_MAX = 200 };
+
 struct mesh__status {
 	const struct mesh__env *env;
 	bool has_servers;          /* there is a control plane */
-	pthread_mutex_t mu;        /* guards facts, last */
+	pthread_mutex_t mu;        /* guards facts, last, unable */
 	pthread_cond_t changed;
 	bool facts[MESH__N_FACTS];
 	struct mesh__err last;     /* the last thing that went wrong */
+	char unable[MESH__UNABLE_MAX];
 };
 
 void mesh__status_init(struct mesh__status *status, const struct mesh__env *env, bool has_servers);
@@ -42,8 +46,14 @@ void mesh__status_wake(struct mesh__status *status);
 /* Notes what went wrong, for those who wait in vain. */
 void mesh__status_trouble(struct mesh__status *status, const struct mesh__err *err);
 
-/* Ready: an identity, the control plane's first word (or a cached one), and the registration where one was asked for, unless meshd was found out of reach. */
-bool mesh__status_is_ready(struct mesh__status *status);
+/* The application can serve (`why` NULL) or cannot, for this reason, which is cut at its bound. */
+void mesh__status_able(struct mesh__status *status, const char *why);
+
+/*
+ * Ready: an identity, the control plane's first word (or a cached one), and the registration where one was asked for, unless meshd was found out of reach; and nothing from the application to the contrary, whose word is put
+ * into why[MESH__UNABLE_MAX], unless that is NULL ("" when it has said nothing).
+ */
+bool mesh__status_is_ready(struct mesh__status *status, char *why);
 int mesh__status_await_ready(struct mesh__status *status, int64_t deadline_us, struct mesh__err *err) MESH__MUST_USE;
 
 /*

@@ -13,6 +13,17 @@ static bool is_late(struct mesh_server *server, struct mesh_inbound *in)
 	return true;
 }
 
+/* Callers are told by the control plane to stop; this one may not have heard yet. */
+static bool is_unready(struct mesh_server *server, struct mesh_inbound *in)
+{
+	if (mesh__control_is_able(server->control)) {
+		return false;
+	}
+	mesh__count(server->unready, 1);
+	mesh__inbound_refuse(in, 503, "not-ready", "this instance cannot serve at present");
+	return true;
+}
+
 /* The request of a job that was queued, unless it was refused meanwhile. */
 static struct mesh_inbound *still_wanted(struct mesh_server *server, struct mesh__job *job)
 {
@@ -78,7 +89,7 @@ void mesh__dispatch(void *user, struct mesh__exchange *x)
 		return;
 	}
 	mesh__count(server->requests, 1);
-	if (is_late(server, in)) {
+	if (is_late(server, in) || is_unready(server, in)) {
 		return;
 	}
 	if (server->mode == MESH__SERVE_INLINE) {

@@ -1,6 +1,9 @@
 #include "inbound/probe.h"
 
+#include <stdio.h>
 #include <string.h>
+
+#include "control/status.h"
 
 static void answer(struct mesh__exchange *x, int status, const char *type, const char *body, size_t len)
 {
@@ -29,19 +32,26 @@ static void answer_metrics(struct mesh__probe *p, struct mesh__exchange *x)
 	mesh__buf_fini(&text);
 }
 
+static void answer_ready(struct mesh__probe *p, struct mesh__exchange *x)
+{
+	char why[MESH__UNABLE_MAX], text[MESH__UNABLE_MAX + 16];
+	bool ready = mesh__control_is_ready(p->control, why);
+
+	(void)snprintf(text, sizeof(text), "%s%s%s\n", ready ? "ok" : "not ready", why[0] != '\0' ? ": " : "", why);
+	answer_text(x, ready ? 200 : 503, text);
+}
+
 static void on_request(void *user, struct mesh__exchange *x)
 {
 	struct mesh__probe *p = user;
 	const char *method = mesh__exchange_method(x), *path = mesh__exchange_path(x);
-	bool ready;
 
 	if (strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0) {
 		answer_text(x, 405, "only GET and HEAD\n");
 	} else if (strcmp(path, "/livez") == 0) {
 		answer_text(x, 200, "ok\n");
 	} else if (strcmp(path, "/readyz") == 0) {
-		ready = mesh__control_is_ready(p->control);
-		answer_text(x, ready ? 200 : 503, ready ? "ok\n" : "not ready\n");
+		answer_ready(p, x);
 	} else if (strcmp(path, "/metrics") == 0 && p->show_metrics) {
 		answer_metrics(p, x);
 	} else {

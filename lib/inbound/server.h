@@ -63,7 +63,7 @@ struct mesh_server {
 	mesh_handler_fn handler;
 	void *user;
 	struct mesh__addr address;
-	struct mesh__counter *requests, *late, *overloaded;
+	struct mesh__counter *requests, *late, *overloaded, *unready;
 	mesh__loop_fn gone;
 	void *gone_arg;
 	atomic_bool stopping;              /* what is queued for the handlers is refused */

@@ -292,6 +292,8 @@ static void handle(void *user, mesh_inbound *in)
 		atomic_store(&l->never, in);
 	} else if (strcmp(mesh_inbound_path(in), "/bad-status") == 0) {
 		CHECK_CODE(mesh_reply(in, 199, NULL, 0), MESH_E_INVALID);
+	} else if (strcmp(mesh_inbound_path(in), "/refused") == 0) {
+		CHECK_CODE(mesh_reply_refuse(in, "not \"me\""), MESH_OK);
 	} else if (strcmp(mesh_inbound_path(in), "/big") == 0) {
 		CHECK_CODE(mesh_reply(in, 200, big, sizeof(big)), MESH_OK);
 	} else if (strcmp(mesh_inbound_method(in), "HEAD") == 0) {
@@ -301,6 +303,22 @@ static void handle(void *user, mesh_inbound *in)
 	} else {
 		CHECK_CODE(mesh_reply(in, 200, NULL, 0), MESH_OK);
 	}
+}
+
+/* An application that cannot serve for a while says so, and why. */
+static void tour_readiness(mesh *m)
+{
+	mesh_error *error = NULL;
+
+	CHECK_CODE(mesh_set_ready(NULL, 1, NULL), MESH_E_INVALID);
+	CHECK_CODE(mesh_set_ready(m, 2, NULL), MESH_E_INVALID);
+	CHECK_CODE(mesh_reply_refuse(NULL, NULL), MESH_E_INVALID);
+	CHECK_CODE(mesh_set_ready(m, 0, "the database\nis away"), MESH_OK);
+	CHECK_CODE(mesh_wait_ready(m, 0, &error), MESH_E_TIMEOUT);
+	CHECK_TEXT(mesh_error_message(error), "not ready: the database is away");
+	mesh_error_free(error);
+	CHECK_CODE(mesh_set_ready(m, 1, NULL), MESH_OK);
+	CHECK_CODE(mesh_wait_ready(m, READY_MS, NULL), MESH_OK);
 }
 
 static mesh_server *tour_serve(mesh *m, struct later *l)
@@ -321,6 +339,7 @@ static mesh_server *tour_serve(mesh *m, struct later *l)
 	address = mesh_server_address(server);
 	CHECK(address != NULL && strncmp(address, "127.0.0.1:", 10) == 0 && strcmp(address, "127.0.0.1:0") != 0);
 	mesh_string_free(address);
+	tour_readiness(m);
 	return server;
 }
 
@@ -379,7 +398,7 @@ struct expect {
 static void tour_other_calls(mesh *m)
 {
 	static const struct expect rows[] = {{"GET", "/later", 202, "later"}, {"GET", "/outer", 200, ""}, {"GET", "/bad-status", 500, NULL}, {"GET", "/no-body", 500, NULL}, {"HEAD", "/head", 200, ""},
-		{"GET", "/", 200, ""}};
+		{"GET", "/", 200, ""}, {"GET", "/refused", 503, "{\"error\":\"refused\",\"message\":\"not \\\"me\\\"\"}\n"}};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		mesh_request *r = mesh_request_new(m, i % 2 == 0 ? "payments" : "payments.default", rows[i].method, rows[i].path);

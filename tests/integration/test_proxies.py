@@ -195,16 +195,13 @@ class UnchangedServer(ProxyTest):
         self.assertEqual(status, 502)
         self.assertNotIn(b"a part", text)
 
-    def test_an_upstream_that_is_down_is_502_and_then_works_again(self):
+    def test_an_upstream_that_is_down_is_503_and_then_works_again(self):
         address = self.upstream.server_address
         self.upstream.close()
         status, _, text = self.fetch(self.url + "/")
-        self.assertEqual(status, 502)
+        self.assertEqual(status, 503)
         self.assertTrue(text, "it says why")
-        again = Upstream.__new__(Upstream)
-        http.server.ThreadingHTTPServer.__init__(again, address, Handler)
-        again.seen, again.release = [], threading.Event()
-        threading.Thread(target=again.serve_forever, args=(0.05,), daemon=True).start()
+        again = Upstream(address)
         self.addCleanup(again.close)
         support.wait_until(lambda: self.fetch(self.url + "/")[0] == 200, "the upstream is back")
 
@@ -269,6 +266,53 @@ class UnixSocket(ProxyTest):
                 done = self.mesh.ctl("serve", "--service", "files", "--upstream", url, check=False)
                 self.assertEqual((done.returncode, done.stdout), (2, ""))
                 self.assertIn(url[:20], done.stderr)
+
+
+class Readiness(ProxyTest):
+    """An instance is there for callers while its upstream takes connections."""
+
+    def probe(self, port):
+        return self.fetch(f"http://127.0.0.1:{port}/readyz", timeout=5)
+
+    def serve_with_probe(self, wait=True):
+        port = support.free_port()
+        return self.mesh.serve("files", "--upstream", self.upstream.url, env={"MESH_PROBE_LISTEN": f"127.0.0.1:{port}"}, wait=wait), port
+
+    def test_it_registers_when_the_upstream_is_there_and_leaves_when_it_goes(self):
+        address = self.upstream.server_address
+        self.upstream.close()
+        child, port = self.serve_with_probe(wait=False)
+        child.wait_for_event("not ready", upstream=self.upstream.url)
+        support.wait_until(lambda: self.probe(port)[0] == 503, "the probe port")
+        self.assertIn(self.upstream.url.encode(), self.probe(port)[2])
+        self.assertEqual((self.mesh.endpoints("files"), child.out()), ([], ""), "neither registered nor announced")
+        for _ in range(2):
+            upstream = Upstream(address)
+            self.addCleanup(upstream.close)
+            self.mesh.wait_endpoints("files", 1)
+            support.wait_until(lambda: self.probe(port)[0] == 200, "ready")
+            child.wait_for_output("files")
+            self.assertEqual(self.mesh.call("files", "/")["ok"], 1)
+            upstream.close()
+            self.mesh.wait_endpoints("files", 0)
+            status, _, text = self.probe(port)
+            self.assertEqual(status, 503)
+            self.assertIn(b"takes no connection", text)
+        self.assertEqual(child.stop(), 0)
+
+    def test_a_caller_goes_elsewhere_when_an_upstream_goes(self):
+        """From its end on: what was on its way to it had surely not been processed."""
+        self.mesh.serve("files", "--upstream", self.upstream.url)
+        stays = Upstream()
+        self.addCleanup(stays.close)
+        self.mesh.serve("files", "--upstream", stays.url)
+        url = self.connect("files")
+        for i in range(100):
+            if i == 20:
+                self.upstream.close()
+            self.assertEqual(self.fetch(url + "/")[0], 200, f"call {i}")
+        self.assertGreater(len(self.upstream.seen), 0)
+        self.mesh.wait_endpoints("files", 1)
 
 
 class RealPrograms(ProxyTest):

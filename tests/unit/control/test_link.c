@@ -298,6 +298,34 @@ static void tells_of_a_registration_that_was_refused(void **state)
 	fake_meshd_answer(&o.meshd, 0, "");
 }
 
+static void do_withdraw(void *arg)
+{
+	(void)arg;
+	mesh__link_withdraw(o.link);
+}
+
+/* What an application that cannot serve for a while does: the session goes on, and a heartbeat that says "not registered" is no reason to register. */
+static void withdraws_and_registers_again(void **state)
+{
+	char body[FAKE_MESHD_TEXT];
+	size_t beats;
+
+	(void)state;
+	mesh__loop_post(o.loop, &o.post, do_register, NULL);
+	await_count(&o.registered, 1);
+	mesh__loop_post(o.loop, &o.post, do_withdraw, NULL);
+	fake_meshd_await_post(&o.meshd, "deregister", 1, body);
+	assert_non_null(strstr(body, "\"deregistered\""));
+	fake_meshd_answer(&o.meshd, 200, "{\"registered\":false}");
+	beats = fake_meshd_count(&o.meshd, "heartbeat");
+	fake_meshd_await_post(&o.meshd, "heartbeat", beats + 3, body);
+	assert_int_equal(fake_meshd_count(&o.meshd, "register"), 1);
+	fake_meshd_answer(&o.meshd, 0, "");
+	mesh__loop_post(o.loop, &o.post, do_register, NULL);
+	fake_meshd_await_post(&o.meshd, "register", 2, body);
+	await_count(&o.registered, 2);
+}
+
 static void on_left(void *arg)
 {
 	(void)arg;
@@ -351,6 +379,7 @@ int main(void)
 		T(registers_and_again_after_a_break),
 		T(registers_again_when_a_heartbeat_says_that_the_lease_is_gone),
 		T(tells_of_a_registration_that_was_refused),
+		T(withdraws_and_registers_again),
 		T(says_goodbye_with_a_reason),
 	};
 

@@ -23,7 +23,7 @@ static bool ready_with(bool has_servers, unsigned facts)
 	for (int fact = 0; fact < MESH__N_FACTS; fact++) {
 		mesh__status_set(&status, (enum mesh__fact)fact, (facts & 1U << fact) != 0);
 	}
-	ready = mesh__status_is_ready(&status);
+	ready = mesh__status_is_ready(&status, NULL);
 	mesh__status_fini(&status);
 	return ready;
 }
@@ -43,6 +43,9 @@ static void is_ready_by_the_rule(void **state)
 		{"to serve, and registered", true, ON(IDENTITY) | ON(HEARD) | ON(SERVING) | ON(REGISTERED), true},
 		{"to serve on what was kept, meshd out of reach", true, ON(IDENTITY) | ON(HEARD) | ON(SERVING) | ON(APART), true},
 		{"out of reach before the first word", true, ON(IDENTITY) | ON(APART), false},
+		{"the application cannot serve", true, ON(IDENTITY) | ON(HEARD) | ON(SERVING) | ON(REGISTERED) | ON(UNABLE), false},
+		{"the same, meshd out of reach", true, ON(IDENTITY) | ON(HEARD) | ON(SERVING) | ON(APART) | ON(UNABLE), false},
+		{"the same, no control plane", false, ON(IDENTITY) | ON(UNABLE), false},
 		{"closing", true, ON(IDENTITY) | ON(HEARD) | ON(CLOSED), false},
 		{"no control plane, an identity", false, ON(IDENTITY), true},
 		{"no control plane, to serve", false, ON(IDENTITY) | ON(SERVING), true},

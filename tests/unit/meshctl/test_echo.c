@@ -7,7 +7,6 @@
 #include <cmocka.h>
 
 #include "meshctl/echo.h"
-#include "meshctl/upstream.h"
 
 static void write_echo(const struct ctl_echo_request *request, const char *expected)
 {
@@ -64,53 +63,12 @@ static void misbehaves_as_it_was_told(void **state)
 	}
 }
 
-static void a_proxy_keeps_back_the_fields_of_one_connection(void **state)
-{
-	static const struct {
-		const char *name, *connection;
-		bool stays;
-	} rows[] = {
-		{"Connection", NULL, true}, {"keep-alive", NULL, true}, {"TE", NULL, true}, {"Trailer", NULL, true}, {"Transfer-Encoding", NULL, true}, {"upgrade", NULL, true},
-		{"Host", NULL, true}, {"Content-Length", NULL, true}, {"mesh-try", NULL, true}, {"Mesh-Anything", NULL, true}, {"X-Forwarded-Client-Cert", NULL, true}, {"x_forwarded-client_cert", NULL, true}, {"mesh_try", NULL, true}, {"Transfer_Encoding", NULL, true},
-		{"a_name_that_is_longer_than_any_of_them", NULL, false}, {"mesh_and_a_name_that_is_longer_than_any", NULL, true},
-		{"x-hop", "close, X-Hop", true}, {"x-hop", "x-hop-too", false}, {"x-hop", NULL, false}, {"Accept", "keep-alive", false}, {"authorization", "", false},
-		{"meshy", NULL, false}, {"cookie", ",,, ,", false},
-	};
-
-	(void)state;
-	for (size_t i = 0; i < MESH__COUNT(rows); i++) {
-		assert_int_equal(ctl_field_stays(rows[i].name, rows[i].connection), rows[i].stays);
-	}
-}
-
-static void a_gateway_says_what_kind_of_failure_it_was(void **state)
-{
-	static const struct {
-		int32_t code, status;
-	} rows[] = {
-		{MESH_E_TIMEOUT, 504}, {MESH_E_OVERLOADED, 503}, {MESH_E_NO_ENDPOINT, 503}, {MESH_E_NOT_READY, 503}, {MESH_E_CLOSED, 503},
-		{MESH_E_CONNECT, 502}, {MESH_E_RESET, 502}, {MESH_E_TLS, 502}, {MESH_E_NO_SERVICE, 502}, {MESH_E_TOO_LARGE, 502},
-	};
-	struct mesh__buf out;
-
-	(void)state;
-	for (size_t i = 0; i < MESH__COUNT(rows); i++) {
-		assert_int_equal(ctl_gateway_status(rows[i].code), rows[i].status);
-	}
-	mesh__buf_init(&out, mesh__mem_libc(), 4096);
-	ctl_gateway_body(504, "no \"answer\"", &out);
-	assert_string_equal(out.data, "{\"error\":\"gateway-timeout\",\"message\":\"no \\\"answer\\\"\"}\n");
-	mesh__buf_fini(&out);
-}
-
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(echoes_what_it_saw),
 		cmocka_unit_test(says_the_size_of_a_body_that_is_no_text),
 		cmocka_unit_test(misbehaves_as_it_was_told),
-		cmocka_unit_test(a_proxy_keeps_back_the_fields_of_one_connection),
-		cmocka_unit_test(a_gateway_says_what_kind_of_failure_it_was),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -31,8 +31,8 @@ static bool listed(const void *source, size_t index, const char **name, const ch
 static void a_field_of_one_connection_ends_here(void **state)
 {
 	static const char *const stay[] = {"Connection", "keep-alive", "TE", "Transfer-Encoding", "Upgrade", "Host", "Content-Length", "Trailer", "Expect", "Proxy-Connection", "proxy-authorization",
-		"Proxy-Authenticate", "Proxy", "proxy_authorization", "mesh-try", "MESH_try", "Mesh-Anything", "X-Forwarded-Client-Cert", "x_forwarded_client-cert", "keep_alive", "X-Secret", "x-other"};
-	static const char *const pass[] = {"Accept", "X-Forwarded-For", "proxyish", "Proxied-By", "mesh", "meshed", "te-x", "X-Secre", "X-Secrets", "secret", "Via", "grpc-timeout", "x y"};
+		"Proxy-Authenticate", "Proxy", "proxy_authorization", "mesh-try", "MESH_try", "Mesh-Anything", "X-Forwarded-Client-Cert", "x_forwarded_client-cert", "keep_alive", "mesh_and_a_name_that_is_longer_than_any", "X-Secret", "x-other"};
+	static const char *const pass[] = {"Accept", "X-Forwarded-For", "proxyish", "a_name_that_is_longer_than_any_of_them", "meshy", "Proxied-By", "mesh", "meshed", "te-x", "X-Secre", "X-Secrets", "secret", "Via", "grpc-timeout", "x y"};
 
 	(void)state;
 	for (size_t i = 0; i < MESH__COUNT(stay); i++) {
@@ -43,6 +43,9 @@ static void a_field_of_one_connection_ends_here(void **state)
 		assert_false(ctl_field_stays(pass[i], NULL));
 	}
 	assert_false(ctl_field_stays("x-secret", NULL));
+	assert_false(ctl_field_stays("cookie", ",,, ,"));
+	assert_false(ctl_field_stays("x-hop", "x-hop-too"));
+	assert_false(ctl_field_stays("accept", "keep-alive"));
 }
 
 /* `expected`: "name: value" lines, in order. */
@@ -122,11 +125,32 @@ static int set_up(void **state)
 	return 0;
 }
 
+static void a_gateway_says_what_kind_of_failure_it_was(void **state)
+{
+	static const struct {
+		int32_t code, status;
+	} rows[] = {
+		{MESH_E_TIMEOUT, 504}, {MESH_E_OVERLOADED, 503}, {MESH_E_NO_ENDPOINT, 503}, {MESH_E_NOT_READY, 503}, {MESH_E_CLOSED, 503},
+		{MESH_E_CONNECT, 502}, {MESH_E_RESET, 502}, {MESH_E_TLS, 502}, {MESH_E_NO_SERVICE, 502}, {MESH_E_TOO_LARGE, 502},
+	};
+	struct mesh__buf out;
+
+	(void)state;
+	for (size_t i = 0; i < MESH__COUNT(rows); i++) {
+		assert_int_equal(ctl_gateway_status(rows[i].code), rows[i].status);
+	}
+	mesh__buf_init(&out, mesh__mem_libc(), 4096);
+	ctl_gateway_body(504, "no \"answer\"", &out);
+	assert_string_equal(out.data, "{\"error\":\"gateway-timeout\",\"message\":\"no \\\"answer\\\"\"}\n");
+	mesh__buf_fini(&out);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_field_of_one_connection_ends_here),
 		cmocka_unit_test(the_server_behind_is_told_of_its_caller),
+		cmocka_unit_test(a_gateway_says_what_kind_of_failure_it_was),
 		cmocka_unit_test(an_upstream_is_an_address_or_a_socket),
 	};
 
