@@ -98,8 +98,9 @@ bool mesh__client_response_field(const struct mesh__client_response *r, size_t i
 enum mesh__sent { MESH__SENT_NOTHING, MESH__SENT_MAYBE };
 
 struct mesh__client_result {
-	enum mesh__sent sent;          /* SENT_NOTHING: surely no byte of it left; with TLS 1.3 or any doubt: MAYBE */
+	enum mesh__sent sent;          /* SENT_NOTHING: surely no byte of it left, or over HTTP/2 the peer said that it has not processed it (RFC 9113 section 8.7); with TLS 1.3 or any doubt: MAYBE */
 	bool reused;                   /* on a connection that had served before */
+	bool http2;                    /* over HTTP/2; false where it came to no connection */
 	int64_t connect_us;            /* the part of the time that was spent dialling and shaking hands */
 	int64_t total_us;
 };
@@ -108,9 +109,17 @@ struct mesh__client_result {
 
 struct mesh__pool;                     /* counted, any thread */
 
+/* Over TLS the handshake settles it (ALPN); without TLS there is nothing to settle it with: either HTTP/2 is HTTP/2 from the first byte (prior knowledge, RFC 9113 section 3.3). */
+enum mesh__http_proto {
+	MESH__HTTP_1,      /* HTTP/1.1 */
+	MESH__HTTP_2,      /* HTTP/2 with a peer that takes it, else HTTP/1.1 */
+	MESH__HTTP_2_ONLY  /* HTTP/2; a peer that does not take it is sent nothing */
+};
+
 struct mesh__pool_options {
 	struct mesh__target target;
 	struct mesh__creds *creds;     /* referenced; NULL for plaintext */
+	enum mesh__http_proto proto;   /* MESH__HTTP_1 */
 	int32_t max_dials;             /* 8 at once */
 	int32_t max_pending;           /* 1024 waiting: over it MESH_E_OVERLOADED */
 	int32_t max_connections;       /* 1024 */

@@ -124,22 +124,37 @@ void mesh__conns_release(struct mesh__conns *conns, const void *user)
 	}
 }
 
-bool mesh__conns_quiet(const struct mesh__conns *conns)
+/* What there is to hear: 0 nothing, POLLIN alone something to read, anything else the end. */
+static int listen_to(const struct mesh__conn *conn)
 {
-	for (const struct mesh__conn *conn = conns->first; conn != NULL; conn = conn->next) {
-		struct pollfd pfd = {.fd = conn->fd, .events = POLLIN | POLLRDHUP};
-		int ready = 0;
+	struct pollfd pfd = {.fd = conn->fd, .events = POLLIN | POLLRDHUP};
+	int ready;
 
-		if (conn->verified && conn->user == NULL) {
-			do {
-				ready = poll(&pfd, 1, 0);
-			} while (ready < 0 && errno == EINTR); /* also without waiting: a signal is no sign of life */
-		}
-		if (ready != 0) {
+	do {
+		ready = poll(&pfd, 1, 0);
+	} while (ready < 0 && errno == EINTR); /* also without waiting: a signal is no sign of life */
+	return ready < 0 ? POLLERR : ready == 0 ? 0 : pfd.revents;
+}
+
+bool mesh__conns_quiet(struct mesh__conns *conns)
+{
+	for (struct mesh__conn *conn = conns->first; conn != NULL; conn = conn->next) {
+		int heard = conn->verified && conn->user == NULL ? listen_to(conn) : 0;
+
+		conn->spoke = conn->http2 && heard == POLLIN;
+		if (heard != 0 && !conn->spoke) {
 			return false;
 		}
 	}
 	return true;
+}
+
+bool mesh__conns_at_an_end(struct mesh__conn *conn)
+{
+	bool spoke = conn->spoke;
+
+	conn->spoke = false;
+	return spoke && listen_to(conn) != 0;
 }
 
 bool mesh__conns_expired(const struct mesh__conns *conns)

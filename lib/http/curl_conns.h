@@ -20,6 +20,8 @@ struct mesh__conn {
 	bool over_unix;                   /* a UNIX socket: the addresses are never known */
 	bool named;                       /* the two addresses below are known: it is connected */
 	bool verified;
+	bool http2;                       /* it speaks HTTP/2: known once it is verified */
+	bool spoke;                       /* mesh__conns_quiet() found something to read on it, which libcurl has to look at before it sends */
 	struct mesh__addr local, peer;
 	char expect[MESH__SPIFFE_MAX];    /* verified for a peer that must be this one */
 	int64_t not_after_ms;             /* the end of its certificate; 0: it has none */
@@ -51,8 +53,14 @@ struct mesh__conn *mesh__conns_unix(struct mesh__conns *conns);
 /* The exchange `user` is over: what it used is idle. */
 void mesh__conns_release(struct mesh__conns *conns, const void *user);
 
-/* True when each idle connection is quiet: whatever it has to say (an end, a reset, an alert) means that it is not to be used. libcurl 7.88 itself takes a close_notify for a sign of life. */
-bool mesh__conns_quiet(const struct mesh__conns *conns);
+/*
+ * True when each idle connection may be used. Whatever HTTP/1 has to say now (an end, a reset, an alert) means that it may not; libcurl 7.88 itself takes a close_notify for a sign of life. HTTP/2 may also say things that are no end
+ * (PING, SETTINGS, WINDOW_UPDATE): libcurl reads them when it takes the connection for an exchange, and mesh__conns_at_an_end() tells what came of it.
+ */
+bool mesh__conns_quiet(struct mesh__conns *conns);
+
+/* True when a connection that spoke is not to be used after all: it still has something to say, so that libcurl has not seen all of it. */
+bool mesh__conns_at_an_end(struct mesh__conn *conn);
 
 /* True when the certificate of a peer, good when it was judged, has expired since. */
 bool mesh__conns_expired(const struct mesh__conns *conns);

@@ -6,6 +6,7 @@
 
 #include "base/str.h"
 #include "http/curl_hooks.h"
+#include "http/curl_peer.h"
 #include "http/curl_peer_ctx.h"
 
 _Static_assert(MESH__EASY_TEXT_MAX >= CURL_ERROR_SIZE, "libcurl writes that much into CURLOPT_ERRORBUFFER");
@@ -66,6 +67,22 @@ static bool set_tls(const struct mesh__easy *e)
 	return ok && set_credentials(e);
 }
 
+static long http_version(const struct mesh__easy *e)
+{
+	if (e->proto == MESH__HTTP_1) {
+		return CURL_HTTP_VERSION_1_1;
+	}
+	return e->plaintext ? CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE : CURL_HTTP_VERSION_2TLS;
+}
+
+/* Before 8.1 libcurl fails with CURLE_HTTP2 where prior knowledge meets a connection that speaks HTTP/2 already; there "HTTP/2" says enough. On a new one it would ask for an upgrade. */
+static bool set_version(const struct mesh__easy *e)
+{
+	bool kept = !e->may_dial && curl_version_info(CURLVERSION_NOW)->version_num < 0x080100;
+
+	return !e->plaintext || e->proto == MESH__HTTP_1 || curl_easy_setopt(e->curl, CURLOPT_HTTP_VERSION, kept ? (long)CURL_HTTP_VERSION_2_0 : http_version(e)) == CURLE_OK;
+}
+
 /* Nothing from the machine's or the user's surroundings (proxies, netrc, cookies, redirects, encodings) has a say in a call. */
 static bool set_http(struct mesh__easy *e)
 {
@@ -75,7 +92,7 @@ static bool set_http(struct mesh__easy *e)
 		curl_easy_setopt(curl, CURLOPT_CURLU, e->url) == CURLE_OK &&
 		curl_easy_setopt(curl, CURLOPT_CONNECT_TO, e->connect_to) == CURLE_OK &&
 		curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, e->plaintext ? "http" : "https") == CURLE_OK &&
-		curl_easy_setopt(curl, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1) == CURLE_OK &&
+		curl_easy_setopt(curl, CURLOPT_HTTP_VERSION, http_version(e)) == CURLE_OK &&
 		curl_easy_setopt(curl, CURLOPT_PATH_AS_IS, 1L) == CURLE_OK &&
 		curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L) == CURLE_OK &&
 		curl_easy_setopt(curl, CURLOPT_HTTP_CONTENT_DECODING, 0L) == CURLE_OK &&
@@ -150,7 +167,11 @@ int mesh__easy_init(struct mesh__easy *e, const struct mesh__env *env, const str
 	mesh__buf_init(&e->lines, &env->mem, LINES_MAX_BYTES);
 	e->conns = conns;
 	e->plaintext = peer->plaintext;
+	e->proto = peer->proto;
 	code = make_names(e, peer, err);
+	if (code == MESH_OK && e->proto != MESH__HTTP_1 && !e->plaintext && !mesh__curl_peer_readable()) {
+		code = mesh__fail(err, MESH_E_UNSUPPORTED, "HTTP/2 needs libcurl's OpenSSL to be the one that this library is linked with: what a handshake settled on is read there");
+	}
 	if (code != MESH_OK) {
 		mesh__easy_fini(e);
 		return code;
@@ -286,7 +307,8 @@ static bool set_method(const struct mesh__easy *e, const struct mesh__client_req
 static void forget_exchange(struct mesh__easy *e)
 {
 	e->text[0] = '\0';
-	e->dial_refused = e->dial_failed = e->passed = e->again = e->refused = e->reused = false;
+	e->dial_refused = e->dial_failed = e->passed = e->again = e->stale = e->lost = e->refused = e->reused = e->http2 = false;
+	e->unprocessed = (struct mesh__unprocessed){0};
 	e->dial_errno = 0;
 	e->passed_us = 0;
 	e->body_left = e->events.body_len;
@@ -313,7 +335,7 @@ int mesh__easy_begin(struct mesh__easy *e, const struct mesh__client_request *re
 	if (code != MESH_OK) {
 		return code;
 	}
-	if (!set_method(e, request) || curl_easy_setopt(e->curl, CURLOPT_REQUEST_TARGET, request->target) != CURLE_OK ||
+	if (!set_version(e) || !set_method(e, request) || curl_easy_setopt(e->curl, CURLOPT_REQUEST_TARGET, request->target) != CURLE_OK ||
 	    curl_easy_setopt(e->curl, CURLOPT_CONNECTTIMEOUT_MS, (long)connect_timeout_ms) != CURLE_OK) {
 		return mesh__fail_memory(err);
 	}
@@ -331,7 +353,7 @@ void mesh__easy_stop(struct mesh__easy *e, int code, const char *how)
 
 bool mesh__easy_unsent_stale(const struct mesh__easy *e)
 {
-	return e->dial_refused && !e->passed && e->stopped.code == MESH_OK;
+	return (e->dial_refused || e->stale) && !e->passed && e->stopped.code == MESH_OK;
 }
 
 bool mesh__easy_keeps_connection(const struct mesh__easy *e)
@@ -344,10 +366,15 @@ int mesh__easy_end(struct mesh__easy *e, int curl_code, struct mesh__client_resu
 	int code;
 
 	mesh__conns_release(e->conns, e);
-	result->sent = e->passed ? MESH__SENT_MAYBE : MESH__SENT_NOTHING;
+	if (e->http2) {
+		mesh__unprocessed_listen(e, false);
+	}
+	result->sent = e->passed && !mesh__unprocessed_surely(e, curl_code) ? MESH__SENT_MAYBE : MESH__SENT_NOTHING;
 	result->reused = e->reused;
+	result->http2 = e->http2;
 	result->connect_us = e->reused || !e->may_dial ? 0 : (e->passed ? e->passed_us : mesh__mono_us(e->conns->env)) - e->begun_us;
 	code = mesh__easy_verdict(e, curl_code, err);
+	e->lost = e->dial_refused || e->again || e->stale || (e->http2 && e->reused && code == MESH_E_RESET && result->sent == MESH__SENT_MAYBE && e->head.n_bytes == 0);
 	if (e->share != NULL && (e->refused || code == MESH_E_IDENTITY)) {
 		mesh__share_spoil(e->share);
 	}

@@ -13,6 +13,7 @@
 #include "http/client.h"
 #include "http/curl_conns.h"
 #include "http/curl_share.h"
+#include "http/curl_unprocessed.h"
 #include "http/head.h"
 
 struct curl_slist;
@@ -30,6 +31,7 @@ struct mesh__easy_peer {
 	struct mesh__creds *creds;   /* NULL: no certificate is shown */
 	struct mesh__share *share;   /* NULL: no session is kept or resumed */
 	bool plaintext;
+	enum mesh__http_proto proto;
 };
 
 /* What the owner wants to know, any of them NULL. */
@@ -50,6 +52,8 @@ struct mesh__easy {
 	struct mesh__share *share;
 	bool plaintext;
 	bool over_unix;                /* a socket of this machine */
+	enum mesh__http_proto proto;
+	bool tells_refused;          /* libcurl sends a second time for one reason alone: curl_unprocessed.h */
 	char expect[MESH__SPIFFE_MAX];
 	char where[MESH__EASY_NAME_MAX + 4 + MESH__EASY_NAME_MAX + 16]; /* "host at address", for messages */
 	void *url;                     /* CURLU: parsed once, and not for each exchange */
@@ -73,6 +77,10 @@ struct mesh__easy {
 	int dial_errno;
 	bool passed;                   /* a pre-request callback let the request through: from here on it may have been sent */
 	bool again;                    /* libcurl set about sending it a second time */
+	bool stale;                    /* the kept connection had ended, or may have, when the request was about to go out */
+	bool lost;                     /* a kept connection was found dead */
+	bool http2;                    /* of the connection that it passed on */
+	struct mesh__unprocessed unprocessed;
 	bool refused;                  /* the peer's identity was */
 	bool reused;
 	int64_t begun_us, passed_us;
@@ -85,13 +93,16 @@ int mesh__easy_init(struct mesh__easy *e, const struct mesh__env *env, const str
 /* Not while its handle is on a multi. A zeroed one is accepted. */
 void mesh__easy_fini(struct mesh__easy *e);
 
-/* Sets the handle up for an exchange. The request and the response are borrowed until its end. connect_timeout_ms 0: libcurl's own, 5 minutes. */
+/*
+ * Sets the handle up for an exchange. The request and the response are borrowed until its end. connect_timeout_ms 0: libcurl's own, 5 minutes. Over HTTP/2 in plaintext one that may dial cannot use a kept connection (before
+ * libcurl 8.1): who may dial has none.
+ */
 int mesh__easy_begin(struct mesh__easy *e, const struct mesh__client_request *request, struct mesh__client_response *response, bool may_dial, int64_t connect_timeout_ms, struct mesh__err *err) MESH__MUST_USE;
 
 /* Decides how the exchange ends, unless that is decided already: deadline, cancel, silence. `how` continues "host at address: ". */
 void mesh__easy_stop(struct mesh__easy *e, int code, const char *how);
 
-/* True when the exchange can begin anew without anybody having seen it: the connection kept for it was gone, and dialling was not allowed. */
+/* True when the exchange can begin anew without anybody having seen it: the connection kept for it was gone. */
 bool mesh__easy_unsent_stale(const struct mesh__easy *e);
 
 /* True when the connection may serve another exchange after this one, which succeeded. */

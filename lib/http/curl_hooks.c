@@ -17,6 +17,9 @@ static curl_socket_t on_open(void *arg, curlsocktype purpose, struct curl_sockad
 
 	(void)purpose;
 	/* Once a request was let through, a new connection could only serve to send it again. */
+	if (e->passed) {
+		mesh__unprocessed_again(e);
+	}
 	if (!e->may_dial || e->passed) {
 		e->dial_refused = true;
 		return CURL_SOCKET_BAD;
@@ -110,6 +113,7 @@ static int judge_new(struct mesh__easy *e, struct mesh__conn *conn)
 	bool seen;
 	int code;
 
+	conn->http2 = e->proto != MESH__HTTP_1 && (e->plaintext || mesh__curl_peer_http2(e->curl));
 	if (e->plaintext || e->trust == NULL) {
 		conn->verified = true;
 		return MESH_OK;
@@ -132,7 +136,7 @@ static int judge_new(struct mesh__easy *e, struct mesh__conn *conn)
 	return MESH_OK;
 }
 
-static int judge(struct mesh__easy *e, struct mesh__conn *conn)
+static int judge_identity(struct mesh__easy *e, struct mesh__conn *conn)
 {
 	if (conn == NULL) {
 		return refuse_identity(e, "the connection is none that was opened here");
@@ -144,6 +148,22 @@ static int judge(struct mesh__easy *e, struct mesh__conn *conn)
 	return strcmp(conn->expect, e->trust == NULL ? "" : e->expect) == 0 ? MESH_OK : refuse_identity(e, "the connection belongs to a peer with another SPIFFE ID");
 }
 
+static int judge(struct mesh__easy *e, struct mesh__conn *conn)
+{
+	int code = judge_identity(e, conn);
+
+	if (code == MESH_OK && e->proto == MESH__HTTP_2_ONLY && !conn->http2) {
+		code = mesh__fail_at(&e->stopped, MESH__ORIGIN_TLS, MESH_E_PROTOCOL, "the peer takes no HTTP/2, which the service's protocol asks for; nothing was sent");
+	}
+	return code;
+}
+
+/* libcurl has read what an idle connection had to say. What more there is would be an end, as a rule: it is not waited for what it turns out to be. */
+static bool has_ended(const struct mesh__easy *e, struct mesh__conn *conn)
+{
+	return conn->spoke && (mesh__conns_at_an_end(conn) || (!e->plaintext && mesh__curl_peer_ended(e->curl)));
+}
+
 static int on_ready_to_send(void *arg, char *peer_ip, char *local_ip, int peer_port, int local_port)
 {
 	struct mesh__easy *e = arg;
@@ -151,6 +171,7 @@ static int on_ready_to_send(void *arg, char *peer_ip, char *local_ip, int peer_p
 
 	/* libcurl repeats by itself what it sent on a reused connection that then died, a POST too. */
 	if (e->passed) {
+		mesh__unprocessed_again(e);
 		e->again = true;
 		return CURL_PREREQFUNC_ABORT;
 	}
@@ -159,8 +180,16 @@ static int on_ready_to_send(void *arg, char *peer_ip, char *local_ip, int peer_p
 		e->refused = true;
 		return CURL_PREREQFUNC_ABORT;
 	}
+	if (has_ended(e, conn)) {
+		e->stale = true;
+		return CURL_PREREQFUNC_ABORT;
+	}
 	conn->user = e;
 	e->passed = true;
+	e->http2 = e->head.http2 = conn->http2;
+	if (e->http2) {
+		mesh__unprocessed_listen(e, true);
+	}
 	if (e->may_dial) {
 		e->passed_us = mesh__mono_us(e->conns->env); /* what dialling took is told */
 	}
@@ -309,5 +338,6 @@ bool mesh__easy_hook(struct mesh__easy *e)
 		curl_easy_setopt(curl, CURLOPT_READFUNCTION, on_read) == CURLE_OK &&
 		curl_easy_setopt(curl, CURLOPT_READDATA, e) == CURLE_OK &&
 		curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_body) == CURLE_OK &&
-		curl_easy_setopt(curl, CURLOPT_WRITEDATA, e) == CURLE_OK;
+		curl_easy_setopt(curl, CURLOPT_WRITEDATA, e) == CURLE_OK &&
+		mesh__unprocessed_hook(e);
 }

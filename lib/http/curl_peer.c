@@ -28,17 +28,45 @@ static bool encode(const X509 *cert, struct mesh__curl_peer *out)
 	return true;
 }
 
-bool mesh__curl_peer_read(void *curl, struct mesh__curl_peer *out)
+/* NULL when there is none, or none of OpenSSL's. */
+static SSL *connection_of(CURL *curl)
 {
 	struct curl_tlssessioninfo *info = NULL;
-	SSL *ssl;
+
+	if (curl_easy_getinfo(curl, CURLINFO_TLS_SSL_PTR, &info) != CURLE_OK || info == NULL || info->backend != CURLSSLBACKEND_OPENSSL) {
+		return NULL;
+	}
+	return info->internals;
+}
+
+bool mesh__curl_peer_http2(void *curl)
+{
+	const SSL *ssl = connection_of(curl);
+	const unsigned char *protocol = NULL;
+	unsigned len = 0;
+
+	if (ssl != NULL) {
+		SSL_get0_alpn_selected(ssl, &protocol, &len);
+	}
+	return len == 2 && memcmp(protocol, "h2", 2) == 0;
+}
+
+bool mesh__curl_peer_ended(void *curl)
+{
+	const SSL *ssl = connection_of(curl);
+
+	return ssl != NULL && (SSL_get_shutdown(ssl) & SSL_RECEIVED_SHUTDOWN) != 0;
+}
+
+bool mesh__curl_peer_read(void *curl, struct mesh__curl_peer *out)
+{
+	SSL *ssl = connection_of(curl);
 	X509 *cert;
 	bool fine;
 
-	if (curl_easy_getinfo(curl, CURLINFO_TLS_SSL_PTR, &info) != CURLE_OK || info == NULL || info->backend != CURLSSLBACKEND_OPENSSL || info->internals == NULL) {
+	if (ssl == NULL) {
 		return false;
 	}
-	ssl = info->internals;
 	cert = SSL_get1_peer_certificate(ssl);
 	out->resumed = SSL_session_reused(ssl) != 0;
 	fine = cert != NULL && encode(cert, out);

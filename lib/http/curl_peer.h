@@ -22,6 +22,10 @@ struct mesh__curl_peer {
 /* False when libcurl runs on another OpenSSL than the one that this library is linked with: its structures are then not ours to read, and no session may be resumed. */
 bool mesh__curl_peer_readable(void);
 
+/* Of the connection that `curl` (a CURL) is about to send on, within its pre-request callback; only where they are readable. */
+bool mesh__curl_peer_http2(void *curl) MESH__MUST_USE; /* the handshake settled on "h2" */
+bool mesh__curl_peer_ended(void *curl) MESH__MUST_USE; /* the peer has said close_notify: nothing sent will be read */
+
 /* Of the connection that `curl` (a CURL) is about to send on, within its pre-request callback; only where they are readable. False: there is no certificate, or one too large. */
 bool mesh__curl_peer_read(void *curl, struct mesh__curl_peer *out) MESH__MUST_USE;
 

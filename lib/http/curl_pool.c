@@ -177,12 +177,12 @@ static int new_slot(struct mesh__pool *pool, struct mesh__slot **out, struct mes
 }
 
 /* A server that closed a kept connection is the usual end of a rolling restart: seen here, it costs a dial; seen by libcurl after sending, it would cost the call. */
-static bool dead(const struct mesh__slot *slot)
+static bool dead(struct mesh__slot *slot)
 {
 	return slot->conns.first == NULL || !mesh__conns_quiet(&slot->conns);
 }
 
-static bool usable(const struct mesh__pool *pool, const struct mesh__slot *slot, int64_t now_us)
+static bool usable(const struct mesh__pool *pool, struct mesh__slot *slot, int64_t now_us)
 {
 	return now_us - slot->idle_since_us < pool->options.idle_ms * 1000 && !mesh__conns_expired(&slot->conns) && !dead(slot);
 }
@@ -311,7 +311,7 @@ void mesh__pool_give(struct mesh__slot *slot, int64_t now_us, bool keep)
 	slot->idle_since_us = now_us;
 	if (!keep || !mesh__shelves_put(&pool->shelves, slot)) {
 		/* What was sent on was alive when it was taken. */
-		discard(pool, slot, slot->easy.dial_refused || slot->easy.again ? slot->easy.begun_us : 0);
+		discard(pool, slot, slot->easy.lost ? slot->easy.begun_us : 0);
 	} else if (atomic_load(&pool->n_waiting) > 0) {
 		(void)pthread_mutex_lock(&pool->mu);
 		mesh__queue_serve_locked(pool);

@@ -20,6 +20,7 @@ int mesh__slot_new(struct mesh__pool *pool, struct mesh__slot **out, struct mesh
 		.trust = creds != NULL ? mesh__creds_trust(creds) : NULL,
 		.creds = creds,
 		.plaintext = target->insecure_plaintext,
+		.proto = pool->options.proto,
 	};
 	struct mesh__slot *slot = mesh__alloc(&pool->env->mem, sizeof(*slot));
 	int code;

@@ -114,7 +114,10 @@ int mesh__easy_verdict(const struct mesh__easy *e, int curl_code, struct mesh__e
 	if (e->dial_failed) {
 		return mesh__fail_at(err, MESH__ORIGIN_LOCAL, MESH_E_CONNECT, "%s: no socket can be made: %s; raise the limit of open files (ulimit -n)", e->where, strerror(e->dial_errno));
 	}
-	if (e->again || e->dial_refused) {
+	if (mesh__unprocessed_surely(e, curl_code)) {
+		return mesh__fail_at(err, MESH__ORIGIN_PEER, MESH_E_RESET, "%s: the peer refused the request before anything processed it", e->where);
+	}
+	if (!e->http2 && (e->again || e->dial_refused)) {
 		detail = "a kept connection had gone";
 	}
 	v = e->passed ? maybe_sent(e, (CURLcode)curl_code) : unsent(e, (CURLcode)curl_code);

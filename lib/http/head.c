@@ -26,18 +26,27 @@ static const unsigned char token_lower[256] = {
 	['N'] = 'n', ['O'] = 'o', ['P'] = 'p', ['Q'] = 'q', ['R'] = 'r', ['S'] = 's', ['T'] = 't', ['U'] = 'u', ['V'] = 'v', ['W'] = 'w', ['X'] = 'x', ['Y'] = 'y', ['Z'] = 'z',
 };
 
+/* How long the version is, with the space behind it; 0: it is none that the connection speaks. Of HTTP/2 libcurl makes such a line itself. */
+static size_t version_len(const struct mesh__head *head, const char *line, size_t len)
+{
+	if (head->http2) {
+		return len >= 7 && memcmp(line, "HTTP/2 ", 7) == 0 ? 7 : 0;
+	}
+	return len >= 9 && memcmp(line, "HTTP/1.", 7) == 0 && (line[7] == '0' || line[7] == '1') && line[8] == ' ' ? 9 : 0;
+}
+
 /* "HTTP/1.1 200 OK": libcurl has read it too, but what counts here is what we read. */
 static int status_line(struct mesh__head *head, const char *line, size_t len, struct mesh__err *err)
 {
+	size_t at = version_len(head, line, len);
 	uint64_t status;
 
-	if (len < 12 || memcmp(line, "HTTP/1.", 7) != 0 || (line[7] != '0' && line[7] != '1') || line[8] != ' ' || (len > 12 && line[12] != ' ') ||
-	    !mesh__str_u64(line + 9, 3, 599, &status) || status < 100) {
-		return refuse(err, "its status line is no HTTP/1 status line");
+	if (at == 0 || len < at + 3 || (len > at + 3 && line[at + 3] != ' ') || !mesh__str_u64(line + at, 3, 599, &status) || status < 100) {
+		return refuse(err, "its status line is none of the connection's protocol");
 	}
 	mesh__client_response_clear(head->response);
 	head->response->status = (int)status;
-	head->close = line[7] == '0'; /* unless it says otherwise */
+	head->close = !head->http2 && line[7] == '0'; /* unless it says otherwise */
 	head->says_close = head->says_keep = false;
 	head->chunked = false;
 	head->has_length = false;
@@ -79,6 +88,8 @@ static int framing(struct mesh__head *head, const char *name, size_t name_len, c
 		}
 		head->has_length = true;
 		head->content_length = length;
+	} else if (head->http2 && (is_name(name, name_len, "transfer-encoding", 17) || is_name(name, name_len, "connection", 10))) {
+		return refuse(err, "it has a field of HTTP/1's connections"); /* RFC 9113 section 8.2.2 */
 	} else if (is_name(name, name_len, "transfer-encoding", 17)) {
 		if (head->chunked || !mesh__str_eq_nocase(value, len, "chunked")) {
 			return refuse(err, "its Transfer-Encoding is not just \"chunked\"");

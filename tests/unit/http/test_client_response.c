@@ -17,11 +17,10 @@ static struct mesh__env env;
 
 /* ---- The head, pure ---- */
 
-static int read_lines(const char *text, struct mesh__client_response *response, struct mesh__head *head, struct mesh__err *err)
+static int go_on_reading(const char *text, struct mesh__head *head, struct mesh__err *err)
 {
 	int code = MESH_OK;
 
-	mesh__head_init(head, response);
 	while (code == MESH_OK && *text != '\0') {
 		const char *end = strchr(text, '\n');
 		size_t len = end != NULL ? (size_t)(end + 1 - text) : strlen(text);
@@ -29,6 +28,12 @@ static int read_lines(const char *text, struct mesh__client_response *response, 
 		text += len;
 	}
 	return code;
+}
+
+static int read_lines(const char *text, struct mesh__client_response *response, struct mesh__head *head, struct mesh__err *err)
+{
+	mesh__head_init(head, response);
+	return go_on_reading(text, head, err);
 }
 
 static void keeps_fields_in_order_with_names_in_lower_case(void **state)
@@ -95,6 +100,37 @@ static void judges_a_head_by_the_rules(void **state)
 			fail_msg("%s: %s %s", rows[i].rule, mesh__code_name(err.code), err.message);
 		}
 		assert_true(rows[i].code != MESH_OK || (head.at == MESH__HEAD_BODY && r.status == 200 && mesh__client_response_header(&r, "link") == NULL));
+		mesh__client_response_fini(&r);
+	}
+}
+
+static void over_http2_frames_say_what_lines_say_in_http1(void **state)
+{
+	static const struct {
+		const char *rule, *text;
+		int code;
+	} rows[] = {
+		{"the status line that libcurl makes", "HTTP/2 200 \r\nA: b\r\n\r\n", MESH_OK},
+		{"an interim response", "HTTP/2 103 \r\n\r\nHTTP/2 200 \r\n\r\n", MESH_OK},
+		{"another version", "HTTP/1.1 200 OK\r\n\r\n", MESH_E_PROTOCOL},
+		{"no status", "HTTP/2 \r\n\r\n", MESH_E_PROTOCOL},
+		{"a connection's field", "HTTP/2 200 \r\nConnection: close\r\n\r\n", MESH_E_PROTOCOL},
+		{"chunks", "HTTP/2 200 \r\nTransfer-Encoding: chunked\r\n\r\n", MESH_E_PROTOCOL},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < MESH__COUNT(rows); i++) {
+		struct mesh__client_response r;
+		struct mesh__head head;
+		struct mesh__err err = MESH__NO_ERR;
+
+		mesh__client_response_init(&r, &env, 100);
+		mesh__head_init(&head, &r);
+		head.http2 = true;
+		if (go_on_reading(rows[i].text, &head, &err) != rows[i].code) {
+			fail_msg("%s: %s %s", rows[i].rule, mesh__code_name(err.code), err.message);
+		}
+		assert_true(rows[i].code != MESH_OK || (head.at == MESH__HEAD_BODY && r.status == 200 && !head.close));
 		mesh__client_response_fini(&r);
 	}
 }
@@ -335,6 +371,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(keeps_fields_in_order_with_names_in_lower_case),
 		cmocka_unit_test(judges_a_head_by_the_rules),
+		cmocka_unit_test(over_http2_frames_say_what_lines_say_in_http1),
 		cmocka_unit_test(knows_whether_the_connection_goes_on),
 		cmocka_unit_test(a_response_is_whole_or_an_error),
 		cmocka_unit_test(responses_are_bounded),

@@ -1,0 +1,93 @@
+#include "http/curl_unprocessed.h"
+
+#include <curl/curl.h>
+#include <string.h>
+
+#include "base/str.h"
+#include "http/curl_easy.h"
+
+enum { DIGITS_MAX = 10, SAYS_NOTHING_OF_GOAWAY_BEFORE = 0x080100 };
+
+/* ---- Reading ---- */
+
+/* The number behind the first `label` in the line; false when there is none. */
+static bool number_behind(const char *line, size_t len, const char *label, uint32_t *out)
+{
+	const char *at = memmem(line, len, label, strlen(label));
+	uint64_t n;
+	size_t digits = 0, left;
+
+	if (at == NULL) {
+		return false;
+	}
+	at += strlen(label);
+	left = len - (size_t)(at - line);
+	while (digits < left && digits <= DIGITS_MAX && at[digits] >= '0' && at[digits] <= '9') {
+		digits++;
+	}
+	if (!mesh__str_u64(at, digits, UINT32_MAX, &n)) {
+		return false;
+	}
+	*out = (uint32_t)n;
+	return true;
+}
+
+void mesh__unprocessed_read(struct mesh__unprocessed *u, const char *line, size_t len)
+{
+	uint32_t last;
+
+	(void)number_behind(line, len, "Using Stream ID: ", &u->stream);
+	/* Of several the lowest counts: a peer may lower its last stream and not raise it. */
+	if (memmem(line, len, "GOAWAY", 6) != NULL && number_behind(line, len, "last_stream=", &last)) {
+		u->last = u->goaway && u->last < last ? u->last : last;
+		u->goaway = true;
+	}
+}
+
+/* ---- A handle's log ---- */
+
+static int on_log(CURL *curl, curl_infotype type, char *bytes, size_t len, void *arg)
+{
+	struct mesh__easy *e = arg;
+
+	(void)curl;
+	if (type == CURLINFO_TEXT) {
+		mesh__unprocessed_read(&e->unprocessed, bytes, len);
+	}
+	return 0;
+}
+
+bool mesh__unprocessed_hook(struct mesh__easy *e)
+{
+	if (curl_easy_setopt(e->curl, CURLOPT_DEBUGFUNCTION, on_log) != CURLE_OK || curl_easy_setopt(e->curl, CURLOPT_DEBUGDATA, e) != CURLE_OK) {
+		return false;
+	}
+	/* The one thing that takes the other reason to send again out of libcurl, a kept connection that died: it has none for who only receives in RTSP, and asks for no protocol first. */
+	e->tells_refused = e->proto != MESH__HTTP_1 && curl_easy_setopt(e->curl, CURLOPT_RTSP_REQUEST, (long)CURL_RTSPREQ_RECEIVE) == CURLE_OK;
+	return true;
+}
+
+void mesh__unprocessed_listen(struct mesh__easy *e, bool listen)
+{
+	if (curl_version_info(CURLVERSION_NOW)->version_num < SAYS_NOTHING_OF_GOAWAY_BEFORE) {
+		(void)curl_easy_setopt(e->curl, CURLOPT_VERBOSE, (long)listen);
+	}
+}
+
+/* ---- The verdict ---- */
+
+void mesh__unprocessed_again(struct mesh__easy *e)
+{
+	/* It may also fall back to HTTP/1.1, where a peer asks for that by a reset (HTTP_1_1_REQUIRED), and has a message then. */
+	e->unprocessed.refused = e->tells_refused && e->http2 && e->head.n_bytes == 0 && e->text[0] == '\0';
+}
+
+bool mesh__unprocessed_surely(const struct mesh__easy *e, int curl_code)
+{
+	const struct mesh__unprocessed *u = &e->unprocessed;
+
+	if (!e->http2 || !e->passed || e->head.n_bytes > 0 || e->stopped.code != MESH_OK || curl_code == CURLE_OK) {
+		return false;
+	}
+	return u->refused || (u->goaway && u->stream != 0 && u->stream > u->last);
+}

@@ -1,0 +1,543 @@
+/*
+ * The client over HTTP/2: what the handshake settles, the peer judged before the first byte, a kept connection that has something to say, and what is sure about a request that was not answered. The peers are told frame by frame.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include <cmocka.h>
+
+#include "client_call.h"
+#include "h2_peer.h"
+#include "http/curl_unprocessed.h"
+#include "raw_tls.h"
+#include "test_peer.h"
+
+static struct mesh__env env;
+static struct test_ca ca;
+static struct test_peer cart, payments, ledger;
+
+static int set_up(void **state)
+{
+	(void)state;
+	mesh__env_init(&env);
+	test_ca_init(&ca, &env, "mesh.local");
+	test_peer_init(&cart, &ca, "cart");
+	test_peer_init(&payments, &ca, "payments");
+	test_peer_init(&ledger, &ca, "ledger");
+	return mesh__client_init(NULL);
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	test_peer_fini(&cart);
+	test_peer_fini(&payments);
+	test_peer_fini(&ledger);
+	test_ca_fini(&ca);
+	return 0;
+}
+
+struct scene {
+	struct mesh__tls_conf *conf; /* NULL: plaintext */
+	struct raw_server *server;
+	struct mesh__pool *pool;
+	struct client_call call;
+};
+
+/* A server that plays `script`, and a pool to it that wants payments. */
+static void open_scene(struct scene *s, struct mesh__tls_conf *conf, raw_script script, const void *arg, enum mesh__http_proto proto)
+{
+	struct mesh__pool_options options;
+
+	s->conf = conf;
+	s->server = raw_server_new(conf, script, (void *)(uintptr_t)arg);
+	mesh__pool_options_default(&options);
+	raw_server_address(s->server, &options.target.address);
+	(void)snprintf(options.target.host, sizeof(options.target.host), "%s", payments.dns);
+	(void)snprintf(options.target.spiffe, sizeof(options.target.spiffe), "%s", payments.spiffe);
+	options.target.insecure_plaintext = conf == NULL;
+	options.creds = conf != NULL ? test_creds(&cart, &ca, 1) : NULL;
+	options.proto = proto;
+	assert_int_equal(mesh__pool_new(&env, &options, &s->pool, NULL), MESH_OK);
+	mesh__creds_unref(options.creds);
+	client_call_init(&s->call, "POST", "pay");
+}
+
+static void close_scene(struct scene *s)
+{
+	client_call_fini(&s->call);
+	mesh__pool_unref(s->pool);
+	raw_server_free(s->server);
+	mesh__tls_conf_unref(s->conf);
+}
+
+static void expect_ok(struct scene *s, bool http2, bool reused)
+{
+	if (client_call_run(&s->call, s->pool) != MESH_OK) {
+		fail_msg("%s: %s", mesh__code_name(s->call.code), s->call.err.message);
+	}
+	assert_int_equal(s->call.response.status, 200);
+	assert_string_equal(s->call.response.body.data, "ok");
+	assert_int_equal(s->call.result.http2, http2);
+	assert_int_equal(s->call.result.reused, reused);
+}
+
+/* ---- what is settled ---- */
+
+static void the_handshake_settles_the_protocol(void **state)
+{
+	(void)state;
+	for (int server = 0; server < 2; server++) {
+		for (int client = MESH__HTTP_1; client <= MESH__HTTP_2; client++) {
+			bool http2 = server == 1 && client == MESH__HTTP_2;
+			struct scene s;
+
+			open_scene(&s, server == 1 ? test_tls_conf_http2(&payments, &ca) : test_tls_conf(&payments, &ca, false), http2 ? h2_answer_ok : raw_answer_ok, NULL, (enum mesh__http_proto)client);
+			expect_ok(&s, http2, false);
+			expect_ok(&s, http2, true);
+			s.call.request.method = "GET";
+			s.call.request.has_body = false;
+			expect_ok(&s, http2, true);
+			assert_int_equal(atomic_load(&raw_server_counts(s.server)->accepted), 1);
+			assert_int_equal(atomic_load(&raw_server_counts(s.server)->requests), 3);
+			close_scene(&s);
+		}
+	}
+}
+
+static void http2_only_sends_nothing_to_a_peer_without_it(void **state)
+{
+	struct scene s;
+
+	(void)state;
+	open_scene(&s, test_tls_conf(&payments, &ca, false), raw_answer_ok, NULL, MESH__HTTP_2_ONLY);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(client_call_run(&s.call, s.pool), MESH_E_PROTOCOL);
+		assert_int_equal(s.call.result.sent, MESH__SENT_NOTHING);
+		assert_non_null(strstr(s.call.err.message, "HTTP/2"));
+	}
+	assert_int_equal(atomic_load(&raw_server_counts(s.server)->requests), 0);
+	close_scene(&s);
+	open_scene(&s, test_tls_conf_http2(&payments, &ca), h2_answer_ok, NULL, MESH__HTTP_2_ONLY);
+	expect_ok(&s, true, false);
+	close_scene(&s);
+}
+
+static void in_plaintext_http2_is_prior_knowledge(void **state)
+{
+	(void)state;
+	for (int proto = MESH__HTTP_2; proto <= MESH__HTTP_2_ONLY; proto++) {
+		struct scene s;
+
+		open_scene(&s, NULL, h2_answer_ok, NULL, (enum mesh__http_proto)proto);
+		expect_ok(&s, true, false);
+		expect_ok(&s, true, true);
+		assert_int_equal(atomic_load(&raw_server_counts(s.server)->accepted), 1);
+		close_scene(&s);
+	}
+}
+
+/* Any byte of HTTP/2, the preface too, counts as a request. */
+static void counts_bytes(struct raw_conn *conn)
+{
+	char byte;
+
+	while (raw_read(conn, &byte, 1) > 0) {
+		atomic_fetch_add(&raw_server_counts(conn->server)->requests, 1);
+	}
+}
+
+/* libcurl sends its preface with the handshake's end, but no request: what has no HEADERS frame asks for nothing. */
+static void counts_headers(struct raw_conn *conn)
+{
+	struct h2_peer peer;
+	struct h2_frame_view frame;
+	bool ok;
+
+	h2_peer_init(&peer, conn);
+	ok = h2_peer_greet(&peer, NULL, 0);
+	while (ok && h2_peer_frame(&peer, &frame)) {
+		atomic_fetch_add(&raw_server_counts(conn->server)->requests, frame.type == H2_HEADERS || frame.type == H2_DATA);
+	}
+	h2_peer_fini(&peer);
+}
+
+/* THREATS 13: an HTTP/2 connection whose identity check failed is never used, by no later call either. */
+static void threat_13_refuses_the_wrong_peer_before_the_first_request_byte(void **state)
+{
+	struct scene s;
+
+	(void)state;
+	open_scene(&s, test_tls_conf_http2(&ledger, &ca), counts_bytes, NULL, MESH__HTTP_2); /* another DNS name: libcurl itself refuses, and not a byte goes out */
+	for (int i = 0; i < 5; i++) {
+		assert_int_equal(client_call_run(&s.call, s.pool), MESH_E_IDENTITY);
+		assert_int_equal(s.call.result.sent, MESH__SENT_NOTHING);
+	}
+	assert_int_equal(atomic_load(&raw_server_counts(s.server)->requests), 0);
+	close_scene(&s);
+}
+
+/* The right DNS name under another SPIFFE ID: what only we can see. */
+static void threat_13_refuses_another_spiffe_id_and_never_uses_that_connection(void **state)
+{
+	struct mesh__pool_options options;
+	struct scene s;
+
+	(void)state;
+	open_scene(&s, test_tls_conf_http2(&payments, &ca), counts_headers, NULL, MESH__HTTP_2);
+	mesh__pool_unref(s.pool);
+	mesh__pool_options_default(&options);
+	raw_server_address(s.server, &options.target.address);
+	(void)snprintf(options.target.host, sizeof(options.target.host), "%s", payments.dns);
+	(void)snprintf(options.target.spiffe, sizeof(options.target.spiffe), "%s", ledger.spiffe);
+	options.creds = test_creds(&cart, &ca, 1);
+	options.proto = MESH__HTTP_2;
+	assert_int_equal(mesh__pool_new(&env, &options, &s.pool, NULL), MESH_OK);
+	mesh__creds_unref(options.creds);
+	for (int i = 0; i < 20; i++) {
+		assert_int_equal(client_call_run(&s.call, s.pool), MESH_E_IDENTITY);
+		assert_int_equal(s.call.result.sent, MESH__SENT_NOTHING);
+	}
+	assert_int_equal(atomic_load(&raw_server_counts(s.server)->accepted), 20);
+	assert_true(raw_wait(&raw_server_counts(s.server)->open, 0));
+	assert_int_equal(atomic_load(&raw_server_counts(s.server)->requests), 0);
+	close_scene(&s);
+}
+
+/* ---- a kept connection has something to say ---- */
+
+struct saying {
+	const char *rule;
+	void (*say)(struct h2_peer *peer);
+	bool in_pieces;  /* each frame in a TLS record of its own */
+	bool end;        /* then close_notify, without closing the connection */
+	bool close;      /* then the connection is closed */
+	bool serves;     /* the connection serves the next call */
+};
+
+static atomic_long n_answered, n_said; /* the client has its answer: it does not read any more */
+
+static void say_pings(struct h2_peer *peer)
+{
+	h2_ping(&peer->out, 0, 7);
+	h2_window_update(&peer->out, 0, 100);
+	h2_settings(&peer->out, NULL, 0);
+}
+
+static void say_goaway(struct h2_peer *peer)
+{
+	h2_goaway(&peer->out, 1, H2_NO_ERROR);
+}
+
+static void say_nothing(struct h2_peer *peer)
+{
+	(void)peer;
+}
+
+static void speak(struct h2_peer *peer, const struct saying *saying)
+{
+	(void)raw_wait(&n_answered, atomic_load(&n_said) + 1);
+	saying->say(peer);
+	while (saying->in_pieces && peer->out.len > 0) {
+		struct h2_frame_view frame;
+		size_t n = h2_frame_next(peer->out.data, peer->out.len, &frame);
+
+		(void)raw_send(peer->conn, peer->out.data, n);
+		mesh__buf_consume(&peer->out, n);
+	}
+	(void)h2_peer_flush(peer);
+	if (saying->end) {
+		raw_tls_close(peer->conn);
+	}
+	if (saying->close) {
+		(void)shutdown(peer->conn->fd, SHUT_WR);
+	}
+	atomic_fetch_add(&n_said, 1);
+	if (!saying->serves) {
+		raw_hang(peer->conn);
+	}
+}
+
+/* On its first connection it speaks after the first answer; on every other it just answers. */
+static void answers_then_speaks(struct raw_conn *conn)
+{
+	const struct saying *saying = conn->arg;
+	struct h2_peer peer;
+	uint32_t stream;
+	bool ok;
+
+	if (conn->index > 0) {
+		h2_answer_ok(conn);
+		return;
+	}
+	h2_peer_init(&peer, conn);
+	ok = h2_peer_greet(&peer, NULL, 0);
+	for (bool spoken = false; ok && h2_peer_ended(&peer, &stream); spoken = true) {
+		ok = h2_peer_answer(&peer, stream, 200, "ok");
+		if (!spoken) {
+			speak(&peer, saying);
+			ok = saying->serves;
+		}
+	}
+	h2_peer_fini(&peer);
+}
+
+static void a_kept_connection_may_speak_and_no_call_is_lost(void **state)
+{
+	static const struct saying rows[] = {
+		{"PING, SETTINGS and WINDOW_UPDATE are no end", say_pings, .serves = true},
+		{"GOAWAY is one", say_goaway, .end = false},
+		{"GOAWAY and the connection's end", say_goaway, .close = true},
+		{"close_notify is one, the connection still open", say_nothing, .end = true},
+		{"close_notify behind frames, of which libcurl reads the first alone", say_pings, .in_pieces = true, .end = true},
+		{"GOAWAY and close_notify", say_goaway, .end = true, .close = true},
+		{"the connection's end behind frames", say_pings, .close = true},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < MESH__COUNT(rows); i++) {
+		long said = atomic_load(&n_said);
+		struct scene s;
+
+		open_scene(&s, test_tls_conf_http2(&payments, &ca), answers_then_speaks, &rows[i], MESH__HTTP_2);
+		expect_ok(&s, true, false);
+		atomic_fetch_add(&n_answered, 1);
+		assert_true(raw_wait(&n_said, said + 1));
+		if (client_call_run(&s.call, s.pool) != MESH_OK || s.call.result.reused != rows[i].serves) {
+			fail_msg("%s: %s %s, reused %d", rows[i].rule, mesh__code_name(s.call.code), s.call.err.message, s.call.result.reused);
+		}
+		assert_int_equal(atomic_load(&raw_server_counts(s.server)->accepted), rows[i].serves ? 1 : 2);
+		expect_ok(&s, true, true);
+		close_scene(&s);
+	}
+}
+
+/* ---- what is sure ---- */
+
+struct fault {
+	const char *rule;
+	void (*say)(struct h2_peer *peer, uint32_t stream); /* instead of an answer */
+	bool reset, stays;                                  /* the connection is reset, or held open; else it is closed */
+	enum mesh__sent sent;
+};
+
+static void refuse(struct h2_peer *peer, uint32_t stream)
+{
+	h2_rst_stream(&peer->out, stream, H2_REFUSED_STREAM);
+}
+
+static void fail_inside(struct h2_peer *peer, uint32_t stream)
+{
+	h2_rst_stream(&peer->out, stream, H2_INTERNAL_ERROR);
+}
+
+static void want_http1(struct h2_peer *peer, uint32_t stream)
+{
+	h2_rst_stream(&peer->out, stream, H2_HTTP_1_1_REQUIRED);
+}
+
+static void cancel(struct h2_peer *peer, uint32_t stream)
+{
+	h2_rst_stream(&peer->out, stream, H2_CANCEL);
+}
+
+static void end_without_answer(struct h2_peer *peer, uint32_t stream)
+{
+	h2_rst_stream(&peer->out, stream, H2_NO_ERROR);
+}
+
+static void go_away_below(struct h2_peer *peer, uint32_t stream)
+{
+	h2_goaway(&peer->out, stream > 2 ? stream - 2 : 0, H2_NO_ERROR);
+}
+
+static void go_away_below_in_anger(struct h2_peer *peer, uint32_t stream)
+{
+	h2_goaway(&peer->out, stream > 2 ? stream - 2 : 0, H2_ENHANCE_YOUR_CALM);
+}
+
+static void go_away_at(struct h2_peer *peer, uint32_t stream)
+{
+	h2_goaway(&peer->out, stream, H2_NO_ERROR);
+}
+
+static void go_away_twice(struct h2_peer *peer, uint32_t stream)
+{
+	h2_goaway(&peer->out, 0x7fffffff, H2_NO_ERROR);
+	go_away_below(peer, stream);
+}
+
+static void fail_inside_and_go_away(struct h2_peer *peer, uint32_t stream)
+{
+	fail_inside(peer, stream);
+	go_away_at(peer, stream);
+}
+
+static void break_the_rules(struct h2_peer *peer, uint32_t stream)
+{
+	(void)stream;
+	h2_data(&peer->out, 0, 0, "x", 1);
+}
+
+static void say_http1(struct h2_peer *peer, uint32_t stream)
+{
+	(void)stream;
+	mesh__buf_str(&peer->out, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+}
+
+static void answer_without_a_head(struct h2_peer *peer, uint32_t stream)
+{
+	h2_data(&peer->out, stream, H2_END_STREAM, "ok", 2);
+}
+
+static void begin_an_answer(struct h2_peer *peer, uint32_t stream)
+{
+	h2_response(&peer->out, stream, false, 200, NULL);
+	h2_data(&peer->out, stream, 0, "o", 1);
+}
+
+static void say_nothing_at_all(struct h2_peer *peer, uint32_t stream)
+{
+	(void)peer;
+	(void)stream;
+}
+
+static const struct fault faults[] = {
+	{"a refused stream", refuse, .stays = true, .sent = MESH__SENT_NOTHING},
+	{"GOAWAY below the stream", go_away_below, .stays = true, .sent = MESH__SENT_NOTHING},
+	{"GOAWAY below the stream, and the end", go_away_below, .sent = MESH__SENT_NOTHING},
+	{"GOAWAY below the stream for an error, and the end", go_away_below_in_anger, .sent = MESH__SENT_NOTHING},
+	{"GOAWAY with the highest stream, then the true one", go_away_twice, .stays = true, .sent = MESH__SENT_NOTHING},
+	{"GOAWAY at the stream, and the end", go_away_at, .sent = MESH__SENT_MAYBE},
+	{"GOAWAY at the stream, and a reset", go_away_at, .reset = true, .sent = MESH__SENT_MAYBE},
+	{"the stream reset with INTERNAL_ERROR", fail_inside, .stays = true, .sent = MESH__SENT_MAYBE},
+	{"INTERNAL_ERROR, and the end", fail_inside, .sent = MESH__SENT_MAYBE},
+	{"INTERNAL_ERROR and GOAWAY in one", fail_inside_and_go_away, .stays = true, .sent = MESH__SENT_MAYBE},
+	{"the stream reset with CANCEL", cancel, .stays = true, .sent = MESH__SENT_MAYBE},
+	{"the stream reset with NO_ERROR, without an answer", end_without_answer, .stays = true, .sent = MESH__SENT_MAYBE},
+	{"HTTP/1.1 asked for", want_http1, .stays = true, .sent = MESH__SENT_MAYBE},
+	{"frames against the rules", break_the_rules, .stays = true, .sent = MESH__SENT_MAYBE},
+	{"frames against the rules, and the end", break_the_rules, .sent = MESH__SENT_MAYBE},
+	{"an answer in HTTP/1.1", say_http1, .stays = true, .sent = MESH__SENT_MAYBE},
+	{"an answer in HTTP/1.1, and the end", say_http1, .sent = MESH__SENT_MAYBE},
+	{"an answer without a head", answer_without_a_head, .stays = true, .sent = MESH__SENT_MAYBE},
+	{"half an answer, and the end", begin_an_answer, .sent = MESH__SENT_MAYBE},
+	{"half an answer, and a reset", begin_an_answer, .reset = true, .sent = MESH__SENT_MAYBE},
+	{"the end", say_nothing_at_all, .sent = MESH__SENT_MAYBE},
+	{"a reset", say_nothing_at_all, .reset = true, .sent = MESH__SENT_MAYBE},
+};
+
+/* Answers as many requests as its number among the rows says: none, or one; then the fault. */
+struct play {
+	const struct fault *fault;
+	int answers;
+};
+
+static void plays_a_fault(struct raw_conn *conn)
+{
+	const struct play *play = conn->arg;
+	struct h2_peer peer;
+	uint32_t stream;
+	bool ok;
+
+	h2_peer_init(&peer, conn);
+	ok = h2_peer_greet(&peer, NULL, 0);
+	for (int i = 0; ok && i < play->answers; i++) {
+		ok = h2_peer_ended(&peer, &stream) && h2_peer_answer(&peer, stream, 200, "ok");
+	}
+	if (ok && h2_peer_ended(&peer, &stream)) {
+		atomic_fetch_add(&raw_server_counts(conn->server)->requests, 1);
+		play->fault->say(&peer, stream);
+		(void)h2_peer_flush(&peer);
+		if (play->fault->reset) {
+			raw_reset(conn);
+		} else if (play->fault->stays) {
+			raw_hang(conn);
+		}
+	}
+	h2_peer_fini(&peer);
+}
+
+static void meet(const struct fault *fault, int answers, const char *method, const char *body, bool plaintext)
+{
+	struct play play = {.fault = fault, .answers = answers};
+	struct scene s;
+
+	open_scene(&s, plaintext ? NULL : test_tls_conf_http2(&payments, &ca), plays_a_fault, &play, MESH__HTTP_2);
+	client_call_fini(&s.call);
+	client_call_init(&s.call, method, body);
+	for (int i = 0; i < answers; i++) {
+		expect_ok(&s, true, i > 0);
+	}
+	if (client_call_run(&s.call, s.pool) == MESH_OK || s.call.result.sent != fault->sent || s.call.err.origin == MESH__ORIGIN_LOCAL) {
+		fail_msg("%s, after %d answers, %s: %s, %s: %s", fault->rule, answers, method, mesh__code_name(s.call.code), s.call.result.sent == MESH__SENT_NOTHING ? "surely not processed" : "perhaps processed",
+			s.call.err.message);
+	}
+	/* libcurl would make another request by itself of some of these. */
+	assert_int_equal(atomic_load(&raw_server_counts(s.server)->requests), 1);
+	assert_int_equal(atomic_load(&raw_server_counts(s.server)->accepted), 1);
+	close_scene(&s);
+}
+
+static void only_a_peer_that_says_so_has_not_processed_a_request(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < MESH__COUNT(faults); i++) {
+		for (int answers = 0; answers < 2; answers++) {
+			meet(&faults[i], answers, "POST", "pay", false);
+			meet(&faults[i], answers, "GET", NULL, false);
+		}
+		meet(&faults[i], 1, "POST", "pay", true);
+	}
+}
+
+/* ---- what libcurl logs, pure ---- */
+
+static void reads_streams_and_goaways_in_the_log(void **state)
+{
+	static const struct {
+		const char *lines[3];
+		struct mesh__unprocessed read;
+	} rows[] = {
+		{{"Using Stream ID: 5 (easy handle 0x55c6)\n"}, {.stream = 5}},
+		{{"recveived GOAWAY, error=0, last_stream=3\n"}, {.goaway = true, .last = 3}},
+		{{"received GOAWAY, error=11, last_stream=0"}, {.goaway = true, .last = 0}},
+		{{"received GOAWAY, error=0, last_stream=2147483647\n", "received GOAWAY, error=0, last_stream=7\n"}, {.goaway = true, .last = 7}},
+		{{"received GOAWAY, error=0, last_stream=7\n", "received GOAWAY, error=0, last_stream=9\n"}, {.goaway = true, .last = 7}},
+		{{"received GOAWAY, error=0, last_stream=99999999999\n", "GOAWAY", "last_stream=1"}, {.goaway = false}},
+		{{"Using Stream ID: \n", "Using Stream ID: -1", "received GOAWAY, last_stream="}, {.stream = 0}},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < MESH__COUNT(rows); i++) {
+		struct mesh__unprocessed u = {0};
+
+		for (size_t k = 0; k < 3 && rows[i].lines[k] != NULL; k++) {
+			mesh__unprocessed_read(&u, rows[i].lines[k], strlen(rows[i].lines[k]));
+		}
+		if (u.stream != rows[i].read.stream || u.goaway != rows[i].read.goaway || u.last != rows[i].read.last) {
+			fail_msg("%s: stream %u, goaway %d, last %u", rows[i].lines[0], u.stream, u.goaway, u.last);
+		}
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_handshake_settles_the_protocol),
+		cmocka_unit_test(http2_only_sends_nothing_to_a_peer_without_it),
+		cmocka_unit_test(in_plaintext_http2_is_prior_knowledge),
+		cmocka_unit_test(threat_13_refuses_the_wrong_peer_before_the_first_request_byte),
+		cmocka_unit_test(threat_13_refuses_another_spiffe_id_and_never_uses_that_connection),
+		cmocka_unit_test(a_kept_connection_may_speak_and_no_call_is_lost),
+		cmocka_unit_test(only_a_peer_that_says_so_has_not_processed_a_request),
+		cmocka_unit_test(reads_streams_and_goaways_in_the_log),
+	};
+
+	return cmocka_run_group_tests(tests, set_up, tear_down);
+}
