@@ -268,6 +268,7 @@ static int open_rooms(struct mesh__opened *m, struct mesh__err *err)
 		code = mesh__fail_memory(err);
 	}
 	if (code == MESH_OK) {
+		mesh__destination_list_show(&m->endpoints.destinations, m->metrics);
 		code = open_state(m, err);
 	}
 	if (code == MESH_OK) {

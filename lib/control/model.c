@@ -17,6 +17,7 @@ struct instance {
 struct service {
 	char key[MESH__SERVICE_KEY_MAX];
 	struct mesh__name name;
+	struct mesh__destination *destination; /* one reference, as long as the model lives: what is under way must not be forgotten */
 	bool wanted;                 /* subscribed to */
 	bool answered;               /* the control plane has told of its endpoints */
 	bool known;
@@ -91,6 +92,7 @@ static void free_service(struct mesh__model *m, struct service *s)
 		free_instance(m, e->value);
 	}
 	mesh__map_fini(&s->instances);
+	m->source->destination_unref(s->destination);
 	free_texts(s->documents, s->n_documents);
 	free_states(m, s->fixed, s->n_fixed);
 	free_states(m, s->local, s->n_local);
@@ -130,7 +132,9 @@ static struct service *get_service(struct mesh__model *m, const char *key)
 		return s;
 	}
 	s = mesh__alloc(&m->env->mem, sizeof(*s));
-	if (s == NULL || mesh__service_parse(key, m->ns, &s->name, NULL) != MESH_OK || !mesh__map_put(&m->services, key, s, NULL)) {
+	if (s == NULL || mesh__service_parse(key, m->ns, &s->name, NULL) != MESH_OK || (s->destination = m->source->destination(m->source->ctx, key)) == NULL ||
+		!mesh__map_put(&m->services, key, s, NULL)) {
+		m->source->destination_unref(s == NULL ? NULL : s->destination);
 		mesh__free(s);
 		return NULL;
 	}
@@ -159,6 +163,8 @@ static int build(struct mesh__model *m, struct service *s, struct mesh__err *err
 	b->name = s->name;
 	b->known = s->known || s->n_fixed + s->n_local > 0;
 	b->policy = s->policy;
+	b->destination = s->destination;
+	m->source->destination_ref(b->destination);
 	for (struct mesh__map_entry *e = mesh__map_next(&s->instances, NULL); e != NULL; e = mesh__map_next(&s->instances, e)) {
 		b->endpoints[b->n++] = ((struct instance *)e->value)->state;
 	}
@@ -176,12 +182,13 @@ static int build(struct mesh__model *m, struct service *s, struct mesh__err *err
 		return mesh__fail_memory(err);
 	}
 	mesh__service_unref(old);
+	m->source->limit(s->destination, &s->policy.breaker);
 	return MESH_OK;
 }
 
 static struct mesh__endpoint *make_state(struct mesh__model *m, struct service *s, const struct mesh__msg_instance *info)
 {
-	struct mesh__endpoint_spec spec = {.service = &s->name, .instance = info->instance, .version = info->version, .zone = info->zone};
+	struct mesh__endpoint_spec spec = {.destination = s->destination, .service = &s->name, .instance = info->instance, .version = info->version, .zone = info->zone};
 
 	if (mesh__addr_parse("address", info->addresses[0], false, &spec.address, NULL) != MESH_OK) {
 		return NULL;
@@ -296,7 +303,7 @@ static int make_fixed(struct mesh__model *m, struct service *s, const struct mes
 	*n = 0;
 	for (size_t i = 0; states != NULL && i < d->n_endpoints; i++) {
 		char instance[MESH__ADDR_TEXT];
-		struct mesh__endpoint_spec spec = {.service = &s->name, .instance = instance, .address = d->endpoints[i].addr, .version = d->endpoints[i].version,
+		struct mesh__endpoint_spec spec = {.destination = s->destination, .service = &s->name, .instance = instance, .address = d->endpoints[i].addr, .version = d->endpoints[i].version,
 			.zone = d->endpoints[i].zone, .insecure_plaintext = d->insecure_plaintext};
 		mesh__addr_format(&spec.address, instance);
 		states[i] = m->source->make(m->source->ctx, &spec);

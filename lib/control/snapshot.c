@@ -14,6 +14,7 @@ void mesh__service_unref(struct mesh__service *service)
 	for (size_t i = 0; i < service->n; i++) {
 		service->source->unref(service->endpoints[i]);
 	}
+	service->source->destination_unref(service->destination);
 	mesh__free(service);
 }
 

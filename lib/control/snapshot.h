@@ -1,6 +1,6 @@
 /*
  * The snapshot: everything that a call needs to know of the mesh, immutable, counted; one call uses one from its start to its end. Built on the control loop, read by any thread.
- * Endpoints' live state (latency, connections) outlives snapshots and belongs to outbound: it comes in through a `struct mesh__endpoint_source`.
+ * Endpoints' live state (latency, connections), and that of the service that they are of (calls under way), outlives snapshots and belongs to outbound: it comes in through a `struct mesh__endpoint_source`.
  */
 #ifndef MESH__CONTROL_SNAPSHOT_H
 #define MESH__CONTROL_SNAPSHOT_H
@@ -14,10 +14,12 @@
 #include "policy/document.h"
 #include "wire/name.h"
 
-struct mesh__endpoint; /* outbound's: the live state of one endpoint, counted */
+struct mesh__endpoint;    /* outbound's: the live state of one endpoint, counted */
+struct mesh__destination; /* outbound's: the live state of one service as a destination of calls, counted */
 
 /* What is known of one endpoint. Strings borrowed. */
 struct mesh__endpoint_spec {
+	struct mesh__destination *destination; /* whose endpoint it is; the state keeps it */
 	const struct mesh__name *service;
 	const char *instance;       /* of a static one: its address */
 	struct mesh__addr address;
@@ -25,8 +27,12 @@ struct mesh__endpoint_spec {
 	bool insecure_plaintext;
 };
 
-/* Where endpoints' states come from; any thread may unref. `make` gives a new state with one reference, or NULL when out of memory. */
+/* Where the states come from; any thread may unref. `destination` (of the service with that key, "service.namespace") and `make` give a new state with one reference, or NULL when out of memory. */
 struct mesh__endpoint_source {
+	struct mesh__destination *(*destination)(void *ctx, const char *key);
+	void (*destination_ref)(struct mesh__destination *destination);
+	void (*destination_unref)(struct mesh__destination *destination); /* accepts NULL */
+	void (*limit)(struct mesh__destination *destination, const struct mesh__breaker *breaker); /* other limits from here on */
 	struct mesh__endpoint *(*make)(void *ctx, const struct mesh__endpoint_spec *spec);
 	void (*ref)(struct mesh__endpoint *endpoint);
 	void (*unref)(struct mesh__endpoint *endpoint);
@@ -44,6 +50,7 @@ struct mesh__service {
 	struct mesh__name name;
 	bool known;                         /* false: the control plane has never heard of it */
 	struct mesh__service_policy policy;
+	struct mesh__destination *destination; /* one reference */
 	size_t n;
 	struct mesh__endpoint *endpoints[]; /* one reference each */
 };

@@ -107,6 +107,34 @@ struct mesh__client_result {
 
 /* ---- The calling thread's way: a pool of handles for one endpoint and one generation ---- */
 
+/*
+ * The circuit of one destination: what bounds the connections of the pools of all its endpoints, and the calls that wait for one. Counted, any thread; a pool keeps it. There is always a connection allowed to each pool: with more of
+ * them than max_connections, that is how many there may be.
+ */
+struct mesh__circuit;
+struct mesh__metrics;
+
+#define MESH__CIRCUIT_METRIC "mesh_circuit_open_total"
+#define MESH__CIRCUIT_HELP "Calls that met a limit of circuitBreaker: refused, or by maxConnections made to wait."
+enum { MESH__CIRCUIT_NAME = 128 };
+
+struct mesh__circuit_options {
+	const char *name;              /* of the destination, for errors; copied, as far as MESH__CIRCUIT_NAME */
+	struct mesh__metrics *metrics; /* may be NULL. Counts MESH__CIRCUIT_METRIC{limit} */
+	int32_t max_connections, max_pending;
+};
+
+int mesh__circuit_new(const struct mesh__env *env, const struct mesh__circuit_options *options, struct mesh__circuit **out, struct mesh__err *err) MESH__MUST_USE;
+struct mesh__circuit *mesh__circuit_ref(struct mesh__circuit *circuit);
+void mesh__circuit_unref(struct mesh__circuit *circuit);
+
+/* Other limits from here on. What is over them ends in its own time: connections close as they become idle. */
+void mesh__circuit_limit(struct mesh__circuit *circuit, int32_t max_connections, int32_t max_pending);
+
+/* How many there are at present: connections, those being made among them; calls that wait for one. */
+int32_t mesh__circuit_connections(const struct mesh__circuit *circuit);
+int32_t mesh__circuit_pending(const struct mesh__circuit *circuit);
+
 struct mesh__pool;                     /* counted, any thread */
 
 /* Over TLS the handshake settles it (ALPN); without TLS there is nothing to settle it with: either HTTP/2 is HTTP/2 from the first byte (prior knowledge, RFC 9113 section 3.3). */
@@ -121,8 +149,9 @@ struct mesh__pool_options {
 	struct mesh__creds *creds;     /* referenced; NULL for plaintext */
 	enum mesh__http_proto proto;   /* MESH__HTTP_1 */
 	int32_t max_dials;             /* 8 at once */
-	int32_t max_pending;           /* 1024 waiting: over it MESH_E_OVERLOADED */
-	int32_t max_connections;       /* 1024 */
+	int32_t max_pending;           /* of this pool alone. 1024 waiting: over it MESH_E_OVERLOADED */
+	int32_t max_connections;       /* of this pool alone. 1024 */
+	struct mesh__circuit *circuit; /* referenced; its limits hold as well, over all of its pools. NULL: none */
 	int64_t idle_ms;               /* 60000: idle ones are closed by mesh__pool_sweep */
 };
 void mesh__pool_options_default(struct mesh__pool_options *options);

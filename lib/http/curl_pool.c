@@ -1,6 +1,7 @@
 #include "http/curl_pool.h"
 
 #include "http/cancel.h"
+#include "http/circuit.h"
 #include "http/curl_peer.h"
 #include "http/curl_queue.h"
 #include "http/curl_slot.h"
@@ -14,6 +15,7 @@ void mesh__pool_options_default(struct mesh__pool_options *options)
 
 static void pool_free(struct mesh__pool *pool)
 {
+	mesh__circuit_leave(pool);
 	mesh__share_unref(pool->share);
 	mesh__creds_unref(pool->options.creds);
 	mesh__shelves_fini(&pool->shelves);
@@ -45,6 +47,7 @@ int mesh__pool_new(const struct mesh__env *env, const struct mesh__pool_options 
 	if (options->creds != NULL) {
 		(void)mesh__creds_ref(options->creds);
 	}
+	mesh__circuit_join(pool);
 	*out = pool;
 	return MESH_OK;
 }
@@ -105,7 +108,7 @@ static void discard(struct mesh__pool *pool, struct mesh__slot *slot, int64_t al
 {
 	(void)pthread_mutex_lock(&pool->mu);
 	unlink_slot_locked(pool, slot);
-	pool->n_connections--;
+	mesh__circuit_disconnect_locked(pool);
 	if (slot->dialling) {
 		mesh__dials_end(&pool->dials);
 	}
@@ -115,6 +118,22 @@ static void discard(struct mesh__pool *pool, struct mesh__slot *slot, int64_t al
 	mesh__queue_serve_locked(pool);
 	(void)pthread_mutex_unlock(&pool->mu);
 	mesh__slot_free(slot);
+	mesh__circuit_relieve(pool->options.circuit);
+}
+
+bool mesh__pool_give_way(struct mesh__pool *pool)
+{
+	struct mesh__slot *slot;
+	bool may;
+
+	(void)pthread_mutex_lock(&pool->mu);
+	may = pool->n_connections > 1 && pool->first == NULL;
+	(void)pthread_mutex_unlock(&pool->mu);
+	slot = may ? mesh__shelves_take(&pool->shelves) : NULL;
+	if (slot != NULL) {
+		discard(pool, slot, 0);
+	}
+	return slot != NULL;
 }
 
 static struct mesh__share *good_share_locked(struct mesh__pool *pool)
@@ -153,7 +172,7 @@ int mesh__pool_share(struct mesh__pool *pool, struct mesh__share **out, struct m
 /* Leave to dial that led to no slot. */
 static void give_leave_back_locked(struct mesh__pool *pool)
 {
-	pool->n_connections--;
+	mesh__circuit_disconnect_locked(pool);
 	mesh__dials_end(&pool->dials);
 	mesh__queue_serve_locked(pool);
 }
@@ -172,6 +191,9 @@ static int new_slot(struct mesh__pool *pool, struct mesh__slot **out, struct mes
 		give_leave_back_locked(pool);
 	}
 	(void)pthread_mutex_unlock(&pool->mu);
+	if (code != MESH_OK) {
+		mesh__circuit_relieve(pool->options.circuit);
+	}
 	*out = slot;
 	return code;
 }
@@ -269,6 +291,7 @@ void mesh__pool_decline(struct mesh__waiter *w)
 	(void)pthread_mutex_lock(&pool->mu);
 	give_leave_back_locked(pool);
 	(void)pthread_mutex_unlock(&pool->mu);
+	mesh__circuit_relieve(pool->options.circuit);
 }
 
 void mesh__pool_dialled(struct mesh__slot *slot)
@@ -316,6 +339,8 @@ void mesh__pool_give(struct mesh__slot *slot, int64_t now_us, bool keep)
 		(void)pthread_mutex_lock(&pool->mu);
 		mesh__queue_serve_locked(pool);
 		(void)pthread_mutex_unlock(&pool->mu);
+	} else if (mesh__circuit_wanted(pool->options.circuit)) {
+		(void)mesh__pool_give_way(pool);
 	}
 }
 
@@ -348,6 +373,8 @@ static void close_idle(struct mesh__pool *pool, bool all, bool retire)
 void mesh__pool_sweep(struct mesh__pool *pool, bool all)
 {
 	close_idle(pool, all, false);
+	while (mesh__circuit_wanted(pool->options.circuit) && mesh__pool_give_way(pool)) {
+	}
 }
 
 void mesh__pool_retire(struct mesh__pool *pool)

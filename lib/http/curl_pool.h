@@ -46,6 +46,8 @@ struct mesh__pool {
 	struct mesh__share *share;      /* what the next dial resumes from; NULL: none yet */
 	int32_t n_failed;               /* dials in a row that failed */
 	struct mesh__waiter *first, *last;
+	struct mesh__pool *circuit_next; /* guarded by the circuit's lock: among its pools, */
+	bool hungry;                    /* and whether this one waits for a place (circuit.h) */
 };
 
 /*
@@ -85,5 +87,8 @@ bool mesh__pool_finish(struct mesh__slot *slot, int code, int64_t now_us) MESH__
 
 /* Gives a slot back at `now_us`, and what leave to dial it still holds: for the next exchange, or (`keep` false, or the pool is retired) to be closed. */
 void mesh__pool_give(struct mesh__slot *slot, int64_t now_us, bool keep);
+
+/* Closes one idle connection, for its place to go to others; not the pool's last, nor while calls wait here. False: there was none. Any thread, no lock held. */
+bool mesh__pool_give_way(struct mesh__pool *pool);
 
 #endif

@@ -2,6 +2,7 @@
 
 #include "base/wait.h"
 #include "http/cancel.h"
+#include "http/circuit.h"
 
 /* ---- The queue: the pool's lock is held ---- */
 
@@ -22,6 +23,10 @@ static void dequeue_locked(struct mesh__waiter *w)
 	*(w->next != NULL ? &w->next->prev : &pool->last) = w->prev;
 	w->queued = false;
 	atomic_fetch_sub(&pool->n_waiting, 1);
+	mesh__circuit_waited_locked(pool);
+	if (pool->first == NULL) {
+		mesh__circuit_sated_locked(pool);
+	}
 }
 
 /* An idle connection, else leave to dial, else false. */
@@ -34,11 +39,10 @@ static bool grant_locked(struct mesh__pool *pool, struct mesh__slot **slot)
 		return true;
 	}
 	now_us = mesh__mono_us(pool->env);
-	if (pool->n_connections >= pool->options.max_connections || !mesh__dials_may_begin(&pool->dials, now_us)) {
+	if (pool->n_connections >= pool->options.max_connections || !mesh__dials_may_begin(&pool->dials, now_us) || !mesh__circuit_connect_locked(pool)) {
 		return false;
 	}
 	mesh__dials_begin(&pool->dials, now_us, pool->first != NULL);
-	pool->n_connections++;
 	return true;
 }
 
@@ -77,10 +81,22 @@ int mesh__queue_fail(struct mesh__pool *pool, int code, const char *how, struct 
 	return mesh__fail_at(err, code == MESH_E_CONNECT ? MESH__ORIGIN_CONNECT : MESH__ORIGIN_LOCAL, code, "%s%s%s: %s; nothing was sent", host, host[0] != '\0' ? " at " : "", address, how);
 }
 
+/* Counted where it is in order; else *code says of whom it is too much. */
+static bool may_wait_locked(struct mesh__pool *pool, bool front, int n_waiting, int *code, struct mesh__err *err)
+{
+	*code = MESH_E_WOULD_BLOCK;
+	if (!front && n_waiting >= pool->options.max_pending) {
+		*code = mesh__queue_fail(pool, MESH_E_OVERLOADED, "as many calls as maxPending allows wait for a connection", err);
+	} else if (!mesh__circuit_wait_locked(pool, front)) {
+		*code = mesh__circuit_fail(pool, err);
+	}
+	return *code == MESH_E_WOULD_BLOCK;
+}
+
 int mesh__queue_join(struct mesh__pool *pool, struct mesh__waiter *w, bool front, struct mesh__slot **slot, struct mesh__err *err)
 {
-	bool granted, queued = false;
-	int n_waiting;
+	int n_waiting, code = MESH_OK;
+	bool granted;
 
 	w->pool = pool;
 	w->slot = NULL;
@@ -88,17 +104,19 @@ int mesh__queue_join(struct mesh__pool *pool, struct mesh__waiter *w, bool front
 	(void)pthread_mutex_lock(&pool->mu);
 	n_waiting = atomic_fetch_add(&pool->n_waiting, 1);
 	granted = (front || pool->first == NULL) && grant_locked(pool, slot);
-	if (!granted && (front || n_waiting < pool->options.max_pending)) {
+	if (!granted && may_wait_locked(pool, front, n_waiting, &code, err)) {
 		enqueue_locked(pool, w, front);
-		queued = true;
 	} else {
 		atomic_fetch_sub(&pool->n_waiting, 1);
+		if (pool->first == NULL) {
+			mesh__circuit_sated_locked(pool);
+		}
 	}
 	(void)pthread_mutex_unlock(&pool->mu);
-	if (granted) {
-		return MESH_OK;
+	if (code == MESH_E_WOULD_BLOCK) {
+		mesh__circuit_make_room(pool);
 	}
-	return queued ? MESH_E_WOULD_BLOCK : mesh__queue_fail(pool, MESH_E_OVERLOADED, "as many calls as maxPending allows wait for a connection", err);
+	return code;
 }
 
 bool mesh__queue_leave(struct mesh__waiter *w)

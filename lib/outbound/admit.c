@@ -12,5 +12,9 @@ int mesh__step_admit(struct mesh_request *r)
 	if (mesh__deadline_left_ms(r->deadline_us, r->now_us) == 0) {
 		return mesh__fail_at(&r->err, MESH__ORIGIN_POLICY, MESH_E_TIMEOUT, "the deadline passed before a try could begin");
 	}
+	if (mesh__destination_enter(r->service->destination, &r->service->policy.breaker, &r->err) != MESH_OK) {
+		return r->err.code;
+	}
+	r->held = r->service->destination;
 	return MESH_OK;
 }

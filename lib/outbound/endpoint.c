@@ -56,11 +56,13 @@ void mesh__endpoint_list_init(struct mesh__endpoint_list *list, const struct mes
 {
 	list->env = env;
 	list->first = NULL;
+	mesh__destination_list_init(&list->destinations, env);
 	(void)pthread_mutex_init(&list->mu, NULL);
 }
 
 void mesh__endpoint_list_fini(struct mesh__endpoint_list *list)
 {
+	mesh__destination_list_fini(&list->destinations);
 	(void)pthread_mutex_destroy(&list->mu);
 }
 
@@ -95,6 +97,7 @@ static void fini(struct mesh__endpoint *e)
 		mesh__pool_retire(e->pool);
 		mesh__pool_unref(e->pool);
 	}
+	mesh__destination_unref(e->destination);
 	(void)pthread_mutex_destroy(&e->mu);
 	mesh__free(e->instance);
 	mesh__free(e->version);
@@ -145,6 +148,8 @@ static struct mesh__endpoint *make(void *ctx, const struct mesh__endpoint_spec *
 	e->made_us = mesh__mono_us(list->env);
 	(void)pthread_mutex_init(&e->mu, NULL);
 	aim(e, spec);
+	e->destination = spec->destination;
+	mesh__destination_ref(e->destination);
 	e->instance = mesh__strdup(mem, spec->instance);
 	e->version = mesh__strdup(mem, spec->version);
 	e->zone = mesh__strdup(mem, spec->zone);
@@ -173,9 +178,17 @@ static void leave(struct mesh__endpoint *e)
 	(void)pthread_mutex_unlock(&e->mu);
 }
 
+static struct mesh__destination *make_destination(void *ctx, const char *key)
+{
+	struct mesh__endpoint_list *list = ctx;
+
+	return mesh__destination_new(&list->destinations, key);
+}
+
 struct mesh__endpoint_source mesh__endpoint_source(struct mesh__endpoint_list *list)
 {
-	return (struct mesh__endpoint_source){.make = make, .ref = mesh__endpoint_ref, .unref = mesh__endpoint_unref, .leave = leave, .ctx = list};
+	return (struct mesh__endpoint_source){.destination = make_destination, .destination_ref = mesh__destination_ref, .destination_unref = mesh__destination_unref, .limit = mesh__destination_limit,
+		.make = make, .ref = mesh__endpoint_ref, .unref = mesh__endpoint_unref, .leave = leave, .ctx = list};
 }
 
 /* *old is the pool that was replaced, to be retired once the lock is free: that closes connections. */
@@ -188,6 +201,8 @@ static int renew_pool_locked(struct mesh__endpoint *e, struct mesh__creds *creds
 	mesh__pool_options_default(&options);
 	options.target = e->target;
 	options.creds = e->target.insecure_plaintext ? NULL : creds;
+	options.circuit = e->destination->circuit;
+	options.max_connections = options.max_pending = INT32_MAX; /* of all endpoints together: the circuit's */
 	code = mesh__pool_new(e->env, &options, &pool, err);
 	if (code != MESH_OK) {
 		return code;

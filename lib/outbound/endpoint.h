@@ -9,6 +9,7 @@
 
 #include "control/snapshot.h"
 #include "http/client.h"
+#include "outbound/destination.h"
 #include "policy/balance.h"
 #include "wire/addr.h"
 
@@ -17,6 +18,7 @@ struct mesh__endpoint_list;
 struct mesh__endpoint {
 	struct mesh__endpoint_list *list;
 	struct mesh__endpoint *next, **link; /* in the list; guarded by its mu */
+	struct mesh__destination *destination; /* one reference */
 	const struct mesh__env *env;
 	char *instance, *version, *zone;     /* version, zone: NULL when none */
 	char address[MESH__ADDR_TEXT];
@@ -33,11 +35,12 @@ struct mesh__endpoint {
 	bool left;                           /* it has left the mesh: no connection is kept */
 };
 
-/* All live endpoints of a mesh, for the sweep of idle connections. */
+/* All live endpoints of a mesh, for the sweep of idle connections, and the destinations that they are of. */
 struct mesh__endpoint_list {
 	const struct mesh__env *env;
 	pthread_mutex_t mu; /* guards first and the chain */
 	struct mesh__endpoint *first;
+	struct mesh__destination_list destinations;
 };
 
 void mesh__endpoint_list_init(struct mesh__endpoint_list *list, const struct mesh__env *env);
@@ -49,7 +52,7 @@ void mesh__endpoint_list_sweep(struct mesh__endpoint_list *list);
 /* In a forked child: no lock is taken. */
 void mesh__endpoint_list_abandon(struct mesh__endpoint_list *list);
 
-/* The source that control makes endpoints from; ctx is the list. */
+/* The source that control makes endpoints and destinations from; ctx is the list. */
 struct mesh__endpoint_source mesh__endpoint_source(struct mesh__endpoint_list *list);
 
 void mesh__endpoint_ref(struct mesh__endpoint *endpoint);

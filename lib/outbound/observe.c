@@ -40,6 +40,8 @@ void mesh__step_observe(struct mesh_request *r)
 {
 	int64_t rtt_us = r->result.total_us - r->result.connect_us;
 
+	mesh__destination_leave(r->held);
+	r->held = NULL;
 	r->now_us = mesh__mono_us(r->outbound->env);
 	if (r->err.code != MESH_OK) {
 		observe_failure(r);

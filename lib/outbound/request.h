@@ -37,6 +37,7 @@ struct mesh_request {
 	int64_t deadline_us;
 	int64_t now_us;                     /* the last look at the clock: since then nothing has waited */
 	struct mesh__endpoint *endpoint;    /* of the try at hand, in it */
+	struct mesh__destination *held;     /* that counts the try at hand, in it; NULL: none does */
 	int32_t tries;
 	int64_t wait_ms;                    /* before the next try */
 	enum mesh__try_end end;             /* of the last try */

@@ -19,6 +19,7 @@ void mesh__service_policy_default(struct mesh__service_policy *policy)
 		.connect_timeout_ms = connect_timeout_default_ms,
 		.balancer = MESH__BALANCER_PEAK_EWMA,
 	};
+	mesh__breaker_default(&policy->breaker);
 }
 
 /* ---- Words ---- */

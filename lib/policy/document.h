@@ -1,6 +1,6 @@
 /*
  * The configuration document (POLICY.md): parsed and validated from one table of fields that also makes the suggestions. Today in force: kind Service with `protocol`, `timeout`,
- * `connectTimeout`, `loadBalancer.policy`; kind Endpoints. Every other field that POLICY.md names is refused as "not in force yet", and anything else as unknown, with a suggestion.
+ * `connectTimeout`, `loadBalancer.policy`, `circuitBreaker`; kind Endpoints. Every other field that POLICY.md names is refused as "not in force yet", and anything else as unknown, with a suggestion.
  */
 #ifndef MESH__POLICY_DOCUMENT_H
 #define MESH__POLICY_DOCUMENT_H
@@ -12,6 +12,7 @@
 #include "base/buf.h"
 #include "base/error.h"
 #include "base/mem.h"
+#include "policy/breaker.h"
 #include "wire/addr.h"
 #include "wire/name.h"
 
@@ -35,6 +36,7 @@ struct mesh__service_policy {
 	bool timeout_set;           /* the document says it, so it bounds a caller's own too; built in, it yields to one */
 	int64_t connect_timeout_ms; /* built in 1000 */
 	enum mesh__balancer balancer;
+	struct mesh__breaker breaker;
 };
 
 struct mesh__static_endpoint {

@@ -174,6 +174,42 @@ static void write_load_balancer(struct mesh__json_out *out, const char *name, co
 	mesh__json_close(out, '}');
 }
 
+/* A limit is read and written alike, whichever it is. */
+#define X(limit, member, text, least)                                                                                  \
+	static void read_##member(struct mesh__reading *r, const struct mesh__place *at, void *target)                  \
+	{                                                                                                               \
+		struct mesh__document *doc = target;                                                                    \
+		(void)mesh__read_count(r, at, least, MESH__BREAKER_MOST, &doc->service.breaker.member);                 \
+	}                                                                                                               \
+	static void write_##member(struct mesh__json_out *out, const char *name, const struct mesh__node *node, const void *target) \
+	{                                                                                                               \
+		const struct mesh__document *doc = target;                                                              \
+		(void)node;                                                                                             \
+		mesh__json_put_int(out, name, doc->service.breaker.member);                                             \
+	}
+MESH__BREAKER_LIMITS(X)
+#undef X
+
+static const struct mesh__field_rule circuit_breaker_rules[] = {
+#define X(limit, member, text, least) {text, false, read_##member, write_##member},
+	MESH__BREAKER_LIMITS(X)
+#undef X
+};
+
+static const struct mesh__fields circuit_breaker_fields = {circuit_breaker_rules, MESH__COUNT(circuit_breaker_rules), .unknown = "unknown field"};
+
+static void read_circuit_breaker(struct mesh__reading *r, const struct mesh__place *at, void *target)
+{
+	mesh__read_fields(r, at, &circuit_breaker_fields, target);
+}
+
+static void write_circuit_breaker(struct mesh__json_out *out, const char *name, const struct mesh__node *node, const void *target)
+{
+	mesh__json_open(out, name, '{');
+	mesh__write_fields(out, node, &circuit_breaker_fields, target);
+	mesh__json_close(out, '}');
+}
+
 static const struct mesh__field_rule service_rules[] = {
 	HEAD,
 	{"protocol", false, read_protocol, write_protocol},
@@ -182,7 +218,7 @@ static const struct mesh__field_rule service_rules[] = {
 	{"loadBalancer", false, read_load_balancer, write_load_balancer},
 	{"retries", false, NULL, NULL},
 	{"hedging", false, NULL, NULL},
-	{"circuitBreaker", false, NULL, NULL},
+	{"circuitBreaker", false, read_circuit_breaker, write_circuit_breaker},
 	{"outlierDetection", false, NULL, NULL},
 	{"healthCheck", false, NULL, NULL},
 	{"rateLimit", false, NULL, NULL},

@@ -209,6 +209,25 @@ bool mesh__read_bool(struct mesh__reading *r, const struct mesh__place *at, bool
 	return true;
 }
 
+bool mesh__read_count(struct mesh__reading *r, const struct mesh__place *at, int32_t min, int32_t max, int32_t *value)
+{
+	uint64_t n;
+
+	if (!is_scalar(r, at, "a whole number")) {
+		return false;
+	}
+	if (at->node->quoted || at->node->text[digits(at->node->text)] != '\0') {
+		mesh__reading_fault(r, at, "wants a whole number in decimal digits, without quotes, not \"%.60s\"", at->node->text);
+		return false;
+	}
+	if (!mesh__str_u64(at->node->text, strlen(at->node->text), (uint64_t)max, &n) || n < (uint64_t)min) {
+		mesh__reading_fault(r, at, "%.60s is out of range; it may be from %d to %d", at->node->text, min, max);
+		return false;
+	}
+	*value = (int32_t)n;
+	return true;
+}
+
 bool mesh__read_duration(struct mesh__reading *r, const struct mesh__place *at, int64_t min_ms, int64_t max_ms,
 	int64_t *ms)
 {

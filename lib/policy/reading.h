@@ -55,6 +55,9 @@ bool mesh__read_text(struct mesh__reading *r, const struct mesh__place *at, cons
 /* Unquoted true or false. */
 bool mesh__read_bool(struct mesh__reading *r, const struct mesh__place *at, bool *value);
 
+/* A whole number within [min, max], in decimal digits, unquoted. */
+bool mesh__read_count(struct mesh__reading *r, const struct mesh__place *at, int32_t min, int32_t max, int32_t *value);
+
 /* A duration within [min_ms, max_ms]. */
 bool mesh__read_duration(struct mesh__reading *r, const struct mesh__place *at, int64_t min_ms, int64_t max_ms,
 	int64_t *ms);

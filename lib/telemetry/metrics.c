@@ -27,6 +27,8 @@ struct mesh__metrics {
 	const struct mesh__env *env;
 	pthread_mutex_t mu; /* guards families and all lists below them; the values are atomic */
 	struct family *families;
+	void (*refresh)(void *arg); /* NULL: nothing needs it */
+	void *refresh_arg;
 	struct mesh__counter unshown; /* what is counted when there is no memory to count it properly */
 };
 
@@ -198,8 +200,17 @@ static void put_family(struct mesh__buf *out, const struct family *f)
 	}
 }
 
+void mesh__metrics_on_text(struct mesh__metrics *metrics, void (*refresh)(void *arg), void *arg)
+{
+	metrics->refresh = refresh;
+	metrics->refresh_arg = arg;
+}
+
 void mesh__metrics_text(struct mesh__metrics *metrics, struct mesh__buf *out)
 {
+	if (metrics->refresh != NULL) {
+		metrics->refresh(metrics->refresh_arg);
+	}
 	pthread_mutex_lock(&metrics->mu);
 	for (struct family *f = metrics->families; f != NULL; f = f->next) {
 		put_family(out, f);

@@ -33,6 +33,9 @@ struct mesh__counter *mesh__metrics_gauge(struct mesh__metrics *metrics, const c
 void mesh__count(struct mesh__counter *counter, int64_t by);
 void mesh__gauge_set(struct mesh__counter *gauge, int64_t value);
 
+/* Has `refresh(arg)` called before each text, on the thread that asks for it, without a lock: for gauges that are cheaper to look up than to keep. One; before other threads are there. */
+void mesh__metrics_on_text(struct mesh__metrics *metrics, void (*refresh)(void *arg), void *arg);
+
 /* Appends the text of all families, sorted by name. */
 void mesh__metrics_text(struct mesh__metrics *metrics, struct mesh__buf *out);
 

@@ -24,6 +24,7 @@
 #include "wire/json.h"
 #include "wire/message.h"
 #include "wire/yaml.h"
+#include "test_destination.h"
 
 /* Up to here every n is walked; the arithmetic of mbedTLS allocates thousands of times, all alike, and is walked in ever longer steps. */
 enum { EVERY_ONE = 600, ERROR_PLACES = 16 };
@@ -366,9 +367,16 @@ static void leave(struct mesh__endpoint *e)
 	(void)e;
 }
 
+static struct mesh__destination *make_destination(void *ctx, const char *key)
+{
+	(void)ctx;
+	(void)key;
+	return test_destination_new(&stage.env.mem);
+}
+
 static int run_cached_snapshot(bool *whole)
 {
-	const struct mesh__endpoint_source source = {make, ref, unref, leave, NULL};
+	const struct mesh__endpoint_source source = {TEST_DESTINATION(make_destination), .make = make, .ref = ref, .unref = unref, .leave = leave};
 	struct mesh__credentials credentials;
 	struct mesh__state_dir *state = NULL;
 	struct mesh__model *model = NULL;

@@ -13,6 +13,7 @@
 #include "control/model.h"
 #include "support/alloc_fail.h"
 #include "support/fake_env.h"
+#include "test_destination.h"
 
 #define KEY "payments.default"
 
@@ -75,13 +76,20 @@ static void leave(struct mesh__endpoint *e)
 	f.left++;
 }
 
+static struct mesh__destination *make_destination(void *ctx, const char *key)
+{
+	(void)ctx;
+	(void)key;
+	return test_destination_new(&f.fake.env.mem);
+}
+
 static void begin(void)
 {
 	f = (struct fixture){.err = MESH__NO_ERR};
 	fake_env_init(&f.fake);
 	fail_mem_init(&f.mem);
 	f.fake.env.mem = f.mem.mem;
-	f.source = (struct mesh__endpoint_source){.make = make, .ref = ref, .unref = unref, .leave = leave, .ctx = &f};
+	f.source = (struct mesh__endpoint_source){TEST_DESTINATION(make_destination), .make = make, .ref = ref, .unref = unref, .leave = leave, .ctx = &f};
 	assert_int_equal(mesh__model_new(&f.fake.env, &f.source, "mesh.local", "default", &f.model, &f.err), MESH_OK);
 }
 
@@ -361,6 +369,28 @@ static void a_document_is_in_force_and_one_that_is_withdrawn_is_not(void **state
 	has("abc");
 }
 
+/* What is under way to a service is counted in one place, whatever becomes of its configuration and its endpoints. */
+static void a_destination_outlives_what_is_built_and_hears_of_its_limits(void **state)
+{
+	struct mesh__destination *d;
+
+	(void)state;
+	must(three);
+	d = service()->destination;
+	assert_int_equal(d->breaker.max_requests, 1024);
+	must(CONFIG("7", DOCUMENT("\\\"circuitBreaker\\\":{\\\"maxRequests\\\":3,\\\"maxPending\\\":2,\\\"maxConnections\\\":1}")));
+	assert_ptr_equal(service()->destination, d);
+	assert_int_equal(d->breaker.max_requests, 3);
+	assert_int_equal(d->breaker.max_pending, 2);
+	assert_int_equal(d->breaker.max_connections, 1);
+	assert_int_equal(service()->policy.breaker.max_requests, 3);
+	must(ENDPOINTS("4", "false", "", GONE("a") "," GONE("b") "," GONE("c")));
+	assert_ptr_equal(service()->destination, d);
+	assert_int_equal(d->refs, 2); /* the model's, and that of the one service that is built */
+	must(CONFIG("8", ""));
+	assert_int_equal(d->breaker.max_requests, 1024);
+}
+
 static void threat_28_a_document_that_does_not_parse_is_refused_with_its_fault_and_the_last_good_stays(void **state)
 {
 	static const struct {
@@ -570,6 +600,7 @@ int main(void)
 		TEST(a_snapshot_in_use_is_not_touched_by_what_comes_later),
 		TEST(a_removal_of_what_was_never_there_changes_nobody),
 		TEST(a_document_is_in_force_and_one_that_is_withdrawn_is_not),
+		TEST(a_destination_outlives_what_is_built_and_hears_of_its_limits),
 		TEST(threat_28_a_document_that_does_not_parse_is_refused_with_its_fault_and_the_last_good_stays),
 		TEST(a_configuration_alone_does_not_make_a_service_known),
 		TEST(static_documents_say_the_same_in_any_order),

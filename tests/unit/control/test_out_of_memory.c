@@ -14,6 +14,7 @@
 #include "fake_meshd.h"
 #include "http/cancel.h"
 #include "patience.h"
+#include "test_destination.h"
 
 enum { PATIENCE_US = 10000000, FIRST_US = 300000 };
 
@@ -156,9 +157,16 @@ static void live(struct mesh__loop *loop)
 	mesh__loop_join(loop);
 }
 
+static struct mesh__destination *make_destination(void *ctx, const char *key)
+{
+	(void)ctx;
+	(void)key;
+	return test_destination_new(&stage.failing.mem);
+}
+
 static void run(void)
 {
-	struct mesh__endpoint_source source = {make, ref, unref, leave, &stage.failing};
+	struct mesh__endpoint_source source = {TEST_DESTINATION(make_destination), .make = make, .ref = ref, .unref = unref, .leave = leave, .ctx = &stage.failing};
 	struct mesh__control_options options = {.servers = &stage.servers, .source = &source, .ns = "default", .credentials = on_credentials};
 	struct mesh__metrics *metrics = mesh__metrics_new(&stage.env);
 	struct mesh__err err = MESH__NO_ERR;

@@ -17,6 +17,7 @@
 static struct fake_env fake;
 static struct mesh__endpoint_list list;
 static struct mesh__endpoint_source source;
+static struct mesh__destination *destination;
 
 static int set_up(void **state)
 {
@@ -24,6 +25,8 @@ static int set_up(void **state)
 	fake_env_init(&fake);
 	mesh__endpoint_list_init(&list, &fake.env);
 	source = mesh__endpoint_source(&list);
+	destination = source.destination(source.ctx, "payments.default");
+	assert_non_null(destination);
 	return 0;
 }
 
@@ -31,6 +34,9 @@ static int tear_down(void **state)
 {
 	(void)state;
 	assert_null(list.first);
+	assert_int_equal(atomic_load(&destination->refs), 1); /* endpoints have let go of it */
+	source.destination_unref(destination);
+	assert_null(list.destinations.first);
 	mesh__endpoint_list_fini(&list);
 	return 0;
 }
@@ -38,7 +44,7 @@ static int tear_down(void **state)
 static struct mesh__endpoint *make_at(const char *instance, uint16_t port)
 {
 	static const struct mesh__name name = {.trust_domain = "mesh.local", .ns = "default", .service = "payments"};
-	struct mesh__endpoint_spec spec = {.service = &name, .instance = instance, .version = "v1"};
+	struct mesh__endpoint_spec spec = {.destination = destination, .service = &name, .instance = instance, .version = "v1"};
 	char text[32];
 
 	(void)snprintf(text, sizeof(text), "127.0.0.1:%u", port);

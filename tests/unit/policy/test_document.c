@@ -196,6 +196,32 @@ static void durations_are_taken_up_to_their_bounds(void **state)
 	}
 }
 
+static void circuit_limits_are_taken_up_to_their_bounds(void **state)
+{
+	static const struct {
+		const char *line;
+		struct mesh__breaker breaker;
+		const char *canonical; /* the end of it */
+	} rows[] = {
+		{"", {1024, 1024, 1024}, "}"},
+		{"circuitBreaker: {}\n", {1024, 1024, 1024}, "\"circuitBreaker\":{}}"},
+		{"circuitBreaker: {maxRequests: 1}\n", {1024, 1, 1024}, "\"circuitBreaker\":{\"maxRequests\":1}}"},
+		{"circuitBreaker: {maxPending: 0, maxConnections: 1000000}\n", {1000000, 1024, 0}, "\"circuitBreaker\":{\"maxConnections\":1000000,\"maxPending\":0}}"},
+		{"circuitBreaker: {maxConnections: 1, maxRequests: 1000000, maxPending: 1000000}\n", {1, 1000000, 1000000}, "\"maxRequests\":1000000,\"maxPending\":1000000}}"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < MESH__COUNT(rows); i++) {
+		char text[256];
+		(void)snprintf(text, sizeof(text), SERVICE "%s", rows[i].line);
+		struct parsed p = parse_ok(text);
+		const char *canonical = p.documents->text;
+		assert_memory_equal(&p.documents->service.breaker, &rows[i].breaker, sizeof(rows[i].breaker));
+		assert_string_equal(canonical + strlen(canonical) - strlen(rows[i].canonical), rows[i].canonical);
+		done(&p);
+	}
+}
+
 static void unquoted_text_that_is_text_in_the_core_schema_is_taken(void **state)
 {
 	static const char *const zones[] = {"no", "on", "yes", "y", "1a", "v1.2.3", "1_000", "0b1", "0x", "0o8", "e5", "1e", ".e1", "tRue", "+", "-a", ".", "1.2.3", "'5'", "\"null\""};
@@ -227,6 +253,29 @@ static void check_refusals(const struct refusal *rows, size_t n)
 		assert_null(p.documents);
 		done(&p);
 	}
+}
+
+static void refuses_circuit_limits_that_are_none(void **state)
+{
+	static const struct refusal rows[] = {
+		{SERVICE "circuitBreaker: 5\n", "f.yaml:4:17: circuitBreaker: wants a map of fields\n"},
+		{SERVICE "circuitBreaker: {maxRequest: 1}\n", "f.yaml:4:18: circuitBreaker.maxRequest: unknown field; did you mean \"maxRequests\"?\n"},
+		{SERVICE "circuitBreaker: {maxRequests: 0, maxConnections: 0, maxPending: 1000001}\n",
+			"f.yaml:4:31: circuitBreaker.maxRequests: 0 is out of range; it may be from 1 to 1000000\n"
+			"f.yaml:4:50: circuitBreaker.maxConnections: 0 is out of range; it may be from 1 to 1000000\n"
+			"f.yaml:4:65: circuitBreaker.maxPending: 1000001 is out of range; it may be from 0 to 1000000\n"},
+		{SERVICE "circuitBreaker: {maxPending: 99999999999999999999}\n", "f.yaml:4:30: circuitBreaker.maxPending: 99999999999999999999 is out of range; it may be from 0 to 1000000\n"},
+		{SERVICE "circuitBreaker: {maxPending: \"5\"}\n", "f.yaml:4:30: circuitBreaker.maxPending: wants a whole number in decimal digits, without quotes, not \"5\"\n"},
+		{SERVICE "circuitBreaker: {maxPending: 1.5}\n", "f.yaml:4:30: circuitBreaker.maxPending: wants a whole number in decimal digits, without quotes, not \"1.5\"\n"},
+		{SERVICE "circuitBreaker: {maxPending: -1}\n", "f.yaml:4:30: circuitBreaker.maxPending: wants a whole number in decimal digits, without quotes, not \"-1\"\n"},
+		{SERVICE "circuitBreaker: {maxPending: 0x10}\n", "f.yaml:4:30: circuitBreaker.maxPending: wants a whole number in decimal digits, without quotes, not \"0x10\"\n"},
+		{SERVICE "circuitBreaker: {maxPending: many}\n", "f.yaml:4:30: circuitBreaker.maxPending: wants a whole number in decimal digits, without quotes, not \"many\"\n"},
+		{SERVICE "circuitBreaker: {maxPending: }\n", "f.yaml:4:30: circuitBreaker.maxPending: has no value; wants a whole number\n"},
+		{SERVICE "circuitBreaker: {maxPending: [1]}\n", "f.yaml:4:30: circuitBreaker.maxPending: wants a whole number, not a list\n"},
+	};
+
+	(void)state;
+	check_refusals(rows, MESH__COUNT(rows));
 }
 
 static void refuses_what_is_wrong_with_the_head(void **state)
@@ -280,7 +329,7 @@ static void refuses_unknown_fields_with_a_suggestion(void **state)
 static void refuses_every_other_field_of_policy_md_as_not_in_force_yet(void **state)
 {
 	static const char *const fields[] = {
-		"retries: {attempts: 2}", "hedging: {delay: p95}", "circuitBreaker: {maxRequests: 1}", "outlierDetection: {}", "healthCheck: {path: /healthz}",
+		"retries: {attempts: 2}", "hedging: {delay: p95}", "outlierDetection: {}", "healthCheck: {path: /healthz}",
 		"rateLimit: {requestsPerSecond: 1}", "concurrencyLimit: {mode: aimd}", "subsets: []", "routes: []", "failover: [{service: dr}]",
 		"authorization: {default: deny}",
 	};
@@ -698,6 +747,8 @@ int main(void)
 		cmocka_unit_test(a_text_without_documents_is_an_empty_list),
 		cmocka_unit_test(the_namespace_left_out_is_the_callers),
 		cmocka_unit_test(durations_are_taken_up_to_their_bounds),
+		cmocka_unit_test(circuit_limits_are_taken_up_to_their_bounds),
+		cmocka_unit_test(refuses_circuit_limits_that_are_none),
 		cmocka_unit_test(unquoted_text_that_is_text_in_the_core_schema_is_taken),
 		cmocka_unit_test(refuses_what_is_wrong_with_the_head),
 		cmocka_unit_test(refuses_unknown_fields_with_a_suggestion),

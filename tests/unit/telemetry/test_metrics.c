@@ -191,6 +191,28 @@ static void threads_lose_no_count(void **state)
 	mesh__metrics_free(m);
 }
 
+static void set_to_seven(void *arg)
+{
+	mesh__gauge_set(arg, 7);
+}
+
+static void a_gauge_that_is_looked_up_is_right_when_it_is_asked_for(void **state)
+{
+	struct fake_env fake;
+	struct mesh__metrics *m;
+	struct mesh__buf text;
+
+	(void)state;
+	fake_env_init(&fake);
+	m = mesh__metrics_new(&fake.env);
+	mesh__metrics_on_text(m, set_to_seven, mesh__metrics_gauge(m, "a", "A.", NULL, NULL));
+	mesh__buf_init(&text, mesh__mem_libc(), 1000);
+	mesh__metrics_text(m, &text);
+	assert_string_equal(text.data, "# HELP a A.\n# TYPE a gauge\na 7\n");
+	mesh__buf_fini(&text);
+	mesh__metrics_free(m);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -201,6 +223,7 @@ int main(void)
 		cmocka_unit_test(values_past_256_are_counted_under_other),
 		cmocka_unit_test(without_memory_there_is_still_a_counter),
 		cmocka_unit_test(threads_lose_no_count),
+		cmocka_unit_test(a_gauge_that_is_looked_up_is_right_when_it_is_asked_for),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

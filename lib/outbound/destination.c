@@ -1,0 +1,123 @@
+#include "outbound/destination.h"
+
+#include <stdio.h>
+
+void mesh__destination_list_init(struct mesh__destination_list *list, const struct mesh__env *env)
+{
+	list->env = env;
+	list->metrics = NULL;
+	list->first = NULL;
+	(void)pthread_mutex_init(&list->mu, NULL);
+}
+
+void mesh__destination_list_fini(struct mesh__destination_list *list)
+{
+	(void)pthread_mutex_destroy(&list->mu);
+}
+
+/* Told as a difference: of more services than a family shows, the rest add up under one name. */
+static void tell_locked(struct mesh__destination_gauge *gauge, int32_t now)
+{
+	mesh__count(gauge->counter, now - gauge->told);
+	gauge->told = now;
+}
+
+static void refresh(void *arg)
+{
+	struct mesh__destination_list *list = arg;
+
+	(void)pthread_mutex_lock(&list->mu);
+	for (struct mesh__destination *d = list->first; d != NULL; d = d->next) {
+		tell_locked(&d->requests_gauge, atomic_load_explicit(&d->requests, memory_order_relaxed));
+		tell_locked(&d->pending_gauge, mesh__circuit_pending(d->circuit));
+		tell_locked(&d->connections_gauge, mesh__circuit_connections(d->circuit));
+	}
+	(void)pthread_mutex_unlock(&list->mu);
+}
+
+void mesh__destination_list_show(struct mesh__destination_list *list, struct mesh__metrics *metrics)
+{
+	list->metrics = metrics;
+	mesh__metrics_on_text(metrics, refresh, list);
+}
+
+/* Here and not when they are asked for: what is asked then leaves no memory behind. */
+static void make_gauges(struct mesh__destination *d)
+{
+	if (d->list->metrics != NULL) {
+#define X(name, metric, help) d->name##_gauge.counter = mesh__metrics_gauge(d->list->metrics, metric, help, "service", d->key);
+		MESH__DESTINATION_GAUGES(X)
+#undef X
+	}
+}
+
+struct mesh__destination *mesh__destination_new(struct mesh__destination_list *list, const char *key)
+{
+	struct mesh__circuit_options options = {.name = key, .metrics = list->metrics, .max_connections = MESH__BREAKER_BUILT_IN, .max_pending = MESH__BREAKER_BUILT_IN};
+	struct mesh__destination *d = mesh__alloc(&list->env->mem, sizeof(*d));
+
+	if (d == NULL || mesh__circuit_new(list->env, &options, &d->circuit, NULL) != MESH_OK) {
+		mesh__free(d);
+		return NULL;
+	}
+	atomic_init(&d->refs, 1);
+	d->list = list;
+	(void)snprintf(d->key, sizeof(d->key), "%s", key);
+	make_gauges(d);
+	(void)pthread_mutex_lock(&list->mu);
+	d->next = list->first;
+	d->link = &list->first;
+	if (d->next != NULL) {
+		d->next->link = &d->next;
+	}
+	list->first = d;
+	(void)pthread_mutex_unlock(&list->mu);
+	return d;
+}
+
+void mesh__destination_ref(struct mesh__destination *d)
+{
+	(void)atomic_fetch_add_explicit(&d->refs, 1, memory_order_relaxed);
+}
+
+void mesh__destination_unref(struct mesh__destination *d)
+{
+	if (d == NULL || atomic_fetch_sub_explicit(&d->refs, 1, memory_order_acq_rel) != 1) {
+		return;
+	}
+	(void)pthread_mutex_lock(&d->list->mu);
+	*d->link = d->next;
+	if (d->next != NULL) {
+		d->next->link = d->link;
+	}
+	(void)pthread_mutex_unlock(&d->list->mu);
+	mesh__circuit_unref(d->circuit);
+	mesh__free(d);
+}
+
+void mesh__destination_limit(struct mesh__destination *d, const struct mesh__breaker *breaker)
+{
+	mesh__circuit_limit(d->circuit, breaker->max_connections, breaker->max_pending);
+}
+
+int mesh__destination_enter(struct mesh__destination *d, const struct mesh__breaker *breaker, struct mesh__err *err)
+{
+	int32_t under_way = atomic_load_explicit(&d->requests, memory_order_relaxed);
+
+	/* Not added first and taken back: those that are refused must not be counted, be it for a moment, against one that is within the limit. */
+	while (mesh__breaker_admits(breaker, MESH__BREAKER_REQUESTS, under_way)) {
+		if (atomic_compare_exchange_weak_explicit(&d->requests, &under_way, under_way + 1, memory_order_relaxed, memory_order_relaxed)) {
+			return MESH_OK;
+		}
+	}
+	if (d->list->metrics != NULL) {
+		mesh__count(mesh__metrics_counter(d->list->metrics, MESH__CIRCUIT_METRIC, MESH__CIRCUIT_HELP, "limit", mesh__breaker_name(MESH__BREAKER_REQUESTS)), 1);
+	}
+	return mesh__fail_at(err, MESH__ORIGIN_POLICY, MESH_E_OVERLOADED, "%s: circuitBreaker.%s: %d calls are under way, and no more may be; nothing was sent", d->key,
+		mesh__breaker_name(MESH__BREAKER_REQUESTS), breaker->max_requests);
+}
+
+void mesh__destination_leave(struct mesh__destination *d)
+{
+	(void)atomic_fetch_sub_explicit(&d->requests, 1, memory_order_relaxed);
+}

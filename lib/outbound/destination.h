@@ -1,0 +1,68 @@
+/*
+ * A service as a destination of calls: how many are under way to it, and the circuit of its connections (http/client.h). It outlives snapshots, so that a change of configuration or of endpoints forgets no call. Counted, any thread.
+ */
+#ifndef MESH__OUTBOUND_DESTINATION_H
+#define MESH__OUTBOUND_DESTINATION_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "control/snapshot.h"
+#include "http/client.h"
+#include "policy/breaker.h"
+#include "telemetry/metrics.h"
+
+struct mesh__destination_list;
+
+/* X(name, "metric", "help"): what is shown of each destination, by its service. */
+#define MESH__DESTINATION_GAUGES(X)                                                                                     \
+	X(requests, "mesh_circuit_requests", "Calls under way, by service.")                                            \
+	X(pending, "mesh_circuit_pending", "Calls that wait for a connection, by service.")                             \
+	X(connections, "mesh_circuit_connections", "Connections, by service.")
+
+struct mesh__destination_gauge {
+	struct mesh__counter *counter; /* NULL: nobody counts */
+	int32_t told;                  /* what it has of this destination; guarded by the list's mu */
+};
+
+struct mesh__destination {
+	struct mesh__destination_list *list;
+	struct mesh__destination *next, **link; /* in the list; guarded by its mu */
+#define X(name, metric, help) struct mesh__destination_gauge name##_gauge;
+	MESH__DESTINATION_GAUGES(X)
+#undef X
+	struct mesh__circuit *circuit;
+	char key[MESH__SERVICE_KEY_MAX];
+	char apart[MESH__APART];                /* what calls change, from what they read */
+	_Atomic int refs;
+	_Atomic int32_t requests;
+	char apart_too[MESH__APART];
+};
+
+/* All destinations of a mesh. */
+struct mesh__destination_list {
+	const struct mesh__env *env;
+	struct mesh__metrics *metrics; /* NULL: nobody counts */
+	pthread_mutex_t mu;            /* guards first, the chain, and what the gauges have been told */
+	struct mesh__destination *first;
+};
+
+void mesh__destination_list_init(struct mesh__destination_list *list, const struct mesh__env *env);
+void mesh__destination_list_fini(struct mesh__destination_list *list);
+
+/* Shows them in `metrics` from here on: the limits that were met as counters, what is under way as gauges, which are brought up to date when they are asked for. Before there is a destination. */
+void mesh__destination_list_show(struct mesh__destination_list *list, struct mesh__metrics *metrics);
+
+/* A new one, with the built-in limits until mesh__destination_limit(); NULL when out of memory. */
+struct mesh__destination *mesh__destination_new(struct mesh__destination_list *list, const char *key) MESH__MUST_USE;
+void mesh__destination_ref(struct mesh__destination *destination);
+void mesh__destination_unref(struct mesh__destination *destination);
+void mesh__destination_limit(struct mesh__destination *destination, const struct mesh__breaker *breaker);
+
+/*
+ * One more call is under way to it, the wait for a connection included: MESH_OK, and mesh__destination_leave() ends it. MESH_E_OVERLOADED, and nothing to end, when there are as many as `breaker` allows.
+ */
+int mesh__destination_enter(struct mesh__destination *destination, const struct mesh__breaker *breaker, struct mesh__err *err) MESH__MUST_USE;
+void mesh__destination_leave(struct mesh__destination *destination);
+
+#endif

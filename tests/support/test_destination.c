@@ -1,0 +1,29 @@
+#include "test_destination.h"
+
+struct mesh__destination *test_destination_new(const struct mesh__mem *mem)
+{
+	struct mesh__destination *d = mesh__alloc(mem, sizeof(*d));
+
+	if (d != NULL) {
+		atomic_init(&d->refs, 1);
+	}
+	return d;
+}
+
+void test_destination_ref(struct mesh__destination *d)
+{
+	atomic_fetch_add(&d->refs, 1);
+}
+
+void test_destination_unref(struct mesh__destination *d)
+{
+	if (d != NULL && atomic_fetch_sub(&d->refs, 1) == 1) {
+		mesh__free(d);
+	}
+}
+
+void test_destination_limit(struct mesh__destination *d, const struct mesh__breaker *breaker)
+{
+	d->breaker = *breaker;
+	d->limited++;
+}
