@@ -1,4 +1,4 @@
-/* The inside of the server core: the server, its connections, their exchanges. Private to server.c, spread.c, handshakes.c, conn.c, h1_conn.c, exchange*.c. */
+/* The inside of the server core: the server, its connections, their exchanges. Private to server.c, spread.c, handshakes.c, conn.c, h1_conn.c, h1_reply.c, exchange*.c. */
 #ifndef MESH__HTTP_CORE_H
 #define MESH__HTTP_CORE_H
 
@@ -9,6 +9,7 @@
 #include "http/h1_conn.h"
 #include "http/refusal.h"
 #include "http/reply.h"
+#include "http/trailers.h"
 #include "http/server.h"
 #include "io/tcp.h"
 
@@ -129,9 +130,13 @@ struct mesh__carrier {
 	void (*refuse)(void *carrier, enum mesh__refusal refusal);      /* in the core's own words. Ends it. */
 	bool (*begin)(void *carrier, int status, const struct mesh__field_text *fields, size_t n_fields); /* a streamed reply's head. False: it could not be sent; ended. */
 	bool (*write)(void *carrier, const void *bytes, size_t len);    /* of its body, len > 0. False: the peer has gone, or is too slow; it ends soon. */
-	void (*end)(void *carrier);                                     /* its end. Ends it. */
+	void (*end)(void *carrier, const struct mesh__field_text *trailers, size_t n_trailers); /* its end. Ends it. */
 	void (*abort)(void *carrier);                                   /* the peer must not take what it has for whole. Ends it. */
+	size_t (*room)(void *carrier);                                  /* mesh__stream_room(): after 0, mesh__exchange_drained() */
+	void (*read)(void *carrier, size_t n);                          /* the handler has taken n bytes of the body; 0: it found none, and waits. Calls nobody back. */
 };
+
+enum { MESH__STREAM_HIGH_BYTES = 256 * 1024, MESH__STREAM_LOW_BYTES = 64 * 1024 }; /* of what waits for a handler or for the peer */
 
 struct mesh__exchange {
 	_Atomic int refs;
@@ -141,7 +146,18 @@ struct mesh__exchange {
 	void *carrier;                    /* the loop's thread alone; NULL once it is over */
 	struct mesh__post post;
 	const char *method, *path, *query;
+	const struct mesh__exchange_events *events; /* NULL: nobody listens */
+	void *events_arg;
+	_Atomic bool is_gone;
+	int code;           /* why it is */
+	bool streams_body;  /* the handler has it before the body is whole */
+	bool body_ended;
+	bool wants;         /* its reader has found nothing: readable is due */
+	bool waits;         /* its writer has found no room: writable is due */
+	int64_t progress_us; /* when something was last received or read; when the handler got it, or found nothing to read */
 	struct mesh__buf body;
+	size_t body_at;     /* read of it */
+	struct mesh__trailers trailers;
 	struct mesh__leaf peer;
 	bool has_peer;
 	bool is_head;
@@ -150,9 +166,13 @@ struct mesh__exchange {
 	struct mesh__addr address;
 	int64_t arrived_us;
 	struct mesh__reply *kept; /* on its way from another thread, in one piece; NULL: there was no memory for it */
-	/* A stream's. */
+	/* A streamed reply's. */
 	mesh__loop_fn gone;
 	void *gone_arg;
+	bool bodiless;
+	bool sized;         /* its length was told: */
+	uint64_t length, n_left;
+	struct mesh__trailers own_trailers;
 	size_t n_fields;
 	struct mesh__field_text fields[]; /* names in lower case; then the text of all */
 };
@@ -214,7 +234,7 @@ bool mesh__handshakes_make_room(struct mesh__http_server *s);
 
 /* ---- exchange.c ---- */
 
-/* The largest body that this connection's peer may send. */
+/* The largest body that this connection's peer may send; with stream_bodies none is too large. */
 size_t mesh__exchange_max_body(const struct mesh__conn *c);
 
 /* One with room for the fields of a header and for text_len bytes of text, which are the carrier's to fill in at *text, and a NUL behind them. Held once, by the carrier until it is handed over. NULL: out of memory. */
@@ -226,13 +246,33 @@ void mesh__exchange_open(struct mesh__exchange *x, const struct mesh__carrier *o
 /* The handler has it from here on. */
 void mesh__exchange_hand_over(struct mesh__exchange *x);
 
-/* The carrier has no more to do with it: told to a stream when `gone`; freed when the handler never had it. */
-void mesh__exchange_detach(struct mesh__exchange *x, bool gone);
+/* The carrier has no more to do with it: it is over (MESH_OK), or gone, which is told, for this reason. Freed when the handler never had it. */
+void mesh__exchange_detach(struct mesh__exchange *x, int code);
+
+/* What is overdue (limits.body_ms, reply_ms): MESH__REFUSAL_NONE, or TIMEOUT for the peer, LATE for the handler. */
+enum mesh__refusal mesh__exchange_overdue(const struct mesh__exchange *x, int64_t now_us);
 
 /*
  * Has fn(x) run on the loop, now if this is it. False, and it never runs, when the server has been freed: its connections are gone. The lock keeps the server, and so the loop, from
  * being freed in between. Any thread.
  */
 bool mesh__exchange_on_loop(struct mesh__exchange *x, mesh__loop_fn fn) MESH__MUST_USE;
+
+/* ---- exchange_body.c: the request's body, for its carrier. What tells may free the exchange where the carrier holds no reference. ---- */
+
+/* Where what has come of the body is appended; then mesh__exchange_fed(). */
+struct mesh__buf *mesh__exchange_body_buf(struct mesh__exchange *x);
+
+/* Tells a reader that waits; `ended`: the body is whole, its trailers are in x->trailers. For a handler that has it. */
+void mesh__exchange_fed(struct mesh__exchange *x, bool ended);
+
+/* Tells a writer that waits, once no more than MESH__STREAM_LOW_BYTES of what was written are left. */
+void mesh__exchange_drained(struct mesh__exchange *x);
+
+/* What has come and was not read. */
+size_t mesh__exchange_unread(const struct mesh__exchange *x);
+
+/* Tells whoever listens that it is gone. */
+void mesh__exchange_tell_gone(struct mesh__exchange *x);
 
 #endif

@@ -32,6 +32,9 @@ size_t mesh__exchange_max_body(const struct mesh__conn *c)
 	const struct mesh__http_limits *limits = &c->server->options.limits;
 	int64_t max = limits->max_body_bytes;
 
+	if (c->server->options.stream_bodies) {
+		return SIZE_MAX / 2;
+	}
 	return (size_t)(peer_of(c) == NULL && limits->max_stranger_body_bytes < max ? limits->max_stranger_body_bytes : max);
 }
 
@@ -40,6 +43,8 @@ static void exchange_free(struct mesh__exchange *x)
 	struct mesh__http_server *s = x->server;
 
 	mesh__buf_fini(&x->body);
+	mesh__trailers_fini(&x->trailers);
+	mesh__trailers_fini(&x->own_trailers);
 	mesh__free(x->kept);
 	mesh__free(x);
 	mesh__http_server_unref(s);
@@ -61,7 +66,10 @@ struct mesh__exchange *mesh__exchange_new(struct mesh__conn *c, size_t n_fields,
 	x->address = c->peer;
 	x->arrived_us = mesh__mono_us(s->env);
 	x->n_fields = n_fields;
+	x->streams_body = s->options.stream_bodies;
 	mesh__buf_init(&x->body, &s->env->mem, mesh__exchange_max_body(c));
+	mesh__trailers_init(&x->trailers, &s->env->mem);
+	mesh__trailers_init(&x->own_trailers, &s->env->mem);
 	if (leaf != NULL) {
 		x->peer = *leaf;
 		x->has_peer = true;
@@ -116,8 +124,8 @@ struct mesh__field_text mesh__exchange_field(const struct mesh__exchange *x, siz
 
 const char *mesh__exchange_body(const struct mesh__exchange *x, size_t *len)
 {
-	*len = x->body.len;
-	return x->body.data != NULL ? x->body.data : "";
+	*len = x->streams_body ? 0 : x->body.len;
+	return *len > 0 ? x->body.data : "";
 }
 
 const struct mesh__leaf *mesh__exchange_peer(const struct mesh__exchange *x)
@@ -145,20 +153,46 @@ void mesh__exchange_ref(struct mesh__exchange *x)
 void mesh__exchange_hand_over(struct mesh__exchange *x)
 {
 	x->handed_over = true;
+	x->body_ended |= !x->streams_body;
+	x->progress_us = mesh__mono_us(x->server->env);
 	x->server->options.handler(x->server->options.user, x);
 }
 
-void mesh__exchange_detach(struct mesh__exchange *x, bool gone)
+void mesh__exchange_detach(struct mesh__exchange *x, int code)
 {
-	mesh__loop_fn fn = x->gone;
-
 	x->carrier = NULL;
-	x->gone = NULL;
 	if (!x->handed_over) {
 		exchange_free(x);
-	} else if (gone && fn != NULL) {
-		fn(x->gone_arg);
+		return;
 	}
+	if (x->streams_body) {
+		mesh__buf_fini(&x->body);
+		x->body_at = 0;
+	}
+	if (code == MESH_OK) {
+		return;
+	}
+	x->code = code;
+	atomic_store(&x->is_gone, true);
+	if (x->streaming || !atomic_load(&x->replied)) {
+		mesh__exchange_tell_gone(x);
+	}
+}
+
+enum mesh__refusal mesh__exchange_overdue(const struct mesh__exchange *x, int64_t now_us)
+{
+	const struct mesh__http_limits *limits = &x->server->options.limits;
+
+	if (!x->handed_over) {
+		return now_us >= x->arrived_us + limits->body_ms * 1000 ? MESH__REFUSAL_TIMEOUT : MESH__REFUSAL_NONE;
+	}
+	if (x->streaming) {
+		return MESH__REFUSAL_NONE; /* from here on it is a conversation, whose silences are its own */
+	}
+	if (x->wants) {
+		return now_us >= x->progress_us + limits->body_ms * 1000 ? MESH__REFUSAL_TIMEOUT : MESH__REFUSAL_NONE;
+	}
+	return now_us >= x->progress_us + limits->reply_ms * 1000 ? MESH__REFUSAL_LATE : MESH__REFUSAL_NONE;
 }
 
 bool mesh__exchange_on_loop(struct mesh__exchange *x, mesh__loop_fn fn)
@@ -186,6 +220,8 @@ static void on_forgotten(void *arg)
 {
 	struct mesh__exchange *x = arg;
 
+	x->events = NULL;
+	x->gone = NULL;
 	if (x->carrier != NULL && !x->streaming) {
 		x->ops->refuse(x->carrier, MESH__REFUSAL_NO_REPLY);
 	} else if (x->carrier != NULL) {

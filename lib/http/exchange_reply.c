@@ -22,12 +22,22 @@ static char *put_text(char *at, const char *text, const char **out)
 	return at + size;
 }
 
+static char *put_fields(char *at, const struct mesh__field_text *fields, size_t n_fields, struct mesh__field_text *out)
+{
+	for (size_t i = 0; i < n_fields; i++) {
+		at = put_text(at, fields[i].name, &out[i].name);
+		at = put_text(at, fields[i].value, &out[i].value);
+	}
+	return at;
+}
+
 /* In one piece: the reply, its fields, their text, the body. NULL: out of memory. */
 static struct mesh__reply *copy_reply(struct mesh__exchange *x, const struct mesh__reply *reply)
 {
 	size_t body_len = x->is_head ? 0 : reply->body_len;
-	size_t fields_size = reply->n_fields * sizeof(struct mesh__field_text);
-	struct mesh__reply *copy = mesh__alloc(&x->server->env->mem, sizeof(*copy) + fields_size + text_size(reply->fields, reply->n_fields) + body_len);
+	size_t fields_size = (reply->n_fields + reply->n_trailers) * sizeof(struct mesh__field_text);
+	size_t size = fields_size + text_size(reply->fields, reply->n_fields) + text_size(reply->trailers, reply->n_trailers) + body_len;
+	struct mesh__reply *copy = mesh__alloc(&x->server->env->mem, sizeof(*copy) + size);
 	struct mesh__field_text *fields;
 	char *at;
 
@@ -35,13 +45,12 @@ static struct mesh__reply *copy_reply(struct mesh__exchange *x, const struct mes
 		return NULL;
 	}
 	fields = (struct mesh__field_text *)(void *)(copy + 1);
-	at = (char *)(fields + reply->n_fields);
+	at = (char *)fields + fields_size;
 	*copy = *reply;
 	copy->fields = fields;
-	for (size_t i = 0; i < reply->n_fields; i++) {
-		at = put_text(at, reply->fields[i].name, &fields[i].name);
-		at = put_text(at, reply->fields[i].value, &fields[i].value);
-	}
+	copy->trailers = fields + reply->n_fields;
+	at = put_fields(at, reply->fields, reply->n_fields, fields);
+	at = put_fields(at, reply->trailers, reply->n_trailers, fields + reply->n_fields);
 	copy->body = body_len > 0 ? memcpy(at, reply->body, body_len) : NULL;
 	return copy;
 }
@@ -108,7 +117,13 @@ void mesh__exchange_refuse(struct mesh__exchange *x, int status, const char *cod
 
 bool mesh__stream_begin(struct mesh__exchange *x, int status, const struct mesh__field_text *fields, size_t n_fields, mesh__loop_fn gone, void *arg)
 {
-	if (x->carrier == NULL || atomic_exchange(&x->replied, true) || !x->ops->begin(x->carrier, status, fields, n_fields)) {
+	if (x->carrier == NULL || atomic_exchange(&x->replied, true)) {
+		return false;
+	}
+	x->bodiless = x->is_head || status == 204 || status == 304;
+	x->sized = mesh__reply_length(fields, n_fields, &x->length);
+	x->n_left = x->length;
+	if (!x->ops->begin(x->carrier, status, fields, n_fields)) {
 		return false;
 	}
 	x->streaming = true;
@@ -117,19 +132,73 @@ bool mesh__stream_begin(struct mesh__exchange *x, int status, const struct mesh_
 	return true;
 }
 
+/* The carrier is told that it ends, and nobody of it. */
+static void abort_now(struct mesh__exchange *x)
+{
+	x->events = NULL;
+	x->gone = NULL;
+	x->ops->abort(x->carrier);
+}
+
 bool mesh__stream_write(struct mesh__exchange *x, const void *bytes, size_t len)
 {
 	if (x->carrier == NULL || !x->streaming) {
 		return false;
 	}
-	return len == 0 || x->ops->write(x->carrier, bytes, len);
+	if (len == 0 || x->bodiless) {
+		return true;
+	}
+	if (x->sized && len > x->n_left) {
+		abort_now(x);
+		return false;
+	}
+	x->n_left -= x->sized ? len : 0;
+	return x->ops->write(x->carrier, bytes, len);
+}
+
+size_t mesh__stream_room(struct mesh__exchange *x)
+{
+	size_t room = x->carrier != NULL ? x->ops->room(x->carrier) : MESH__STREAM_HIGH_BYTES;
+
+	x->waits = room == 0;
+	return room;
+}
+
+bool mesh__stream_trailer(struct mesh__exchange *x, const char *name, const char *value)
+{
+	size_t name_len = strlen(name), value_len = strlen(value);
+
+	return !mesh__reply_field_goes(name, name_len, value, value_len) || mesh__trailers_add(&x->own_trailers, name, name_len, value, value_len);
 }
 
 void mesh__stream_end(struct mesh__exchange *x)
 {
+	struct mesh__field_text trailers[MESH__TRAILERS_MAX];
+	size_t n = x->own_trailers.n;
+
+	x->events = NULL;
 	x->gone = NULL;
-	if (x->carrier != NULL && x->streaming) {
-		x->ops->end(x->carrier);
+	if (x->carrier == NULL || !x->streaming) {
+		mesh__exchange_unref(x);
+		return;
+	}
+	if (x->sized && !x->bodiless && x->n_left > 0) {
+		abort_now(x);
+	} else {
+		for (size_t i = 0; i < n; i++) {
+			trailers[i] = mesh__trailers_at(&x->own_trailers, i);
+		}
+		x->ops->end(x->carrier, trailers, n);
+	}
+	mesh__exchange_unref(x);
+}
+
+void mesh__stream_abort(struct mesh__exchange *x)
+{
+	bool replied = atomic_exchange(&x->replied, true);
+
+	if (x->carrier != NULL && (x->streaming || !replied)) {
+		abort_now(x);
 	}
 	mesh__exchange_unref(x);
 }

@@ -9,9 +9,9 @@ enum {
 
 enum state { SIZE, EXTENSION, EXTENSION_REST, SIZE_LF, DATA, DATA_CR, DATA_LF, TRAILER, NAME, VALUE, VALUE_LF, END_LF, END, BAD };
 
-void mesh__h1_chunks_init(struct mesh__h1_chunks *chunks)
+void mesh__h1_chunks_init(struct mesh__h1_chunks *chunks, struct mesh__buf *trailers)
 {
-	*chunks = (struct mesh__h1_chunks){.state = SIZE};
+	*chunks = (struct mesh__h1_chunks){.state = SIZE, .trailers = trailers};
 }
 
 static enum state size_byte(struct mesh__h1_chunks *k, char c)
@@ -68,6 +68,16 @@ static bool is_extra(enum state state)
 	return state == EXTENSION || state == EXTENSION_REST || state == NAME || state == VALUE;
 }
 
+/* The byte that led to this state is one of a trailer field. */
+static void keep_trailer(const struct mesh__h1_chunks *k, enum state state, char c)
+{
+	if (k->trailers != NULL && (state == NAME || state == VALUE)) {
+		mesh__buf_chr(k->trailers, c);
+	} else if (k->trailers != NULL && state == VALUE_LF) {
+		mesh__buf_chr(k->trailers, '\n');
+	}
+}
+
 /* Takes what is there of a chunk's data. */
 static size_t take_data(struct mesh__h1_chunks *k, const char *bytes, size_t len, struct mesh__buf *body)
 {
@@ -89,7 +99,8 @@ enum mesh__refusal mesh__h1_chunks(struct mesh__h1_chunks *k, const char *bytes,
 			state = k->left == 0 ? DATA_CR : DATA;
 			continue;
 		}
-		state = next_state(k, state, bytes[i++]);
+		state = next_state(k, state, bytes[i]);
+		keep_trailer(k, state, bytes[i++]);
 		if (state == BAD || (is_extra(state) && ++k->n_extra > EXTRA_MAX_BYTES)) {
 			return MESH__REFUSAL_CHUNK;
 		}
@@ -101,5 +112,5 @@ enum mesh__refusal mesh__h1_chunks(struct mesh__h1_chunks *k, const char *bytes,
 	k->state = (int)state;
 	*used = i;
 	*done = state == END;
-	return body->error == MESH_OK ? MESH__REFUSAL_NONE : MESH__REFUSAL_NO_MEMORY;
+	return body->error == MESH_OK && (k->trailers == NULL || k->trailers->error == MESH_OK) ? MESH__REFUSAL_NONE : MESH__REFUSAL_NO_MEMORY;
 }

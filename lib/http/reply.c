@@ -53,7 +53,7 @@ void mesh__reply_date(int64_t wall_ms, char *out)
 }
 
 /* By hand: two calls of printf took a tenth of the instructions that a small reply costs on this side of TLS. */
-static void put_number(struct mesh__buf *out, size_t n)
+static void put_number(struct mesh__buf *out, uint64_t n)
 {
 	char digits[24], *at = digits + sizeof(digits);
 
@@ -64,7 +64,7 @@ static void put_number(struct mesh__buf *out, size_t n)
 	mesh__buf_add(out, at, (size_t)(digits + sizeof(digits) - at));
 }
 
-void mesh__reply_head(struct mesh__buf *out, int status, const char *date, enum mesh__framing framing, size_t body_len, bool close)
+void mesh__reply_head(struct mesh__buf *out, int status, const char *date, enum mesh__framing framing, uint64_t body_len, bool close)
 {
 	mesh__buf_str(out, "HTTP/1.1 ");
 	put_number(out, (size_t)status);
@@ -84,20 +84,57 @@ void mesh__reply_head(struct mesh__buf *out, int status, const char *date, enum 
 	}
 }
 
+bool mesh__reply_field_goes(const char *name, size_t name_len, const char *value, size_t value_len)
+{
+	return mesh__field_name_valid(name, name_len) && mesh__field_value_valid(value, value_len) && !mesh__field_is_hop(name, name_len) && !mesh__str_eq_nocase(name, name_len, "Date");
+}
+
+static void put_field(struct mesh__buf *out, const struct mesh__field_text *field, size_t name_len, size_t value_len)
+{
+	mesh__buf_add(out, field->name, name_len);
+	mesh__buf_add(out, ": ", 2);
+	mesh__buf_add(out, field->value, value_len);
+	mesh__buf_add(out, "\r\n", 2);
+}
+
 void mesh__reply_fields(struct mesh__buf *out, const struct mesh__field_text *fields, size_t n_fields)
 {
 	for (size_t i = 0; i < n_fields; i++) {
 		size_t name_len = strlen(fields[i].name), value_len = strlen(fields[i].value);
 
-		if (!mesh__field_name_valid(fields[i].name, name_len) || !mesh__field_value_valid(fields[i].value, value_len) ||
-			mesh__field_is_hop(fields[i].name, name_len) || mesh__str_eq_nocase(fields[i].name, name_len, "Date")) {
-			continue;
+		if (mesh__reply_field_goes(fields[i].name, name_len, fields[i].value, value_len)) {
+			put_field(out, &fields[i], name_len, value_len);
 		}
-		mesh__buf_add(out, fields[i].name, name_len);
-		mesh__buf_add(out, ": ", 2);
-		mesh__buf_add(out, fields[i].value, value_len);
-		mesh__buf_add(out, "\r\n", 2);
 	}
+}
+
+void mesh__reply_trailers(struct mesh__buf *out, const struct mesh__field_text *fields, size_t n_fields)
+{
+	for (size_t i = 0; i < n_fields; i++) {
+		size_t name_len = strlen(fields[i].name), value_len = strlen(fields[i].value);
+
+		if (mesh__reply_field_goes(fields[i].name, name_len, fields[i].value, value_len) && mesh__field_may_trail(fields[i].name, name_len)) {
+			put_field(out, &fields[i], name_len, value_len);
+		}
+	}
+}
+
+bool mesh__reply_length(const struct mesh__field_text *fields, size_t n_fields, uint64_t *length)
+{
+	int n = 0;
+
+	for (size_t i = 0; i < n_fields; i++) {
+		const char *value = fields[i].value;
+		size_t len = strlen(value);
+
+		if (mesh__str_eq_nocase(fields[i].name, strlen(fields[i].name), "Content-Length")) {
+			if (len == 0 || strspn(value, "0123456789") != len || !mesh__str_u64(value, len, UINT64_MAX, length)) {
+				return false;
+			}
+			n++;
+		}
+	}
+	return n == 1;
 }
 
 void mesh__reply_error(struct mesh__buf *out, const char *code, const char *message)

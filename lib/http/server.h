@@ -37,8 +37,8 @@ struct mesh__http_limits {
 	int64_t max_stranger_body_bytes; /* the same, of a peer that has shown no certificate, where it is less: unbounded */
 	int64_t handshake_ms;        /* 10000; deadlines are noticed at most 250 ms late */
 	int64_t header_ms;           /* 10000, from the first byte of a request to the end of its header; 408 */
-	int64_t body_ms;             /* 60000, from the end of the header to the end of the body; 408 */
-	int64_t reply_ms;            /* 120000 for a handler to reply; 503 */
+	int64_t body_ms;             /* 60000, from the end of the header to the end of the body; of a streamed body, without a byte that the handler waits for, until its reply begins; 408 */
+	int64_t reply_ms;            /* 120000 for a handler to reply, from the end of the request, of a streamed one from what was last received or read; 503 */
 	int64_t write_ms;            /* 30000 without a byte taken by the peer: closed */
 	int64_t idle_ms;             /* 90000 between requests */
 	int64_t drain_grace_ms;      /* 0: see mesh__http_server_drain() */
@@ -48,7 +48,7 @@ struct mesh__http_limits {
 /* The defaults named above. */
 void mesh__http_limits_default(struct mesh__http_limits *limits);
 
-/* On the loop, for each whole request (body included). The callee replies now or later. It holds one reference that the reply (or mesh__exchange_unref without one: 500) ends. */
+/* On the loop, for each whole request (body included; with stream_bodies when its header is whole). The callee replies now or later. It holds one reference that the reply (or mesh__exchange_unref without one: 500) ends. */
 typedef void (*mesh__http_handler)(void *user, struct mesh__exchange *x);
 
 struct mesh__http_options {
@@ -58,6 +58,7 @@ struct mesh__http_options {
 	struct mesh__tls_conf *tls;      /* NULL: plaintext. Referenced. */
 	bool tls_required;               /* with tls NULL: TLS that comes by mesh__http_server_rotate(); until then connections are closed at once, counted as "no-identity" */
 	struct mesh__http_limits limits;
+	bool stream_bodies;              /* the handler is called when a request's header is whole, and reads the body while it comes; max_body_bytes is then not looked at */
 	mesh__http_handler handler;
 	void *user;
 	struct mesh__metrics *metrics;   /* may be NULL. Counts mesh_connections_total, mesh_handshakes_total{resumed}, mesh_handshakes_refused_total{reason}, mesh_requests_refused_total{reason} and the gauge mesh_connections */
@@ -98,10 +99,40 @@ const char *mesh__exchange_query(const struct mesh__exchange *x);  /* "" when no
 const char *mesh__exchange_header(const struct mesh__exchange *x, const char *name);
 size_t mesh__exchange_n_fields(const struct mesh__exchange *x);
 struct mesh__field_text mesh__exchange_field(const struct mesh__exchange *x, size_t index);
-const char *mesh__exchange_body(const struct mesh__exchange *x, size_t *len);
+const char *mesh__exchange_body(const struct mesh__exchange *x, size_t *len); /* whole; "" with stream_bodies */
 const struct mesh__leaf *mesh__exchange_peer(const struct mesh__exchange *x); /* NULL: no certificate */
 void mesh__exchange_address(const struct mesh__exchange *x, struct mesh__addr *out); /* of the peer */
 int64_t mesh__exchange_arrived_us(const struct mesh__exchange *x);
+
+/* True once it has ended before it was over, as told by `gone` below: its answer interests nobody. */
+bool mesh__exchange_is_gone(const struct mesh__exchange *x);
+
+/*
+ * ---- The request's body, while it comes. Loop's thread. ----
+ * Without stream_bodies all of it has come when the handler is called. No more than 256 KiB, and what one read of the socket gave, wait to be read: the peer then waits too. What the handler leaves unread when its reply is whole is
+ * thrown away, the connection after it if the body is not whole.
+ */
+struct mesh__exchange_events {
+	void (*readable)(void *arg); /* after MESH_E_WOULD_BLOCK of mesh__exchange_read(), once: bytes, the end, or the abort */
+	void (*writable)(void *arg); /* after mesh__stream_room() said 0, once: there is room again */
+	void (*gone)(void *arg);     /* once: the peer reset it, the connection ended, or the core ended it (see mesh__exchange_read()), before it was over. Nothing more is read; what is written is dropped. The reference stays. */
+};
+
+/*
+ * Who is told; NULL: nobody. Borrowed until another is, or the exchange is over for the caller: it has replied, ended or aborted a stream, or unref'd. Members may be NULL. No event comes from inside a function of this header that the
+ * callee calls for the same exchange. Who replies from another thread takes `events` away first, on the loop: `gone` may be under way.
+ */
+void mesh__exchange_watch(struct mesh__exchange *x, const struct mesh__exchange_events *events, void *arg);
+
+/*
+ * Reads up to `size` (> 0) bytes. MESH_OK with *n > 0; MESH_OK with *n == 0: the end, trailers are there; MESH_E_WOULD_BLOCK: none now, `readable` follows. Else it is gone: MESH_E_RESET by the peer, or with its connection; by the core,
+ * which has answered for the handler where its reply had not begun: MESH_E_PROTOCOL the body is malformed, MESH_E_TIMEOUT body_ms or reply_ms passed, MESH_E_NO_MEMORY. The first read that finds nothing answers Expect: 100-continue.
+ */
+int mesh__exchange_read(struct mesh__exchange *x, void *buf, size_t size, size_t *n) MESH__MUST_USE;
+
+/* The request's trailer fields, names in lower case, once the end was read: at most 128, 16 KiB, and none that could forge what a header says (Content-Length, Transfer-Encoding, Host, Authorization, mesh-*, …: RFC 9110 section 6.5.1). {"", ""} where there is none. */
+size_t mesh__exchange_n_trailers(const struct mesh__exchange *x);
+struct mesh__field_text mesh__exchange_trailer(const struct mesh__exchange *x, size_t index);
 
 /* ---- The reply. ---- */
 
@@ -112,6 +143,8 @@ struct mesh__reply {
 	const void *body;
 	size_t body_len;
 	bool close;                      /* close the connection after it */
+	const struct mesh__field_text *trailers; /* left out where there is no place for them: to HTTP/1.0, and without a body (HEAD, 204, 304) */
+	size_t n_trailers;
 };
 
 /* Replies whole, from any thread; copies; takes the caller's reference. A HEAD's, 204's or 304's body is not sent; to HEAD `body` may be NULL where body_len is known. Dropped when the peer has gone. Fields must be valid; Content-Length, Connection and Date are ours. */
@@ -124,13 +157,22 @@ void mesh__exchange_ref(struct mesh__exchange *x);
 void mesh__exchange_unref(struct mesh__exchange *x);
 
 /*
- * A streamed reply (chunked; to HTTP/1.0 until the end of the connection), loop's thread only. begin: false when the peer has gone, or a reply was made; the reference is then still the
- * caller's to unref. Else it is kept until end; unref instead of end cuts the connection, so that half a stream does not look whole. write copies; false when the peer has gone or
- * is over max_stream_bytes (the connection is then cut); writing nothing is nothing. `gone(arg)` runs once, on the loop and never inside write, when the connection ends before
- * mesh__stream_end; not after it. Whether it ran or not, the caller ends with mesh__stream_end().
+ * A streamed reply, loop's thread only: of known length where there is one valid Content-Length among the fields, else chunked (to HTTP/1.0: until the end of the connection). begin: false when the peer has gone, or a reply was made; the reference is then still the
+ * caller's to unref. Else it is kept until end; unref instead of end is abort. write copies; false when the peer has gone, is over max_stream_bytes, or was promised fewer bytes
+ * (the connection is then cut); writing nothing is nothing, and to HEAD, with 204 and 304 nothing is sent. An end with bytes still to come of a known length is abort. `gone(arg)` runs once, on the loop and never inside write, when the connection ends before
+ * mesh__stream_end; not after it. Whether it ran or not, the caller ends with mesh__stream_end() or mesh__stream_abort(), each of which takes the reference.
  */
 bool mesh__stream_begin(struct mesh__exchange *x, int status, const struct mesh__field_text *fields, size_t n_fields, mesh__loop_fn gone, void *arg) MESH__MUST_USE;
 bool mesh__stream_write(struct mesh__exchange *x, const void *bytes, size_t len) MESH__MUST_USE;
 void mesh__stream_end(struct mesh__exchange *x);
+
+/* How many bytes may be written before the writer should wait for `writable`, which then follows: 0 while the peer has 256 KiB still to take, until no more than 64 KiB of them are left. Of an exchange that is gone: not 0. */
+size_t mesh__stream_room(struct mesh__exchange *x);
+
+/* A trailer field, before the end. Left out where there is no place for it (see struct mesh__reply, and with a known length in HTTP/1), where it is not valid, and where it would forge what a header says. False: out of memory, or there are too many. */
+bool mesh__stream_trailer(struct mesh__exchange *x, const char *name, const char *value) MESH__MUST_USE;
+
+/* Ends it so that the peer cannot take what it has for whole: HTTP/1 cuts the connection. Also before a reply has begun. */
+void mesh__stream_abort(struct mesh__exchange *x);
 
 #endif

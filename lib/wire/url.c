@@ -301,3 +301,15 @@ bool mesh__field_is_claim(const char *name, size_t len)
 	}
 	return mesh__str_eq_nocase(dashed, len, claim);
 }
+
+bool mesh__field_may_trail(const char *name, size_t len)
+{
+	static const char *const credentials[] = {"Authorization", "Proxy-Authorization", "Cookie"};
+
+	for (size_t i = 0; i < MESH__COUNT(credentials); i++) {
+		if (mesh__str_eq_nocase(name, len, credentials[i])) {
+			return false;
+		}
+	}
+	return !mesh__field_is_hop(name, len) && !mesh__field_is_mesh(name, len) && !mesh__field_is_claim(name, len);
+}

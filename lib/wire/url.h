@@ -43,6 +43,9 @@ bool mesh__field_is_hop(const char *name, size_t len);
 /* True for names that begin with "mesh-" in any case: the library owns them. */
 bool mesh__field_is_mesh(const char *name, size_t len);
 
+/* True for names that may stand in a trailer: not those of one connection, nor a credential (Authorization, Proxy-Authorization, Cookie), nor mesh-*, nor a claim of who calls: whoever has judged the header would be deceived. RFC 9110 section 6.5.1. */
+bool mesh__field_may_trail(const char *name, size_t len);
+
 /* True for X-Forwarded-Client-Cert, in any case and with '_' for any '-' (CGI makes one of both): a claim of who calls, which in a mesh the certificate alone says. */
 bool mesh__field_is_claim(const char *name, size_t len);
 

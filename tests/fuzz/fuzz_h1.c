@@ -96,7 +96,7 @@ static bool read_chunks(const char *data, size_t size, size_t *at, size_t step, 
 	size_t used;
 
 	mesh__buf_init(&body, mesh__mem_libc(), MAX_BODY);
-	mesh__h1_chunks_init(&chunks);
+	mesh__h1_chunks_init(&chunks, NULL);
 	while (!done && *at < size && o->refusal == MESH__REFUSAL_NONE) {
 		used = 0;
 		o->refusal = mesh__h1_chunks(&chunks, data + *at, size - *at < step ? size - *at : step, &body, &used, &done);

@@ -145,7 +145,7 @@ static void on_request(void *user, struct mesh__exchange *x)
 
 void stage_open(void)
 {
-	struct mesh__http_options options = {.name = "test", .limits = stage.limits, .handler = on_request, .metrics = stage.metrics};
+	struct mesh__http_options options = {.name = "test", .limits = stage.limits, .handler = stage.handler != NULL ? stage.handler : on_request, .stream_bodies = stage.stream_bodies, .metrics = stage.metrics};
 	struct mesh__err err = MESH__NO_ERR;
 
 	assert_int_equal(mesh__addr_parse("listen", "127.0.0.1:0", true, &options.address, NULL), MESH_OK);
@@ -291,6 +291,41 @@ void stage_wait(bool (*done)(void))
 		assert_int_equal(pthread_cond_timedwait(&stage.changed, &stage.mu, &limit), 0);
 	}
 	(void)pthread_mutex_unlock(&stage.mu);
+}
+
+struct errand {
+	struct mesh__post post;
+	mesh__loop_fn fn;
+	void *arg;
+};
+
+static bool errand_is_run;
+
+static bool is_errand_run(void)
+{
+	return errand_is_run;
+}
+
+static void run_errand(void *arg)
+{
+	struct errand *e = arg;
+
+	e->fn(e->arg);
+	(void)pthread_mutex_lock(&stage.mu);
+	errand_is_run = true;
+	stage_changed();
+	(void)pthread_mutex_unlock(&stage.mu);
+}
+
+void stage_on_loop(mesh__loop_fn fn, void *arg)
+{
+	struct errand e = {.fn = fn, .arg = arg};
+
+	(void)pthread_mutex_lock(&stage.mu);
+	errand_is_run = false;
+	(void)pthread_mutex_unlock(&stage.mu);
+	mesh__loop_post(stage.loop, &e.post, run_errand, &e);
+	stage_wait(is_errand_run);
 }
 
 bool stage_is_kept(void)

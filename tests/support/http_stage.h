@@ -21,6 +21,8 @@ struct stage {
 	struct mesh__http_server *server;
 	struct mesh__metrics *metrics;
 	struct mesh__http_limits limits;
+	mesh__http_handler handler; /* in place of the one that behaves by path, which is NULL */
+	bool stream_bodies;
 	struct mesh__addr addr;
 	pthread_mutex_t mu; /* guards all below */
 	pthread_cond_t changed;
@@ -51,10 +53,13 @@ void stage_assert_has(const char *text, const char *part);
 void stage_wait(bool (*done)(void));
 void stage_changed(void);
 
+/* Runs fn(arg) on the loop, and waits until it has. */
+void stage_on_loop(mesh__loop_fn fn, void *arg);
+
 /* The value of a series, such as mesh_connections{listener="test"}; 0 when there is none. */
 long stage_count(const char *series);
 
-/* The request that "/keep" or "/watch" has kept, once it is there; and a plain reply to it. */
+/* The request that "/keep" or "/watch" has kept, once it is there; and a plain reply to it, from any thread. */
 bool stage_is_kept(void);
 struct mesh__exchange *stage_take_kept(void);
 void stage_reply(struct mesh__exchange *x, int status, const char *text);

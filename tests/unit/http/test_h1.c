@@ -167,7 +167,7 @@ static enum mesh__refusal decode(const char *text, size_t step, struct mesh__buf
 	enum mesh__refusal refusal = MESH__REFUSAL_NONE;
 	size_t len = strlen(text), n;
 
-	mesh__h1_chunks_init(&chunks);
+	mesh__h1_chunks_init(&chunks, NULL);
 	*used = 0;
 	*done = false;
 	while (refusal == MESH__REFUSAL_NONE && !*done && *used < len) {
