@@ -97,22 +97,6 @@ void mesh__exchange_reply(struct mesh__exchange *x, const struct mesh__reply *re
 	}
 }
 
-void mesh__exchange_refuse(struct mesh__exchange *x, int status, const char *code, const char *message)
-{
-	static const struct mesh__field_text type = {"Content-Type", "application/json"};
-	struct mesh__reply reply = {.status = status, .fields = &type, .n_fields = 1};
-	struct mesh__buf body;
-
-	mesh__buf_init(&body, &x->server->env->mem, 64 * 1024);
-	mesh__reply_error(&body, code, message);
-	if (body.error == MESH_OK) {
-		reply.body = body.data;
-		reply.body_len = body.len;
-	}
-	mesh__exchange_reply(x, &reply);
-	mesh__buf_fini(&body);
-}
-
 /* ---- Streams ---- */
 
 bool mesh__stream_begin(struct mesh__exchange *x, int status, const struct mesh__field_text *fields, size_t n_fields, mesh__loop_fn gone, void *arg)

@@ -150,8 +150,14 @@ struct mesh__reply {
 /* Replies whole, from any thread; copies; takes the caller's reference. A HEAD's, 204's or 304's body is not sent; to HEAD `body` may be NULL where body_len is known. Dropped when the peer has gone. Fields must be valid; Content-Length, Connection and Date are ours. */
 void mesh__exchange_reply(struct mesh__exchange *x, const struct mesh__reply *reply);
 
-/* A JSON reply: {"error": code, "message": text}, from any thread; takes the reference. */
+/*
+ * A refusal, from any thread; takes the reference. A JSON reply, {"error": code, "message": text}; to a gRPC request (by its content type) an answer of trailers alone: HTTP 200 with `grpc-status` for the HTTP status
+ * (mesh__grpc_status_of_refusal()) and `grpc-message`, "code: text".
+ */
 void mesh__exchange_refuse(struct mesh__exchange *x, int status, const char *code, const char *message);
+
+/* The same, saying that no handler has seen the request (mesh-not-processed: 1). */
+void mesh__exchange_refuse_unprocessed(struct mesh__exchange *x, int status, const char *code, const char *message);
 
 void mesh__exchange_ref(struct mesh__exchange *x);
 void mesh__exchange_unref(struct mesh__exchange *x);

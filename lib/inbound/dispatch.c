@@ -59,16 +59,6 @@ int mesh__dispatch_next(struct mesh_server *server, int64_t deadline_us, struct 
 	return code;
 }
 
-/* Another instance may have memory: the caller is told that it may ask there. */
-static void refuse_for_memory(struct mesh__exchange *x)
-{
-	static const struct mesh__field_text not_processed = {"mesh-not-processed", "1"};
-	static const char text[] = "out of memory\n";
-	struct mesh__reply reply = {.status = 503, .fields = &not_processed, .n_fields = 1, .body = text, .body_len = sizeof(text) - 1};
-
-	mesh__exchange_reply(x, &reply);
-}
-
 static bool enqueue(struct mesh_server *server, struct mesh_inbound *in)
 {
 	return server->mode == MESH__SERVE_PULL ? mesh__pull_give(&server->pull, &in->job) : mesh__workers_give(&server->workers, &in->job);
@@ -85,7 +75,7 @@ void mesh__dispatch(void *user, struct mesh__exchange *x)
 	}
 	in = mesh__inbound_new(server, x);
 	if (in == NULL) {
-		refuse_for_memory(x);
+		mesh__exchange_refuse_unprocessed(x, 503, "no-memory", "the server is out of memory"); /* another instance may have some */
 		return;
 	}
 	mesh__count(server->requests, 1);

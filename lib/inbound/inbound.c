@@ -5,9 +5,21 @@
 #include "base/str.h"
 #include "inbound/server.h"
 #include "policy/deadline.h"
+#include "wire/grpc.h"
 #include "wire/url.h"
 
 enum { LONGEST_DEADLINE_MS = 86400000, MOST_TRIES = 1000 };
+
+/* How a gRPC program, which knows nothing of a mesh, tells its deadline. */
+static void read_grpc_timeout(struct mesh_inbound *in)
+{
+	const char *timeout = mesh__exchange_header(in->x, "grpc-timeout");
+	int64_t us;
+
+	if (timeout != NULL && mesh__grpc_content_type(mesh__exchange_header(in->x, "content-type")) && mesh__grpc_timeout_parse(timeout, &us) && us <= LONGEST_DEADLINE_MS * INT64_C(1000)) {
+		in->deadline_us = mesh__exchange_arrived_us(in->x) + us;
+	}
+}
 
 /* The mesh-* fields are the peer library's own: the server core takes them from nobody else. What does not parse counts as not said. */
 static void read_mesh_fields(struct mesh_inbound *in)
@@ -21,6 +33,8 @@ static void read_mesh_fields(struct mesh_inbound *in)
 	}
 	if (left != NULL && mesh__str_u64(left, strlen(left), LONGEST_DEADLINE_MS, &n)) {
 		in->deadline_us = mesh__exchange_arrived_us(in->x) + (int64_t)n * 1000;
+	} else {
+		read_grpc_timeout(in);
 	}
 }
 
@@ -108,19 +122,6 @@ int mesh__inbound_reply(struct mesh_inbound *in, int32_t status, const void *bod
 
 void mesh__inbound_refuse(struct mesh_inbound *in, int status, const char *code, const char *message)
 {
-	static const struct mesh__field_text fields[] = {{"Content-Type", "application/json"}, {"mesh-not-processed", "1"}};
-	struct mesh__reply reply = {.status = status, .fields = fields, .n_fields = MESH__COUNT(fields)};
-	struct mesh__buf body;
-
-	mesh__buf_init(&body, &in->server->env->mem, 1024);
-	mesh__buf_str(&body, "{\"error\":");
-	mesh__str_json(&body, code);
-	mesh__buf_str(&body, ",\"message\":");
-	mesh__str_json(&body, message);
-	mesh__buf_str(&body, "}\n");
-	reply.body = body.data;
-	reply.body_len = body.len;
-	mesh__exchange_reply(in->x, &reply);
-	mesh__buf_fini(&body);
+	mesh__exchange_refuse_unprocessed(in->x, status, code, message);
 	free_inbound(in);
 }

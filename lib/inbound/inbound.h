@@ -31,7 +31,7 @@ int mesh__inbound_reply_field(struct mesh_inbound *in, const char *name, const c
 /* Replies and frees. */
 int mesh__inbound_reply(struct mesh_inbound *in, int32_t status, const void *body, size_t len);
 
-/* Refuses before the handler has seen it (status, code, message, mesh-not-processed: 1), and frees. */
+/* Refuses before the handler has seen it (mesh__exchange_refuse_unprocessed()), and frees. */
 void mesh__inbound_refuse(struct mesh_inbound *in, int status, const char *code, const char *message);
 
 /* What is left of the caller's deadline in whole milliseconds; -1: it did not say. */
