@@ -37,7 +37,7 @@ static struct mesh__reply *copy_reply(struct mesh__exchange *x, const struct mes
 	size_t body_len = x->is_head ? 0 : reply->body_len;
 	size_t fields_size = (reply->n_fields + reply->n_trailers) * sizeof(struct mesh__field_text);
 	size_t size = fields_size + text_size(reply->fields, reply->n_fields) + text_size(reply->trailers, reply->n_trailers) + body_len;
-	struct mesh__reply *copy = mesh__alloc(&x->server->env->mem, sizeof(*copy) + size);
+	struct mesh__reply *copy = mesh__resize(&x->server->env->mem, NULL, sizeof(*copy) + size); /* not mesh__alloc(): a megabyte would be written twice */
 	struct mesh__field_text *fields;
 	char *at;
 
