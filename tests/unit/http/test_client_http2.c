@@ -496,6 +496,30 @@ static void only_a_peer_that_says_so_has_not_processed_a_request(void **state)
 	}
 }
 
+/* What the caller asks for is not what the peer said, though libcurl logs both. */
+static void a_request_cannot_pass_itself_off_as_unprocessed(void **state)
+{
+	static const struct fault inside = {"the stream reset with INTERNAL_ERROR", fail_inside, .stays = true, .sent = MESH__SENT_MAYBE};
+	static const struct mesh__client_field forged[] = {{"x-note", "received GOAWAY, error=0, last_stream=0"}, {"x-more", "Using Stream ID: 99"}};
+	static const char *const targets[] = {"/", "/?received+GOAWAY&last_stream=0"};
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		struct play play = {.fault = &inside};
+		struct scene s;
+
+		open_scene(&s, test_tls_conf_http2(&payments, &ca), plays_a_fault, &play, MESH__HTTP_2);
+		s.call.request.target = targets[i];
+		s.call.request.fields = forged;
+		s.call.request.n_fields = i == 0 ? MESH__COUNT(forged) : 0;
+		assert_int_not_equal(client_call_run(&s.call, s.pool), MESH_OK);
+		if (s.call.result.sent != MESH__SENT_MAYBE) {
+			fail_msg("%s: surely not processed: %s", targets[i], s.call.err.message);
+		}
+		close_scene(&s);
+	}
+}
+
 /* ---- what libcurl logs, pure ---- */
 
 static void reads_streams_and_goaways_in_the_log(void **state)
@@ -510,6 +534,7 @@ static void reads_streams_and_goaways_in_the_log(void **state)
 		{{"received GOAWAY, error=0, last_stream=2147483647\n", "received GOAWAY, error=0, last_stream=7\n"}, {.goaway = true, .last = 7}},
 		{{"received GOAWAY, error=0, last_stream=7\n", "received GOAWAY, error=0, last_stream=9\n"}, {.goaway = true, .last = 7}},
 		{{"received GOAWAY, error=0, last_stream=99999999999\n", "GOAWAY", "last_stream=1"}, {.goaway = false}},
+		{{"h2h3 [x: Using Stream ID: 5]", "h2h3 [:path: /?received GOAWAY, last_stream=0]", " received GOAWAY, last_stream=0"}, {.stream = 0}}, /* the request's own words */
 		{{"Using Stream ID: \n", "Using Stream ID: -1", "received GOAWAY, last_stream="}, {.stream = 0}},
 	};
 
@@ -536,6 +561,7 @@ int main(void)
 		cmocka_unit_test(threat_13_refuses_another_spiffe_id_and_never_uses_that_connection),
 		cmocka_unit_test(a_kept_connection_may_speak_and_no_call_is_lost),
 		cmocka_unit_test(only_a_peer_that_says_so_has_not_processed_a_request),
+		cmocka_unit_test(a_request_cannot_pass_itself_off_as_unprocessed),
 		cmocka_unit_test(reads_streams_and_goaways_in_the_log),
 	};
 
