@@ -60,7 +60,7 @@ typedef struct mesh mesh;
 typedef struct mesh_options mesh_options;
 /* What went wrong: an object, never thread-local. Immutable; any thread may read it. */
 typedef struct mesh_error mesh_error;
-/* One outbound call: the request, then its result. One thread at a time, but for mesh_cancel(). */
+/* One outbound call: the request, then its result. One thread at a time, but for mesh_cancel() and mesh_call_wait(). */
 typedef struct mesh_request mesh_request;
 /* The serving side of a mesh. Any thread. */
 typedef struct mesh_server mesh_server;
@@ -223,12 +223,59 @@ MESH_API int32_t mesh_request_parent(mesh_request *request, const mesh_inbound *
 /*
  * Makes the call and waits for its end, on this thread. MESH_OK means that a response came, whatever its status. What surely never reached
  * a handler is tried again on another endpoint, within the deadline; anything else is not repeated. A request may be called again once its call has ended (its results are
- * then replaced). Errors: any code above; mesh_request_error() has the rest. On the mesh's loop thread: MESH_E_WOULD_BLOCK.
+ * then replaced), but not while one is under way: MESH_E_STATE. Errors: any code above; mesh_request_error() has the rest. On the mesh's own threads, where nothing may wait: MESH_E_WOULD_BLOCK.
  */
 MESH_API int32_t mesh_call(mesh_request *request);
 
-/* Ends the call of `request`, now or the next one to begin, with MESH_E_CANCELLED, from any thread. No effect on one that has ended. */
+/* Ends the call of `request`, now or the next one to begin, with MESH_E_CANCELLED, from any thread and any callback. Its end is told as ever, once. No effect on one that has ended. */
 MESH_API void mesh_cancel(mesh_request *request);
+
+/* ---- Calling without waiting ---- */
+
+/* What an event tells. New kinds are added at the end. */
+enum mesh_event_kind {
+	MESH_EVENT_DONE = 1 /* the started call is over, with `code` */
+};
+
+typedef struct mesh_event {
+	mesh_request *request;
+	void *user;             /* of mesh_call_start() */
+	int32_t kind;
+	int32_t code;
+} mesh_event;
+
+/*
+ * Told once that a started call is over, on a thread of the library, on which nothing may wait: functions that do return MESH_E_WOULD_BLOCK there. With `code` what mesh_call() would have returned; the request is the application's
+ * again: it may be started anew, or freed, in here.
+ */
+typedef void (*mesh_done_fn)(void *user, mesh_request *request, int32_t code);
+
+/*
+ * Begins the call that mesh_call() would make, under the same limits, and returns. Any thread and any callback. MESH_OK: it is under way, the request not to be changed or freed before its end is told: by done(), or where `done` is NULL
+ * by mesh_poll() or mesh_call_wait(), whichever is first. Any other code, and nothing follows: MESH_E_STATE (a call of it is under way), MESH_E_CLOSED, MESH_E_FORKED, MESH_E_NO_MEMORY, MESH_E_IO (the first call starts a thread).
+ */
+MESH_API int32_t mesh_call_start(mesh_request *request, mesh_done_fn done, void *user);
+
+/*
+ * Waits until the call that was started with `done` NULL is over, and returns its code, also a second time. No event tells of it from then on. MESH_E_STATE: no such call was started since the last
+ * mesh_call(). On the mesh's own threads: MESH_E_WOULD_BLOCK.
+ */
+MESH_API int32_t mesh_call_wait(mesh_request *request);
+
+/*
+ * Takes the events of calls that were started with `done` NULL, at most `n`, waiting at most `timeout_ms` for the first (0: not at all). Returns how many were put into `events`, 0 after the time, or minus a code:
+ * MESH_E_INVALID, MESH_E_CLOSED once the mesh is closed and no event is left, MESH_E_FORKED, MESH_E_WOULD_BLOCK (on the mesh's own threads, with a timeout). Several threads may poll; each event goes to one.
+ * An event that nobody has taken when the mesh is closed is lost, but not the call's results: mesh_call_wait() has its code.
+ */
+MESH_API int32_t mesh_poll(mesh *m, mesh_event *events, int32_t n, int64_t timeout_ms);
+
+/*
+ * A descriptor that poll(2), epoll(7) and their like find readable while events wait to be taken: for a loop that the library does not run. The mesh's: not to be read or closed, and closed by mesh_close(). Or minus
+ * a code: MESH_E_INVALID, MESH_E_CLOSED, MESH_E_FORKED, MESH_E_IO (no descriptor is left), MESH_E_NO_MEMORY.
+ */
+MESH_API int32_t mesh_event_fd(mesh *m);
+
+/* ---- What came of it ---- */
 
 /* The status of the response, 100 to 599, or 0 when there is none. */
 MESH_API int32_t mesh_response_status(const mesh_request *request);

@@ -7,6 +7,7 @@
  */
 #include <meshlib/mesh.h>
 
+#include <poll.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdlib.h>
@@ -497,6 +498,40 @@ static void tour_cancel(mesh *m)
 	mesh_request_free(r);
 }
 
+static void on_done(void *user, mesh_request *r, int32_t code)
+{
+	CHECK_CODE(code, MESH_OK);
+	CHECK(mesh_response_status(r) == 200);
+	CHECK_CODE(mesh_call(r), MESH_E_WOULD_BLOCK);
+	mesh_request_free(r);
+	CHECK(sem_post(user) == 0);
+}
+
+/* The end is told by a function, by an event, or to one who waits. */
+static void tour_started(mesh *m)
+{
+	mesh_request *r = mesh_request_new(m, "payments", "GET", "/"), *bad = mesh_request_new(m, "payments", "GET", "no slash"), *nobody = mesh_request_new(m, "nobody", "GET", "/");
+	struct pollfd ready = {.fd = mesh_event_fd(m), .events = POLLIN};
+	mesh_event event = {.kind = 0};
+	sem_t told;
+
+	CHECK(sem_init(&told, 0, 0) == 0);
+	CHECK_CODE(mesh_call_wait(r), MESH_E_STATE);
+	CHECK_CODE(mesh_call_start(r, NULL, &told), MESH_OK);
+	CHECK(poll(&ready, 1, READY_MS) == 1);
+	CHECK(mesh_poll(m, &event, 1, READY_MS) == 1 && mesh_poll(m, &event, 1, 0) == 0);
+	CHECK(event.request == r && event.user == &told && event.kind == MESH_EVENT_DONE && event.code == MESH_OK);
+	CHECK_CODE(mesh_call_start(bad, NULL, NULL), MESH_OK);
+	CHECK_CODE(mesh_call_wait(bad), MESH_E_INVALID);
+	CHECK_CODE(mesh_call_start(nobody, NULL, NULL), MESH_OK);
+	CHECK_CODE(mesh_call_wait(nobody), MESH_E_NO_SERVICE);
+	mesh_request_free(bad);
+	mesh_request_free(nobody);
+	CHECK_CODE(mesh_call_start(r, on_done, &told), MESH_OK);
+	CHECK(sem_wait(&told) == 0);
+	CHECK(sem_destroy(&told) == 0);
+}
+
 static void tour_mesh(mesh *m)
 {
 	char *identity = mesh_identity(m), *instance = mesh_instance(m), *metrics = mesh_metrics(m);
@@ -538,6 +573,7 @@ int main(int argc, char **argv)
 	tour_bounds(m);
 	tour_bad_calls(m);
 	tour_cancel(m);
+	tour_started(m);
 	outlives = mesh_request_new(m, "payments", "GET", "/");
 	CHECK_CODE(mesh_close(m, DRAIN_MS), MESH_OK);
 	mesh_request_free(outlives);
