@@ -286,6 +286,13 @@ MESH_API const char *mesh_response_header(const mesh_request *request, const cha
 /* Field `index` (from 0) of the response in the order received: *name and *value live until the next call. Returns 1, or 0 past the last. */
 MESH_API int32_t mesh_response_field(const mesh_request *request, size_t index, const char **name, const char **value);
 
+/*
+ * Trailers: the fields that came behind the body (RFC 9110 section 6.5), as above; NULL and 0 where there are none. Left out are those that may not stand there: Content-Length, Transfer-Encoding, Host, Authorization, mesh-*
+ * and whatever else says how a message is to be read (section 6.5.1). At most 128, in 16 KiB, else the call fails with MESH_E_TOO_LARGE.
+ */
+MESH_API const char *mesh_response_trailer(const mesh_request *request, const char *name);
+MESH_API int32_t mesh_response_trailer_field(const mesh_request *request, size_t index, const char **name, const char **value);
+
 /* The body, with a NUL behind it that *len does not count; "" when there is none. Lives until the next call. `len` may be NULL. */
 MESH_API const char *mesh_response_body(const mesh_request *request, size_t *len);
 

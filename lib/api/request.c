@@ -174,6 +174,32 @@ int32_t mesh_response_field(const mesh_request *r, size_t index, const char **na
 	return found;
 }
 
+const char *mesh_response_trailer(const mesh_request *r, const char *name)
+{
+	const char *field, *value;
+
+	for (size_t i = 0; r != NULL && name != NULL && mesh__client_response_trailer_field(&r->response, i, &field, &value); i++) {
+		if (mesh__str_eq_nocase(name, strlen(name), field)) {
+			return value;
+		}
+	}
+	return NULL;
+}
+
+int32_t mesh_response_trailer_field(const mesh_request *r, size_t index, const char **name, const char **value)
+{
+	const char *field = NULL, *text = NULL;
+	int32_t found = r != NULL && mesh__client_response_trailer_field(&r->response, index, &field, &text);
+
+	if (name != NULL) {
+		*name = found ? field : NULL;
+	}
+	if (value != NULL) {
+		*value = found ? text : NULL;
+	}
+	return found;
+}
+
 const char *mesh_response_body(const mesh_request *r, size_t *len)
 {
 	if (len != NULL) {

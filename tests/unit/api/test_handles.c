@@ -76,6 +76,9 @@ static void threat_32_null_requests_are_refused(void **state)
 	assert_int_equal(mesh_response_field(NULL, 0, &name, &value), 0);
 	assert_true(name == NULL && value == NULL);
 	assert_int_equal(mesh_response_field(NULL, 0, NULL, NULL), 0);
+	assert_null(mesh_response_trailer(NULL, "a"));
+	assert_int_equal(mesh_response_trailer_field(NULL, 0, &name, &value), 0);
+	assert_int_equal(mesh_response_trailer_field(NULL, 0, NULL, NULL), 0);
 	assert_string_equal(mesh_response_body(NULL, &len), "");
 	assert_int_equal(len, 0);
 	assert_null(mesh_response_instance(NULL));
