@@ -54,6 +54,14 @@ enum mesh_code {
 	MESH_E_INTERNAL = 25     /* a defect in the library */
 };
 
+/* What an event tells. Values never change; new ones are added at the end. */
+enum mesh_event_kind {
+	MESH_EVENT_DONE = 1,     /* the started call is over, with `code` */
+	MESH_EVENT_READABLE = 2, /* a read that said MESH_E_WOULD_BLOCK can go on */
+	MESH_EVENT_WRITABLE = 3, /* a write that said MESH_E_WOULD_BLOCK can go on */
+	MESH_EVENT_GONE = 4      /* who calls has gone */
+};
+
 /* A mesh: one service instance in one process, as client, server or both. Any thread, unless a function says otherwise. */
 typedef struct mesh mesh;
 /* Settings for mesh_open(). One thread at a time. */
@@ -122,7 +130,8 @@ MESH_API void mesh_options_free(mesh_options *options);
  *   log [MESH_LOG]                    debug, info, warn, error or off: JSON lines on stderr; default off (a sink set in code: info)
  *   workers [MESH_WORKERS]            threads of the handler pool, 1 to 512; default 16
  *   loops [MESH_LOOPS]                threads that serve the connections, 1 to 64; default: one for each CPU that the process may run on
- *   max_body [MESH_MAX_BODY]          bytes of a request's or response's body that are taken; default 16777216
+ *   max_body [MESH_MAX_BODY]          bytes of a request's or response's body that are taken whole; default 16777216
+ *   request_bodies [MESH_REQUEST_BODIES]  "whole" (the default): a handler gets a request when its body is there too; "streamed": when its header is, and reads the body while it comes
  *   certificate, key, bundle [MESH_CERTIFICATE, MESH_KEY, MESH_BUNDLE]  PEM files: an identity from elsewhere, such as `meshctl cert issue`; needs no token
  *   endpoints [MESH_ENDPOINTS]        a file of `kind: Endpoints` documents: static endpoints; with the three above no control plane is needed
  *
@@ -231,11 +240,6 @@ MESH_API int32_t mesh_call(mesh_request *request);
 MESH_API void mesh_cancel(mesh_request *request);
 
 /* ---- Calling without waiting ---- */
-
-/* What an event tells. New kinds are added at the end. */
-enum mesh_event_kind {
-	MESH_EVENT_DONE = 1 /* the started call is over, with `code` */
-};
 
 typedef struct mesh_event {
 	mesh_request *request;
@@ -351,6 +355,8 @@ MESH_API const char *mesh_inbound_path(const mesh_inbound *inbound);
 MESH_API const char *mesh_inbound_query(const mesh_inbound *inbound);
 MESH_API const char *mesh_inbound_header(const mesh_inbound *inbound, const char *name);
 MESH_API int32_t mesh_inbound_field(const mesh_inbound *inbound, size_t index, const char **name, const char **value);
+
+/* The body, with a NUL behind it that *len does not count; "" when there is none. Of a streamed one: what mesh_inbound_collect() has put together, "" before. Lives until the reply. `len` may be NULL. */
 MESH_API const char *mesh_inbound_body(const mesh_inbound *inbound, size_t *len);
 
 /* Who calls: the verified SPIFFE ID, and its service and namespace. Never NULL. Live until the reply. */
@@ -365,13 +371,22 @@ MESH_API char *mesh_inbound_address(const mesh_inbound *inbound);
 MESH_API int32_t mesh_inbound_try(const mesh_inbound *inbound);
 MESH_API int64_t mesh_inbound_remaining_ms(const mesh_inbound *inbound);
 
-/* Adds a header field to the reply. Errors as mesh_request_header(). */
+/*
+ * Adds a header field to the reply, before mesh_reply() or mesh_reply_begin() (else MESH_E_STATE). Errors as mesh_request_header(); but Content-Length is taken, once: the length of a body that will be streamed. mesh_reply() pays it
+ * no heed.
+ */
 MESH_API int32_t mesh_reply_header(mesh_inbound *inbound, const char *name, const char *value);
+
+/*
+ * Adds a trailer field to the reply, before mesh_reply() or mesh_reply_end(): it follows the body. Left out where there is no place for it: to HTTP/1.0, without a body, and behind one whose Content-Length was told on HTTP/1.1.
+ * Errors as mesh_reply_header(); MESH_E_INVALID too for the names that may not stand there (Authorization, Proxy-Authorization, Cookie; RFC 9110 section 6.5.1).
+ */
+MESH_API int32_t mesh_reply_trailer(mesh_inbound *inbound, const char *name, const char *value);
 
 /*
  * Replies, from any thread, and ends `inbound`: it must not be used again, whatever is returned. `status` is 200 to 599; the body is `len` bytes, copied. To HEAD no body is
  * sent, and `body` may be NULL where `len`, what GET would have had, is known. A reply after the caller has gone is dropped. Errors (the caller was answered 500 instead): MESH_E_INVALID, MESH_E_NO_MEMORY;
- * MESH_E_FORKED in a forked child, where nothing is sent and the memory stays.
+ * MESH_E_STATE after mesh_reply_begin() (the reply was cut); MESH_E_FORKED in a forked child, where nothing is sent and the memory stays.
  */
 MESH_API int32_t mesh_reply(mesh_inbound *inbound, int32_t status, const void *body, size_t len);
 
@@ -380,6 +395,67 @@ MESH_API int32_t mesh_reply(mesh_inbound *inbound, int32_t status, const void *b
  * thread. Errors as mesh_reply().
  */
 MESH_API int32_t mesh_reply_refuse(mesh_inbound *inbound, const char *message);
+
+/* ---- Serving bodies that stream ---- */
+
+/*
+ * With the option `request_bodies` set to "streamed" a request is there to be answered as soon as its header is; a reply can be streamed in either setting. Both go on at the pace of the slower side: what nobody reads is not
+ * taken from the network, beyond a bound of some 512 KiB a request and as much a reply.
+ *
+ * All functions below: any thread, one at a time, as long as `inbound` is not replied to; but one thread may read (and collect) while another writes. Those that wait do so for at most `timeout_ms`. With 0 or less they do not wait:
+ * what cannot go on at once says MESH_E_WOULD_BLOCK, which is followed by one event (mesh_inbound_on_stream()) when it could go on, or never will. On the mesh's own loop threads, so in "inline" handlers and in event functions,
+ * a call with a timeout says MESH_E_WOULD_BLOCK too, and nothing follows. MESH_E_FORKED in a forked child.
+ */
+
+/*
+ * Reads the next bytes of the request's body: at least one, at most `size`, of which *n is how many; MESH_OK with *n == 0 is the end. A body that came whole reads the same. There is no bound on the length of a streamed
+ * body; a peer that sends nothing for 60 s while it is awaited is cut off. Errors: MESH_E_TIMEOUT, MESH_E_WOULD_BLOCK (it can be called again after both); MESH_E_RESET (the caller has gone, or its connection), MESH_E_PROTOCOL (the
+ * body is malformed), MESH_E_NO_MEMORY: nothing more will come, and what was not read is lost; MESH_E_INVALID.
+ */
+MESH_API int32_t mesh_inbound_read(mesh_inbound *inbound, void *buf, size_t size, size_t *n, int64_t timeout_ms);
+
+/* Reads what is left of the body for mesh_inbound_body(), up to max_body. MESH_OK: it is whole. Errors as mesh_inbound_read(); after MESH_E_TIMEOUT and MESH_E_WOULD_BLOCK it goes on where it was. MESH_E_TOO_LARGE: over max_body. */
+MESH_API int32_t mesh_inbound_collect(mesh_inbound *inbound, int64_t timeout_ms);
+
+/*
+ * The trailer field `name` of the request in any case (the first, when there are several), or NULL; field `index` (from 0), of which *name and *value live until the reply: 1, or 0 past the last. There once the end of the body was
+ * read, or collected, and at once for a body that came whole. None that would forge what a header says (Content-Length, Host, Authorization, mesh-*, …).
+ */
+MESH_API const char *mesh_inbound_trailer(const mesh_inbound *inbound, const char *name);
+MESH_API int32_t mesh_inbound_trailer_field(const mesh_inbound *inbound, size_t index, const char **name, const char **value);
+
+/* 1 when the caller has gone, as far as is known: its answer interests nobody; else 0. An HTTP/1.1 caller that closes its connection may be heard of only when it is written to. */
+MESH_API int32_t mesh_inbound_gone(const mesh_inbound *inbound);
+
+/*
+ * What has come to pass: MESH_EVENT_READABLE after a mesh_inbound_read() or mesh_inbound_collect(), MESH_EVENT_WRITABLE after a mesh_reply_write(), that said MESH_E_WOULD_BLOCK: try again. MESH_EVENT_GONE: the caller has gone; once.
+ * Called on the thread of the connection's loop, where it must not block; it may use and end `inbound`. It is not called once `inbound` was ended; who ends it on another thread sees to it that it is not running there then.
+ */
+typedef void (*mesh_inbound_fn)(void *user, mesh_inbound *inbound, int32_t kind);
+
+/* Says who is told, from now on and of what has come to pass already. NULL: nobody, what comes to pass is kept. Errors: MESH_E_NO_MEMORY. */
+MESH_API int32_t mesh_inbound_on_stream(mesh_inbound *inbound, mesh_inbound_fn fn, void *user);
+
+/*
+ * Begins a reply that is streamed: status (200 to 599) and header go out; the body follows by mesh_reply_write(), and mesh_reply_end() ends it. The request's body may be read meanwhile, and further until then. Errors:
+ * MESH_E_INVALID, MESH_E_STATE (begun already), MESH_E_NO_MEMORY: nothing was begun, `inbound` stays, and has to be replied to.
+ */
+MESH_API int32_t mesh_reply_begin(mesh_inbound *inbound, int32_t status);
+
+/*
+ * Writes bytes of the body, copied: with a timeout all `len` of them, with 0 as many as there is room for. *written (which may be NULL) is how many, also on failure. To HEAD, and with 204 and 304, they are thrown away. Errors: MESH_E_TIMEOUT, MESH_E_WOULD_BLOCK (none was
+ * written); MESH_E_RESET (the caller has gone, or took nothing for 30 s), MESH_E_NO_MEMORY; MESH_E_TOO_LARGE (more than the Content-Length that was told: none was written); MESH_E_STATE (no mesh_reply_begin()).
+ */
+MESH_API int32_t mesh_reply_write(mesh_inbound *inbound, const void *bytes, size_t len, size_t *written, int64_t timeout_ms);
+
+/*
+ * Ends the body, trailers included, and `inbound`: it must not be used again, whatever is returned. What is still to be sent is sent. What was not read of the request's body is thrown away. Errors, after which the caller has a reply that was cut, or none: MESH_E_STATE
+ * (none was begun), MESH_E_INVALID (fewer bytes than the Content-Length that was told), MESH_E_NO_MEMORY (a field or trailer could not be kept).
+ */
+MESH_API int32_t mesh_reply_end(mesh_inbound *inbound);
+
+/* Gives up on `inbound`, before or in the reply, and ends it: the caller sees that it was cut (its connection closes, with HTTP/2 its stream is reset), and never takes half an answer for a whole one. */
+MESH_API int32_t mesh_reply_abort(mesh_inbound *inbound);
 
 #ifdef __cplusplus
 }

@@ -89,6 +89,8 @@ int mesh__setting_check(enum mesh__setting setting, const char *value, struct me
 		return check_number(key, value, 1, MESH__LOOPS_MAX, &n, err);
 	case MESH__SETTING_MAX_BODY:
 		return check_number(key, value, 0, MAX_BODY_BYTES, &n, err);
+	case MESH__SETTING_REQUEST_BODIES:
+		return strcmp(value, "whole") == 0 || strcmp(value, "streamed") == 0 ? MESH_OK : mesh__fail(err, MESH_E_INVALID, "%s \"%.40s\": it must be \"whole\" or \"streamed\"", key, value);
 	case MESH__SETTING_LOG:
 		return check_log(value, err);
 	case MESH__SETTING_STATE_DIR:
@@ -145,6 +147,7 @@ static void parse_all(const struct mesh__env *env, struct mesh__settings *s)
 	s->loops = (int32_t)n;
 	(void)mesh__str_u64(v[MESH__SETTING_MAX_BODY], strlen(v[MESH__SETTING_MAX_BODY]), UINT64_MAX, &n);
 	s->max_body_bytes = (size_t)n;
+	s->stream_bodies = strcmp(v[MESH__SETTING_REQUEST_BODIES], "streamed") == 0;
 	s->log_level = MESH__LOG_OFF;
 	if (v[MESH__SETTING_LOG] != NULL) {
 		(void)mesh__log_level_parse(v[MESH__SETTING_LOG], &s->log_level);

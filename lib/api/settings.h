@@ -28,6 +28,7 @@
 	X(WORKERS, "workers", "MESH_WORKERS", "16")                                                                    \
 	X(LOOPS, "loops", "MESH_LOOPS", NULL)                                                                          \
 	X(MAX_BODY, "max_body", "MESH_MAX_BODY", "16777216")                                                           \
+	X(REQUEST_BODIES, "request_bodies", "MESH_REQUEST_BODIES", "whole")                                              \
 	X(CERTIFICATE, "certificate", "MESH_CERTIFICATE", NULL)                                                        \
 	X(KEY, "key", "MESH_KEY", NULL)                                                                                \
 	X(BUNDLE, "bundle", "MESH_BUNDLE", NULL)                                                                       \
@@ -65,6 +66,7 @@ struct mesh__settings {
 	int32_t workers;
 	int32_t loops; /* 0: one a CPU */
 	size_t max_body_bytes;
+	bool stream_bodies;
 	enum mesh__log_level log_level;
 };
 

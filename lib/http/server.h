@@ -162,6 +162,9 @@ void mesh__exchange_refuse_unprocessed(struct mesh__exchange *x, int status, con
 void mesh__exchange_ref(struct mesh__exchange *x);
 void mesh__exchange_unref(struct mesh__exchange *x);
 
+/* Has fn(arg) run on the exchange's loop, later. False, and it never runs, when the server has been freed: its connections are gone. Any thread that has a reference; `post` is the caller's until then. */
+bool mesh__exchange_post(struct mesh__exchange *x, struct mesh__post *post, mesh__loop_fn fn, void *arg) MESH__MUST_USE;
+
 /*
  * A streamed reply, loop's thread only: of known length where there is one valid Content-Length among the fields, else chunked (to HTTP/1.0: until the end of the connection). begin: false when the peer has gone, or a reply was made; the reference is then still the
  * caller's to unref. Else it is kept until end; unref instead of end is abort. write copies; false when the peer has gone, is over max_stream_bytes, or was promised fewer bytes

@@ -77,6 +77,7 @@ static int listen_and_start(struct mesh_server *s, const struct mesh__serving_op
 	mesh__http_limits_default(&http.limits);
 	http.limits.max_body_bytes = (int64_t)o->max_body_bytes;
 	http.limits.drain_grace_ms = DRAIN_GRACE_MS;
+	http.stream_bodies = o->stream_bodies;
 	code = mesh__loops_open(&s->loops, o->env, o->loops, &http, o->threads, err);
 	if (code == MESH_OK) {
 		mesh__loops_address(&s->loops, &s->address);
@@ -104,6 +105,8 @@ int mesh__serving_new(const struct mesh__serving_options *o, struct mesh_server 
 	s->handler = o->handler;
 	s->user = o->user;
 	s->mode = o->mode;
+	s->stream_bodies = o->stream_bodies;
+	s->max_body_bytes = o->max_body_bytes;
 	s->requests = mesh__metrics_counter(o->metrics, "mesh_inbound_requests_total", "Requests that reached dispatch.", NULL, NULL);
 	s->late = mesh__metrics_counter(o->metrics, "mesh_inbound_late_total", "Requests whose deadline had passed before the handler.", NULL, NULL);
 	s->overloaded = mesh__metrics_counter(o->metrics, "mesh_inbound_overloaded_total", "Requests refused because the handlers' queue was full.", NULL, NULL);

@@ -38,6 +38,7 @@ struct mesh__serving_options {
 	char advertise[MESH__ADDR_TEXT]; /* "": the address listened on */
 	const char *instance, *version, *zone; /* copied */
 	size_t max_body_bytes;
+	bool stream_bodies;                /* requests come when their header is there */
 	int32_t workers;
 	int32_t loops;                     /* 0: one for each CPU that this process may run on */
 	enum mesh__serving_mode mode;
@@ -60,6 +61,8 @@ struct mesh_server {
 	struct mesh__workers workers;
 	struct mesh__pull pull;
 	enum mesh__serving_mode mode;
+	bool stream_bodies;
+	size_t max_body_bytes;
 	mesh_handler_fn handler;
 	void *user;
 	struct mesh__addr address;
