@@ -217,6 +217,7 @@ MESH_API void mesh_request_free(mesh_request *request);
 /*
  * Adds a header field. Errors: MESH_E_INVALID for a name or value that HTTP forbids (RFC 9110 section 5), for the fields that belong to the connection (Host, Connection,
  * Content-Length, Transfer-Encoding, Keep-Alive, Upgrade, TE, Trailer, Expect) and for mesh-*, which belong to the library; MESH_E_NO_MEMORY; MESH_E_TOO_LARGE (over 128 fields or 64 KiB).
+ * grpc-timeout is read (MESH_E_INVALID when it cannot be): it sets the call's timeout as mesh_request_timeout() does, and goes out with what is left of it.
  */
 MESH_API int32_t mesh_request_header(mesh_request *request, const char *name, const char *value);
 

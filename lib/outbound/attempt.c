@@ -1,13 +1,17 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "outbound/grpc.h"
 #include "outbound/steps.h"
 #include "policy/deadline.h"
 
 /* The answer says that no handler saw the request (mesh-not-processed, POLICY.md). */
 static bool says_not_processed(const struct mesh__client_response *response)
 {
-	return (response->status == 503 || response->status == 429) && mesh__str_eq(mesh__client_response_header(response, "mesh-not-processed"), "1");
+	if (response->status == 503 || response->status == 429) {
+		return mesh__str_eq(mesh__client_response_header(response, "mesh-not-processed"), "1");
+	}
+	return mesh__grpc_says_not_processed(response);
 }
 
 static enum mesh__try_end judge(const struct mesh_request *r, int code)
@@ -54,6 +58,7 @@ static int exchange(struct mesh_request *r, struct mesh__pool *pool)
 		}
 		r->fields[request.n_fields++] = (struct mesh__client_field){"mesh-deadline-ms", decimal((uint64_t)mesh__deadline_left_ms(r->deadline_us, r->now_us), r->numbers[1])};
 	}
+	mesh__grpc_add_fields(r, &request);
 	if (r->parked) {
 		return mesh__parked_exchange(r, pool, &request);
 	}

@@ -10,9 +10,10 @@
 #include "outbound/outbound.h"
 #include "outbound/parked.h"
 #include "policy/retry.h"
+#include "wire/grpc.h"
 #include "wire/name.h"
 
-enum { MESH__VERSION_TEXT = 129, MESH__REQUEST_FIELDS_MAX = 128, MESH__REQUEST_FIELDS_BYTES = 64 * 1024, MESH__REQUEST_OWN_FIELDS = 2, MESH__DECIMAL_TEXT = 21 };
+enum { MESH__VERSION_TEXT = 129, MESH__REQUEST_FIELDS_MAX = 128, MESH__REQUEST_FIELDS_BYTES = 64 * 1024, MESH__REQUEST_OWN_FIELDS = 4, MESH__DECIMAL_TEXT = 21 };
 
 struct mesh_request {
 	struct mesh__outbound *outbound;
@@ -26,6 +27,8 @@ struct mesh_request {
 	size_t body_len;
 	bool has_body;
 	int64_t timeout_ms;                 /* 0: not said */
+	bool is_grpc;                       /* its content type says so */
+	bool says_grpc_timeout;             /* the timeout was said as grpc-timeout, and goes on as that */
 	int64_t parent_deadline_us;         /* 0: no parent */
 	struct mesh__cancel *cancel;
 
@@ -62,7 +65,7 @@ struct mesh_request {
 	struct mesh__err err;
 	char instance[MESH__LABEL_MAX + 1], version[MESH__VERSION_TEXT]; /* of the endpoint that answered; "": none */
 	struct mesh__client_field fields[MESH__REQUEST_FIELDS_MAX + MESH__REQUEST_OWN_FIELDS]; /* the caller's (heap strings), then room for ours */
-	char numbers[MESH__REQUEST_OWN_FIELDS][MESH__DECIMAL_TEXT]; /* what our fields say */
+	char numbers[2][MESH__DECIMAL_TEXT], grpc_timeout[MESH__GRPC_TIMEOUT_TEXT]; /* what our fields say */
 	struct mesh__parked call;           /* where it is parked */
 	struct mesh_error error;
 	char texts[];

@@ -41,5 +41,64 @@ class Inbound(support.MeshTest):
         self.assertEqual(self.ask("Content-Type: application/json", "mesh-deadline-ms: 0")[0], 504)
 
 
+REFUSED = b"HTTP/1.1 200 OK\r\nContent-Type: application/grpc\r\ngrpc-status: 14\r\ngrpc-message: overloaded: the queue is full\r\nmesh-not-processed: 1\r\nContent-Length: 0\r\n\r\n"
+ANSWERED = b"HTTP/1.1 200 OK\r\nContent-Type: application/grpc\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\ngrpc-status: 13\r\n\r\n"
+
+
+def answers(bytes_):
+    def script(server, tls):
+        while request := peers.read_request(tls):
+            server.saw(request)
+            tls.sendall(bytes_)
+    return script
+
+
+class Outbound(support.MeshTest):
+    def setUp(self):
+        super().setUp()
+        self.payments = peers.issued(self.mesh, "payments")
+        self.caller = peers.Caller(self.mesh, peers.issued(self.mesh, "cart"))
+
+    def server(self, script):
+        server = peers.TlsServer(self.payments, script)
+        self.addCleanup(server.close)
+        return server
+
+    def call(self, n, *servers, fields=()):
+        args = ["-X", "POST", "-d", "frame", "-n", n, "-H", "content-type: application/grpc"]
+        return self.caller.call(*(s.address for s in servers), args=args + [a for f in fields for a in ("-H", f)])[1]
+
+    def test_what_a_mesh_refuses_in_grpcs_form_is_asked_elsewhere_also_a_post(self):
+        full, free = self.server(answers(REFUSED)), self.server(answers(ANSWERED))
+        result = self.call(40, full, free)
+        refused = len(full.requests)
+        self.assertGreater(refused, 0)
+        self.assertEqual((result["ok"], result["tries"], len(free.requests)), (40, 40 + refused, 40))
+
+    def test_where_all_refuse_the_caller_gets_the_answer_as_it_is(self):
+        result = self.call(1, self.server(answers(REFUSED)))
+        self.assertEqual((result["ok"], result["status"], result["tries"]), (1, {"200": 1}, 1))
+
+    def test_a_status_that_may_follow_on_processing_is_not_asked_again(self):
+        for answer in (REFUSED.replace(b"mesh-not-processed: 1\r\n", b""), REFUSED.replace(b"grpc-status: 14", b"grpc-status: 13"), ANSWERED):
+            servers = [self.server(answers(answer)) for _ in range(2)]
+            with self.subTest(answer):
+                self.assertEqual(self.call(10, *servers)["tries"], 10)
+
+    def test_the_callers_grpc_timeout_bounds_the_call_and_what_is_left_of_it_goes_out(self):
+        server = self.server(answers(ANSWERED))
+        self.call(1, server, fields=["grpc-timeout: 20S"])
+        self.call(1, server)
+        for request, most_us in zip(server.requests, (20000000, 60000000)):
+            head = request.split(b"\r\n\r\n")[0].lower() + b"\r\n"
+            said = [int(n) for n in re.findall(rb"\r\ngrpc-timeout: (\d{1,8})u\r", head)]
+            left_ms = [int(n) for n in re.findall(rb"\r\nmesh-deadline-ms: (\d+)\r", head)]
+            self.assertEqual((len(said), len(left_ms)), (1, 1), head)
+            self.assertTrue(0 < said[0] <= most_us and (left_ms[0] - 1) * 1000 < said[0] <= left_ms[0] * 1000, head)
+        silent = self.server(lambda server, tls: all(iter(lambda: tls.recv(65536), b"")))
+        result = self.call(1, silent, fields=["grpc-timeout: 300m"])
+        self.assertEqual(result["errors"], {"MESH_E_TIMEOUT": 1})
+
+
 if __name__ == "__main__":
     unittest.main()
