@@ -94,8 +94,8 @@ static void free_fields(struct mesh__field_list *fields)
 	mesh__free(fields->list);
 }
 
-/* Of a reply that will be streamed; a whole one knows its length. */
-static int keep_length(struct mesh_inbound *in, const char *value)
+/* Of a reply that will be streamed, whose caller is told it; a whole one knows its length, and the core writes that. */
+static int keep_length(struct mesh_inbound *in, const char *name, const char *value)
 {
 	uint64_t n;
 
@@ -103,7 +103,7 @@ static int keep_length(struct mesh_inbound *in, const char *value)
 		return MESH_E_INVALID;
 	}
 	in->length = (int64_t)n;
-	return MESH_OK;
+	return keep(in, &in->fields, name, value);
 }
 
 int mesh__inbound_reply_field(struct mesh_inbound *in, const char *name, const char *value)
@@ -115,12 +115,12 @@ int mesh__inbound_reply_field(struct mesh_inbound *in, const char *name, const c
 		return MESH_E_STATE;
 	}
 	if (mesh__str_eq_nocase(name, name_len, "Content-Length")) {
-		return keep_length(in, value);
+		code = keep_length(in, name, value);
+	} else if (!mesh__field_name_valid(name, name_len) || !mesh__field_value_valid(value, value_len) || mesh__field_is_hop(name, name_len) || mesh__field_is_mesh(name, name_len)) {
+		code = MESH_E_INVALID;
+	} else {
+		code = keep(in, &in->fields, name, value);
 	}
-	if (!mesh__field_name_valid(name, name_len) || !mesh__field_value_valid(value, value_len) || mesh__field_is_hop(name, name_len) || mesh__field_is_mesh(name, name_len)) {
-		return MESH_E_INVALID;
-	}
-	code = keep(in, &in->fields, name, value);
 	in->failed = in->failed || code == MESH_E_NO_MEMORY;
 	return code;
 }
