@@ -132,6 +132,7 @@ MESH_API void mesh_options_free(mesh_options *options);
  *   loops [MESH_LOOPS]                threads that serve the connections, 1 to 64; default: one for each CPU that the process may run on
  *   max_body [MESH_MAX_BODY]          bytes of a request's or response's body that are taken whole; default 16777216
  *   request_bodies [MESH_REQUEST_BODIES]  "whole" (the default): a handler gets a request when its body is there too; "streamed": when its header is, and reads the body while it comes
+ *   tls_max_version [MESH_TLS_MAX_VERSION] "1.2": mesh_serve() does without TLS 1.3; default "1.3", where the TLS library has it (mbedTLS 3.6)
  *   certificate, key, bundle [MESH_CERTIFICATE, MESH_KEY, MESH_BUNDLE]  PEM files: an identity from elsewhere, such as `meshctl cert issue`; needs no token
  *   endpoints [MESH_ENDPOINTS]        a file of `kind: Endpoints` documents: static endpoints; with the three above no control plane is needed
  *

@@ -98,6 +98,7 @@ static int fill_options(struct mesh__opened *m, struct mesh__serving_options *o,
 	o->stream_bodies = m->settings.stream_bodies;
 	o->workers = m->settings.workers;
 	o->loops = m->settings.loops;
+	o->tls12 = m->settings.tls12;
 	o->threads = &m->outbound.own_threads;
 	o->gone = on_server_gone;
 	o->gone_arg = m;

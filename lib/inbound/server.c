@@ -30,7 +30,7 @@ bool mesh__serving_mode_parse(const char *text, enum mesh__serving_mode *mode)
 int mesh__serving_rotate(struct mesh_server *s, struct mesh__creds *creds, struct mesh__err *err)
 {
 	struct mesh__tls_conf *old = s->tls, *tls;
-	int code = mesh__authenticate_conf(s->env, creds, old, &tls, err);
+	int code = mesh__authenticate_conf(s->env, creds, s->tls12, old, &tls, err);
 
 	if (code == MESH_OK) {
 		mesh__loops_rotate(&s->loops, tls, mesh__creds_trust(creds));
@@ -104,6 +104,7 @@ int mesh__serving_new(const struct mesh__serving_options *o, struct mesh_server 
 	s->control = o->control;
 	s->handler = o->handler;
 	s->user = o->user;
+	s->tls12 = o->tls12;
 	s->mode = o->mode;
 	s->stream_bodies = o->stream_bodies;
 	s->max_body_bytes = o->max_body_bytes;

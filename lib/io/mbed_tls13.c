@@ -30,7 +30,7 @@ static const int suites[] = {
 
 void mesh__tls13_conf(struct mesh__tls_conf *conf)
 {
-	if (!conf->client_optional) {
+	if (conf->tls13) {
 		mbedtls_ssl_conf_max_tls_version(&conf->ssl, MBEDTLS_SSL_VERSION_TLS1_3);
 		mbedtls_ssl_conf_ciphersuites(&conf->ssl, suites);
 		/* A resumed handshake has fresh keys of its own too. */
@@ -122,7 +122,7 @@ int mesh__tls13_setup(struct mesh__tls13 *t, const struct mesh__tls_conf *conf, 
 
 void mesh__tls13_offered(struct mesh__tls13 *t)
 {
-	if (t->conf->sessions != NULL && !t->conf->client_optional) {
+	if (t->conf->sessions != NULL && t->conf->tls13) {
 		mbedtls_ssl_conf_session_tickets_cb(&t->own, on_ticket_write, on_ticket_parse, t);
 	}
 }

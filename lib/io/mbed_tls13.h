@@ -16,7 +16,7 @@ struct mesh__tls13 {
 	mbedtls_ssl_context *ssl;
 };
 
-/* The versions, suites and key exchanges of a configuration, before any connection. TLS 1.3 only where a certificate must be shown: mbedTLS verifies one that may be left out before it can be looked at. */
+/* The versions, suites and key exchanges of a configuration, before any connection. */
 void mesh__tls13_conf(struct mesh__tls_conf *conf);
 
 /* Sets `ssl` up under `conf`, for a whole handshake; mbedTLS's number. `t` must stay where it is until mesh__tls13_fini(), which is due whatever the result, after mbedtls_ssl_free(). */

@@ -152,6 +152,7 @@ int mesh__tls_conf_new(const struct mesh__env *env, const struct mesh__tls_conf_
 	conf->env = env;
 	conf->trust = mesh__trust_ref(options->trust);
 	conf->client_optional = options->client_optional;
+	conf->tls13 = !options->client_optional && !options->tls12;
 	conf->sessions = options->sessions != NULL ? mesh__sessions_ref(options->sessions) : NULL;
 	mbedtls_ssl_config_init(&conf->ssl);
 	mbedtls_x509_crt_init(&conf->chain);

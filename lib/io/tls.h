@@ -25,6 +25,7 @@ struct mesh__tls_conf_options {
 	struct mesh__trust *trust;
 	bool client_optional;   /* true: a client may show no certificate (meshd); one that it shows must be good all the same */
 	bool http2;             /* of a client that takes both, "h2" is chosen */
+	bool tls12;             /* TLS 1.2 is the most */
 	struct mesh__sessions *sessions; /* referenced; one a trust (see there). NULL: every handshake is a whole one */
 };
 
