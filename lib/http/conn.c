@@ -67,6 +67,8 @@ void mesh__conn_sweep(struct mesh__conn *c, int64_t now_us)
 		mesh__conn_close(c, true);
 	} else if (mesh__tcp_queued(c->tcp) > 0) {
 		mesh__conn_enter(c, c->state); /* its time begins when all has been sent */
+	} else if (c->state == MESH__CONN_IDLE) {
+		c->protocol->expire(c);
 	} else {
 		mesh__conn_close(c, false);
 	}
@@ -283,8 +285,14 @@ static void on_ciphertext(struct mesh__conn *c, const char *bytes, size_t len)
 	if (c->state == MESH__CONN_HANDSHAKE && mesh__tls_established(c->tls)) {
 		mesh__http_server_shook_hands(c->server, mesh__tls_resumed(c->tls));
 		mesh__conn_enter(c, MESH__CONN_IDLE);
+		if (c->server->options.http2 && mesh__tls_is_http2(c->tls) && !mesh__h2_conn_init(c)) {
+			mesh__conn_close(c, true);
+		}
 	}
-	if (plain->len > 0) {
+	if (c->closed) {
+		return;
+	}
+	if (plain->len > 0 && c->state != MESH__CONN_LINGER) {
 		c->protocol->input(c, plain->data, plain->len);
 	}
 	if (c->closed || c->state == MESH__CONN_LINGER || rc == MESH_OK) {
@@ -366,6 +374,9 @@ static struct mesh__conn *conn_new(struct mesh__http_server *s, const struct mes
 	c->server = mesh__http_server_ref(s);
 	c->peer = arrival->peer;
 	mesh__h1_conn_init(c);
+	if (s->options.http2 && c->tls == NULL) {
+		mesh__h2_conn_sniff(c);
+	}
 	return c;
 }
 

@@ -1,4 +1,4 @@
-/* The inside of the server core: the server, its connections, their exchanges. Private to server.c, spread.c, handshakes.c, conn.c, h1_conn.c, h1_reply.c, exchange*.c. */
+/* The inside of the server core: the server, its connections, their exchanges. Private to server.c, spread.c, handshakes.c, conn.c, h1_conn.c, h1_reply.c, h2_conn.c, h2_stream.c, exchange*.c. */
 #ifndef MESH__HTTP_CORE_H
 #define MESH__HTTP_CORE_H
 
@@ -7,6 +7,7 @@
 
 #include "base/buf.h"
 #include "http/h1_conn.h"
+#include "http/h2_conn.h"
 #include "http/refusal.h"
 #include "http/reply.h"
 #include "http/trailers.h"
@@ -94,6 +95,7 @@ struct mesh__protocol {
 	void (*drained)(struct mesh__conn *c);                              /* the kernel has taken all that was sent; likewise */
 	void (*sweep)(struct mesh__conn *c, int64_t now_us);                /* every 250 ms, in state BUSY: what is overdue */
 	void (*drain)(struct mesh__conn *c);                                /* the server drains: told when that begins, and when its grace (server->grace) is over; any state */
+	void (*expire)(struct mesh__conn *c);                               /* state IDLE: it has been idle for too long, or its peer is believed no longer. Ends it, soon at least */
 	void (*part)(struct mesh__conn *c);                                 /* nothing more is read or said: whatever it carries is gone, what waits is thrown away. Once or more, also from inside the others */
 	void (*fini)(struct mesh__conn *c);                                 /* frees its memory; called last, from none of the others */
 };
@@ -119,6 +121,7 @@ struct mesh__conn {
 	struct mesh__post doom_post;
 	struct mesh__addr peer;
 	struct mesh__h1_conn h1;
+	struct mesh__h2_conn h2;
 };
 
 /*
@@ -161,6 +164,7 @@ struct mesh__exchange {
 	struct mesh__leaf peer;
 	bool has_peer;
 	bool is_head;
+	bool is_http2;
 	bool handed_over; /* the handler has it; until then it is the carrier's */
 	bool streaming;
 	struct mesh__addr address;
@@ -248,6 +252,9 @@ void mesh__exchange_hand_over(struct mesh__exchange *x);
 
 /* The carrier has no more to do with it: it is over (MESH_OK), or gone, which is told, for this reason. Freed when the handler never had it. */
 void mesh__exchange_detach(struct mesh__exchange *x, int code);
+
+/* The peer has gone, which is told, while the handler is still at work: the carrier's until that has ended it. */
+void mesh__exchange_gone(struct mesh__exchange *x, int code);
 
 /* What is overdue (limits.body_ms, reply_ms): MESH__REFUSAL_NONE, or TIMEOUT for the peer, LATE for the handler. */
 enum mesh__refusal mesh__exchange_overdue(const struct mesh__exchange *x, int64_t now_us);

@@ -128,6 +128,11 @@ const char *mesh__exchange_body(const struct mesh__exchange *x, size_t *len)
 	return *len > 0 ? x->body.data : "";
 }
 
+bool mesh__exchange_is_http2(const struct mesh__exchange *x)
+{
+	return x->is_http2;
+}
+
 const struct mesh__leaf *mesh__exchange_peer(const struct mesh__exchange *x)
 {
 	return x->has_peer ? &x->peer : NULL;
@@ -158,20 +163,29 @@ void mesh__exchange_hand_over(struct mesh__exchange *x)
 	x->server->options.handler(x->server->options.user, x);
 }
 
+static void forget_body(struct mesh__exchange *x)
+{
+	if (x->streams_body) {
+		mesh__buf_fini(&x->body);
+		x->body_at = 0;
+	}
+}
+
 void mesh__exchange_detach(struct mesh__exchange *x, int code)
 {
 	x->carrier = NULL;
 	if (!x->handed_over) {
 		exchange_free(x);
-		return;
+	} else if (code == MESH_OK) {
+		forget_body(x);
+	} else {
+		mesh__exchange_gone(x, code);
 	}
-	if (x->streams_body) {
-		mesh__buf_fini(&x->body);
-		x->body_at = 0;
-	}
-	if (code == MESH_OK) {
-		return;
-	}
+}
+
+void mesh__exchange_gone(struct mesh__exchange *x, int code)
+{
+	forget_body(x);
 	x->code = code;
 	atomic_store(&x->is_gone, true);
 	if (x->streaming || !atomic_load(&x->replied)) {
@@ -213,20 +227,6 @@ bool mesh__exchange_on_loop(struct mesh__exchange *x, mesh__loop_fn fn)
 		fn(x);
 	}
 	return here || posted;
-}
-
-bool mesh__exchange_post(struct mesh__exchange *x, struct mesh__post *post, mesh__loop_fn fn, void *arg)
-{
-	struct mesh__http_server *s = x->server;
-	bool posted;
-
-	(void)pthread_mutex_lock(&s->loop_mu);
-	posted = s->loop != NULL;
-	if (posted) {
-		mesh__loop_post(s->loop, post, fn, arg);
-	}
-	(void)pthread_mutex_unlock(&s->loop_mu);
-	return posted;
 }
 
 /* The last reference went without a reply, or with half of one. */

@@ -69,23 +69,15 @@ static enum mesh__refusal read_request(struct mesh__conn *c)
 	return MESH__REFUSAL_NONE;
 }
 
-static enum mesh__refusal take_trailers(struct mesh__h1_conn *h)
-{
-	struct mesh__trailers *trailers = &h->x->trailers;
-	bool fits = mesh__trailers_add_lines(trailers, h->trailers.data, h->trailers.len);
-
-	mesh__buf_fini(&h->trailers);
-	return fits ? MESH__REFUSAL_NONE : trailers->text.error == MESH_E_NO_MEMORY ? MESH__REFUSAL_NO_MEMORY : MESH__REFUSAL_HEADER_TOO_LARGE;
-}
-
 /* The request at hand is whole. */
 static void end_body(struct mesh__conn *c)
 {
 	struct mesh__h1_conn *h = &c->h1;
-	enum mesh__refusal refusal = h->trailers.len > 0 ? take_trailers(h) : MESH__REFUSAL_NONE;
+	bool fits = h->trailers.len == 0 || mesh__trailers_add_lines(&h->x->trailers, h->trailers.data, h->trailers.len);
 
-	if (refusal != MESH__REFUSAL_NONE) {
-		mesh__h1_refuse(c, refusal);
+	mesh__buf_fini(&h->trailers);
+	if (!fits) {
+		mesh__h1_refuse(c, h->x->trailers.text.error == MESH_E_NO_MEMORY ? MESH__REFUSAL_NO_MEMORY : MESH__REFUSAL_HEADER_TOO_LARGE);
 		return;
 	}
 	h->state = MESH__H1_WHOLE;
@@ -301,9 +293,7 @@ void mesh__h1_settle(struct mesh__conn *c, bool sent, int code)
 	} else {
 		h->state = MESH__H1_NONE;
 		mesh__conn_enter(c, MESH__CONN_IDLE);
-		if (h->paused) {
-			mesh__h1_throttle(c); /* what was not read waits no longer */
-		}
+		mesh__h1_throttle(c);
 		resume(c);
 		end_if_done(c);
 	}
@@ -357,6 +347,11 @@ static void on_drain(struct mesh__conn *c)
 	}
 }
 
+static void on_expire(struct mesh__conn *c)
+{
+	mesh__conn_close(c, false);
+}
+
 static void on_part(struct mesh__conn *c)
 {
 	let_go(c, MESH_E_RESET);
@@ -371,7 +366,7 @@ static void on_fini(struct mesh__conn *c)
 	mesh__buf_fini(&c->h1.pending);
 }
 
-const struct mesh__protocol mesh__h1_protocol = {on_input, on_eof, on_drained, on_sweep, on_drain, on_part, on_fini};
+const struct mesh__protocol mesh__h1_protocol = {on_input, on_eof, on_drained, on_sweep, on_drain, on_expire, on_part, on_fini};
 
 void mesh__h1_conn_init(struct mesh__conn *c)
 {

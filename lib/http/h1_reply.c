@@ -77,22 +77,6 @@ static void on_reply(void *arg, const struct mesh__reply *r)
 	mesh__h1_settle(arg, send_reply(arg, r), MESH_OK);
 }
 
-/* What the handler, if it has the request, finds when it reads on. */
-static int code_of(enum mesh__refusal refusal)
-{
-	switch (refusal) {
-	case MESH__REFUSAL_NO_REPLY:
-		return MESH_OK;
-	case MESH__REFUSAL_TIMEOUT:
-	case MESH__REFUSAL_LATE:
-		return MESH_E_TIMEOUT;
-	case MESH__REFUSAL_NO_MEMORY:
-		return MESH_E_NO_MEMORY;
-	default:
-		return MESH_E_PROTOCOL;
-	}
-}
-
 void mesh__h1_refuse(struct mesh__conn *c, enum mesh__refusal refusal)
 {
 	static const struct mesh__field_text type = {"Content-Type", "application/json"};
@@ -102,7 +86,7 @@ void mesh__h1_refuse(struct mesh__conn *c, enum mesh__refusal refusal)
 
 	mesh__http_server_refused(c->server, "request refused", &c->peer, text->word, text->sentence);
 	if (c->h1.x != NULL && c->h1.x->streaming) {
-		mesh__h1_settle(c, false, code_of(refusal));
+		mesh__h1_settle(c, false, mesh__refusal_code(refusal));
 		return;
 	}
 	mesh__buf_init(&body, &c->server->env->mem, JOIN_MAX_BYTES);
@@ -111,7 +95,7 @@ void mesh__h1_refuse(struct mesh__conn *c, enum mesh__refusal refusal)
 		reply.body = body.data;
 		reply.body_len = body.len;
 	}
-	mesh__h1_settle(c, send_reply(c, &reply), code_of(refusal));
+	mesh__h1_settle(c, send_reply(c, &reply), mesh__refusal_code(refusal));
 	mesh__buf_fini(&body);
 }
 

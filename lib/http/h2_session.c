@@ -7,10 +7,19 @@
 #include "base/buf.h"
 
 enum {
+	FRAME_HEAD_BYTES = 9,
 	FIELD_OVERHEAD_BYTES = 32,
 	/* nghttp2's own limits, which would end the connection without a word, lie behind ours. */
 	OUTBOUND_ACKS_MAX = 16 * 1024,
 	RESETS_BURST = 1 << 20
+};
+
+/* Where the bytes stand among the frames: of a header that is not whole nghttp2 says nothing. */
+struct walk {
+	uint8_t head[FRAME_HEAD_BYTES];
+	size_t n_head;
+	size_t left;     /* of the payload, or of the preface */
+	bool in_header;
 };
 
 /* Stands before what nghttp2 is given. */
@@ -32,10 +41,12 @@ struct mesh__h2 {
 	size_t n_pairs, n_fields, block_bytes;
 	bool too_large;
 	bool settled;
+	struct walk walk;
 	int failed;             /* within a callback */
 	enum mesh__h2_flood flooded;
 	uint32_t fault;
 	uint64_t n_stream_faults;
+	uint64_t n_own_resets;  /* with a code that tells of the peer's fault */
 };
 
 /* ---- Memory ---- */
@@ -296,7 +307,8 @@ static int on_sent(nghttp2_session *session, const nghttp2_frame *frame, void *a
 		return end_early(h2, frame);
 	case NGHTTP2_RST_STREAM:
 		if (is_their_fault(frame->rst_stream.error_code)) {
-			h2->n_stream_faults++;
+			h2->n_stream_faults += h2->n_own_resets == 0;
+			h2->n_own_resets -= h2->n_own_resets > 0;
 			return judge(h2, mesh__h2_meter_reset(&h2->meter, h2->now_us));
 		}
 		break;
@@ -316,6 +328,9 @@ static int on_not_sent(nghttp2_session *session, const nghttp2_frame *frame, int
 
 	(void)session;
 	(void)error;
+	if (frame->hd.type == NGHTTP2_RST_STREAM && is_their_fault(frame->rst_stream.error_code)) {
+		h2->n_own_resets -= h2->n_own_resets > 0;
+	}
 	return frame->hd.type == NGHTTP2_HEADERS ? go_on(h2, mesh__h2_reset(h2, frame->hd.stream_id, MESH__H2_INTERNAL_ERROR)) : 0;
 }
 
@@ -412,6 +427,7 @@ int mesh__h2_new(const struct mesh__mem *mem, const struct mesh__h2_limits *limi
 	h2->limits = *limits;
 	h2->events = events;
 	h2->arg = arg;
+	h2->walk.left = MESH__H2_PREFACE_BYTES;
 	mesh__buf_init(&h2->pairs, mem, limits->max_block_bytes);
 	mesh__h2_meter_init(&h2->meter, now_us);
 	rc = set_up_callbacks(&callbacks);
@@ -441,6 +457,36 @@ void mesh__h2_free(struct mesh__h2 *h2)
 
 /* ---- Bytes ---- */
 
+static void walk_head(struct walk *w)
+{
+	bool header = w->head[3] == NGHTTP2_HEADERS || w->head[3] == NGHTTP2_CONTINUATION;
+
+	w->n_head = 0;
+	w->left = (size_t)w->head[0] << 16 | (size_t)w->head[1] << 8 | w->head[2];
+	w->in_header = header && (w->left > 0 || (w->head[4] & NGHTTP2_FLAG_END_HEADERS) == 0);
+}
+
+static void walk(struct walk *w, const uint8_t *bytes, size_t len)
+{
+	while (len > 0) {
+		size_t n = w->left > 0 ? w->left : FRAME_HEAD_BYTES - w->n_head;
+
+		n = n < len ? n : len;
+		if (w->left > 0) {
+			w->left -= n;
+			w->in_header = w->in_header && (w->left > 0 || (w->head[4] & NGHTTP2_FLAG_END_HEADERS) == 0);
+		} else {
+			memcpy(w->head + w->n_head, bytes, n);
+			w->n_head += n;
+			if (w->n_head == FRAME_HEAD_BYTES) {
+				walk_head(w);
+			}
+		}
+		bytes += n;
+		len -= n;
+	}
+}
+
 static int fatal(const struct mesh__h2 *h2, ssize_t rc)
 {
 	return h2->failed != MESH_OK ? h2->failed : rc == NGHTTP2_ERR_NOMEM ? MESH_E_NO_MEMORY : MESH_E_PROTOCOL;
@@ -451,6 +497,7 @@ int mesh__h2_receive(struct mesh__h2 *h2, const char *bytes, size_t len, int64_t
 	ssize_t n;
 
 	h2->now_us = now_us;
+	walk(&h2->walk, (const uint8_t *)bytes, len);
 	n = nghttp2_session_mem_recv(h2->session, (const uint8_t *)bytes, len);
 	return n < 0 || h2->failed != MESH_OK ? fatal(h2, n) : MESH_OK;
 }
@@ -484,6 +531,16 @@ bool mesh__h2_is_over(const struct mesh__h2 *h2)
 bool mesh__h2_is_settled(const struct mesh__h2 *h2)
 {
 	return h2->settled;
+}
+
+bool mesh__h2_in_header(const struct mesh__h2 *h2)
+{
+	return h2->walk.in_header;
+}
+
+size_t mesh__h2_n_waiting(const struct mesh__h2 *h2)
+{
+	return nghttp2_session_get_outbound_queue_size(h2->session);
 }
 
 enum mesh__h2_flood mesh__h2_flooded(const struct mesh__h2 *h2)
@@ -576,6 +633,7 @@ int mesh__h2_reset(struct mesh__h2 *h2, int32_t id, enum mesh__h2_code code)
 	if (nghttp2_session_find_stream(h2->session, id) == NULL) {
 		return MESH_OK;
 	}
+	h2->n_own_resets += is_their_fault((uint32_t)code);
 	return told(nghttp2_submit_rst_stream(h2->session, NGHTTP2_FLAG_NONE, id, (uint32_t)code));
 }
 

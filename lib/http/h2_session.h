@@ -97,13 +97,19 @@ bool mesh__h2_is_over(const struct mesh__h2 *h2);
 /* The peer's SETTINGS have come. */
 bool mesh__h2_is_settled(const struct mesh__h2 *h2);
 
+/* A header has begun to come and is not whole. */
+bool mesh__h2_in_header(const struct mesh__h2 *h2);
+
+/* Frames other than DATA that wait to be sent. */
+size_t mesh__h2_n_waiting(const struct mesh__h2 *h2);
+
 /* Why the peer was told to calm down; MESH__H2_FLOOD_NONE before. */
 enum mesh__h2_flood mesh__h2_flooded(const struct mesh__h2 *h2);
 
 /* The code of the GOAWAY by which the connection ends for the peer's fault; MESH__H2_NO_ERROR before. */
 uint32_t mesh__h2_fault(const struct mesh__h2 *h2);
 
-/* How many streams have been reset here because of what the peer sent on them. */
+/* How many streams have been reset here because of what the peer sent on them, those of mesh__h2_reset() aside. */
 uint64_t mesh__h2_n_stream_faults(const struct mesh__h2 *h2);
 
 /* The calls about a stream that is not there (any more) do nothing and succeed. */

@@ -1,5 +1,7 @@
 #include "http/refusal.h"
 
+#include "base/error.h"
+
 const struct mesh__refusal_text *mesh__refusal_text(enum mesh__refusal refusal)
 {
 	static const struct mesh__refusal_text texts[] = {
@@ -9,4 +11,19 @@ const struct mesh__refusal_text *mesh__refusal_text(enum mesh__refusal refusal)
 	};
 
 	return &texts[refusal];
+}
+
+int mesh__refusal_code(enum mesh__refusal refusal)
+{
+	switch (refusal) {
+	case MESH__REFUSAL_NO_REPLY:
+		return MESH_OK;
+	case MESH__REFUSAL_TIMEOUT:
+	case MESH__REFUSAL_LATE:
+		return MESH_E_TIMEOUT;
+	case MESH__REFUSAL_NO_MEMORY:
+		return MESH_E_NO_MEMORY;
+	default:
+		return MESH_E_PROTOCOL;
+	}
 }

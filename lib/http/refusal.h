@@ -5,7 +5,7 @@
 /* X(NAME, status, "word", "sentence") */
 #define MESH__REFUSALS(X)                                                                                              \
 	X(NONE, 0, "", "")                                                                                              \
-	X(MALFORMED, 400, "malformed", "the request is not valid HTTP/1.1")                                             \
+	X(MALFORMED, 400, "malformed", "the request is not valid HTTP")                                                 \
 	X(FRAMING, 400, "framing", "the length of the body is malformed, or said twice")                                \
 	X(CHUNK, 400, "chunk", "a chunk of the body is malformed")                                                      \
 	X(HOST, 400, "host", "there must be one valid Host field, and an absolute target must agree with it")           \
@@ -33,5 +33,8 @@ struct mesh__refusal_text {
 };
 
 const struct mesh__refusal_text *mesh__refusal_text(enum mesh__refusal refusal);
+
+/* What the handler, if it has the request, finds when it reads on. */
+int mesh__refusal_code(enum mesh__refusal refusal);
 
 #endif

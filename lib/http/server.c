@@ -333,7 +333,7 @@ static void close_revoked(struct mesh__conn *c, int64_t unused)
 {
 	(void)unused;
 	if (c->state == MESH__CONN_IDLE && !mesh__conn_still_trusted(c)) {
-		mesh__conn_close(c, false);
+		c->protocol->expire(c);
 	}
 }
 

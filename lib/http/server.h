@@ -1,10 +1,11 @@
 /*
- * The one HTTP server core: applications' inbound side, meshd's control and admin listeners, the probe port, `meshctl connect`. HTTP/1.1 today (RFC 9112; 1.0 is answered and closed); the stream
- * interface below is what HTTP/2 will sit under. TLS by io/tls, or plaintext. One loop; several servers, each with its loop, can share a listener.
+ * The one HTTP server core: applications' inbound side, meshd's control and admin listeners, the probe port, `meshctl connect`. HTTP/1.1 (RFC 9112; 1.0 is answered and closed) and,
+ * where it is asked for, HTTP/2 (RFC 9113): to a handler the same, but for mesh__exchange_is_http2(). TLS by io/tls, or plaintext. One loop; several servers, each with its loop, can share a listener.
  *
- * The requests of one connection are handled one at a time and answered in order; what follows the one at hand waits, in the kernel where it is more than 64 KiB.
+ * HTTP/1: the requests of one connection are handled one at a time and answered in order; what follows the one at hand waits, in the kernel where it is more than 64 KiB. HTTP/2: up to 100 at a time, counting those whose streams were
+ * reset and whose handlers are still at work; a limit or a refusal is then the stream's, not the connection's, and what is "cut" is reset.
  *
- * What is refused (THREATS 1 to 7) is answered here and never reaches the handler; it is counted, and logged at most twenty times a second by each loop. Header fields
+ * What is refused (THREATS 1 to 7, 10 to 12) is answered here and never reaches the handler; it is counted, and logged at most twenty times a second by each loop. Header fields
  * named mesh-* are removed unless the peer is an authenticated mesh identity; X-Forwarded-Client-Cert always: who calls, the certificate says.
  */
 #ifndef MESH__HTTP_SERVER_H
@@ -57,6 +58,7 @@ struct mesh__http_options {
 	const char *name;                /* a label in logs and metrics: "inbound", "control", "admin", "probe" */
 	struct mesh__tls_conf *tls;      /* NULL: plaintext. Referenced. */
 	bool tls_required;               /* with tls NULL: TLS that comes by mesh__http_server_rotate(); until then connections are closed at once, counted as "no-identity" */
+	bool http2;                      /* takes HTTP/2 too: over TLS where `tls` settles on it, in plaintext by its preface (prior knowledge, RFC 9113 section 3.3) */
 	struct mesh__http_limits limits;
 	bool stream_bodies;              /* the handler is called when a request's header is whole, and reads the body while it comes; max_body_bytes is then not looked at */
 	mesh__http_handler handler;
@@ -100,6 +102,7 @@ const char *mesh__exchange_header(const struct mesh__exchange *x, const char *na
 size_t mesh__exchange_n_fields(const struct mesh__exchange *x);
 struct mesh__field_text mesh__exchange_field(const struct mesh__exchange *x, size_t index);
 const char *mesh__exchange_body(const struct mesh__exchange *x, size_t *len); /* whole; "" with stream_bodies */
+bool mesh__exchange_is_http2(const struct mesh__exchange *x);
 const struct mesh__leaf *mesh__exchange_peer(const struct mesh__exchange *x); /* NULL: no certificate */
 void mesh__exchange_address(const struct mesh__exchange *x, struct mesh__addr *out); /* of the peer */
 int64_t mesh__exchange_arrived_us(const struct mesh__exchange *x);
@@ -150,20 +153,11 @@ struct mesh__reply {
 /* Replies whole, from any thread; copies; takes the caller's reference. A HEAD's, 204's or 304's body is not sent; to HEAD `body` may be NULL where body_len is known. Dropped when the peer has gone. Fields must be valid; Content-Length, Connection and Date are ours. */
 void mesh__exchange_reply(struct mesh__exchange *x, const struct mesh__reply *reply);
 
-/*
- * A refusal, from any thread; takes the reference. A JSON reply, {"error": code, "message": text}; to a gRPC request (by its content type) an answer of trailers alone: HTTP 200 with `grpc-status` for the HTTP status
- * (mesh__grpc_status_of_refusal()) and `grpc-message`, "code: text".
- */
+/* A JSON reply: {"error": code, "message": text}, from any thread; takes the reference. */
 void mesh__exchange_refuse(struct mesh__exchange *x, int status, const char *code, const char *message);
-
-/* The same, saying that no handler has seen the request (mesh-not-processed: 1). */
-void mesh__exchange_refuse_unprocessed(struct mesh__exchange *x, int status, const char *code, const char *message);
 
 void mesh__exchange_ref(struct mesh__exchange *x);
 void mesh__exchange_unref(struct mesh__exchange *x);
-
-/* Has fn(arg) run on the exchange's loop, later. False, and it never runs, when the server has been freed: its connections are gone. Any thread that has a reference; `post` is the caller's until then. */
-bool mesh__exchange_post(struct mesh__exchange *x, struct mesh__post *post, mesh__loop_fn fn, void *arg) MESH__MUST_USE;
 
 /*
  * A streamed reply, loop's thread only: of known length where there is one valid Content-Length among the fields, else chunked (to HTTP/1.0: until the end of the connection). begin: false when the peer has gone, or a reply was made; the reference is then still the

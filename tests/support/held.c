@@ -10,7 +10,7 @@
 
 struct held held;
 
-static void count(_Atomic int *n)
+static void count(int *n)
 {
 	(void)pthread_mutex_lock(&stage.mu);
 	(*n)++;
@@ -22,18 +22,16 @@ static void read_now(void *unused)
 {
 	char buf[4096];
 	size_t n;
-	int code;
 
 	(void)unused;
 	held.in_call = true;
 	do {
-		code = mesh__exchange_read(held.x, buf, sizeof(buf), &n);
+		held.code = mesh__exchange_read(held.x, buf, sizeof(buf), &n);
 		mesh__buf_add(&held.body, buf, n);
-	} while (code == MESH_OK && n > 0);
+	} while (held.code == MESH_OK && n > 0);
 	held.in_call = false;
 	(void)pthread_mutex_lock(&stage.mu);
-	held.code = code;
-	held.ended = code == MESH_OK;
+	held.ended = held.code == MESH_OK;
 	stage_changed();
 	(void)pthread_mutex_unlock(&stage.mu);
 }
@@ -51,24 +49,33 @@ static void on_readable(void *arg)
 	if (held.reads_when_readable) {
 		read_now(NULL);
 	}
-	count(&((struct held *)arg)->n_readable);
+	count(arg);
 }
 
-static void on_writable(void *arg)
+static void on_event(void *arg)
 {
 	must_be_clear();
-	count(&((struct held *)arg)->n_writable);
+	count(arg);
 }
 
-static void on_gone(void *arg)
+static void on_readable_event(void *arg)
 {
-	must_be_clear();
-	count(&((struct held *)arg)->n_gone);
+	on_readable(&((struct held *)arg)->n_readable);
+}
+
+static void on_writable_event(void *arg)
+{
+	on_event(&((struct held *)arg)->n_writable);
+}
+
+static void on_gone_event(void *arg)
+{
+	on_event(&((struct held *)arg)->n_gone);
 }
 
 static void on_request(void *user, struct mesh__exchange *x)
 {
-	static const struct mesh__exchange_events events = {on_readable, on_writable, on_gone};
+	static const struct mesh__exchange_events events = {on_readable_event, on_writable_event, on_gone_event};
 
 	(void)user;
 	mesh__exchange_watch(x, &events, &held);

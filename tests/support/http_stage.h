@@ -22,7 +22,7 @@ struct stage {
 	struct mesh__metrics *metrics;
 	struct mesh__http_limits limits;
 	mesh__http_handler handler; /* in place of the one that behaves by path, which is NULL */
-	bool stream_bodies;
+	bool stream_bodies, http2;
 	struct mesh__addr addr;
 	pthread_mutex_t mu; /* guards all below */
 	pthread_cond_t changed;

@@ -1,0 +1,741 @@
+/* Rules: HTTP/2 on the server core (RFC 9113): the same handlers, the same refusals, many requests at once on a connection. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "support/h2_client.h"
+#include "support/http_stage.h"
+
+static int set_up(void **state)
+{
+	int rc = stage_set_up(state);
+
+	stage.http2 = true;
+	return rc;
+}
+
+/* ---- Requests ---- */
+
+static void a_request_reaches_the_handler_as_over_http_1(void **state)
+{
+	struct h2_message m;
+	struct h2_client k;
+	char value[64];
+
+	(void)state;
+	stage_open();
+	h2_client_open(&k);
+	h2_client_ask(&k, 1, false, "POST", "/echo?q", "x-a: b\ncookie: c=d\ncookie: e\nmesh-peer: forged\nx-forwarded-client-cert: forged\n");
+	h2_data(&k.peer.out, 1, 0, "bo", 2);
+	h2_data(&k.peer.out, 1, H2_END_STREAM, "dy", 2);
+	assert_true(h2_peer_flush(&k.peer));
+	h2_client_hear(&k, 1, "200", &m);
+	assert_true(h2_message_field(&m, "content-length", value, sizeof(value)));
+	assert_true(h2_message_field(&m, "date", value, sizeof(value)));
+	h2_client_hear_body(&k, 1, "POST /echo ? q\nx-a=b\ncookie=c=d; e\nhost=host\n[body]");
+	h2_client_close(&k);
+}
+
+static void a_server_that_takes_http_2_takes_http_1_too(void **state)
+{
+	(void)state;
+	stage_open();
+	stage_assert_has(stage_ask("GET /echo HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"), "HTTP/1.1 200 OK\r\n");
+	stage_assert_has(stage_ask("PUT /echo HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 1\r\n\r\nx"), "PUT /echo");
+	stage_assert_has(stage_ask("PRI * HTTP/1.1\r\nHost: a\r\n\r\n"), "HTTP/1.1 ");
+}
+
+/* What begins like the preface may end otherwise, and come in pieces. */
+static void the_preface_may_come_in_pieces(void **state)
+{
+	struct h2_message m;
+	struct h2_client k;
+	struct mesh__buf hello;
+
+	(void)state;
+	stage_open();
+	h2_client_dial(&k);
+	mesh__buf_init(&hello, mesh__mem_libc(), SIZE_MAX / 2);
+	h2_preface(&hello);
+	for (size_t i = 0; i < hello.len; i++) {
+		stage_send(k.conn.fd, hello.data + i, 1);
+	}
+	mesh__buf_fini(&hello);
+	h2_client_ask(&k, 1, true, "GET", "/echo", NULL);
+	h2_client_hear(&k, 1, "200", &m);
+	h2_client_close(&k);
+	h2_client_dial(&k);
+	stage_say(k.conn.fd, "P");
+	stage_say(k.conn.fd, "R");
+	stage_say(k.conn.fd, "OPFIND /echo HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+	stage_assert_has(stage_hear(k.conn.fd, NULL), "PROPFIND /echo");
+	h2_client_close(&k);
+}
+
+static void a_server_without_it_refuses_the_preface(void **state)
+{
+	(void)state;
+	stage.http2 = false;
+	stage_open();
+	stage_assert_has(stage_ask(H2_PREFACE), "HTTP/1.1 505 ");
+}
+
+static void a_handler_may_take_its_time_while_others_answer(void **state)
+{
+	struct mesh__exchange *x;
+	struct h2_message m;
+	struct h2_client k;
+
+	(void)state;
+	stage_open();
+	h2_client_open(&k);
+	h2_client_ask(&k, 1, true, "GET", "/keep", NULL);
+	x = stage_take_kept();
+	assert_true(mesh__exchange_is_http2(x));
+	h2_client_ask(&k, 3, true, "GET", "/echo", NULL);
+	h2_client_hear(&k, 3, "200", &m);
+	stage_reply(x, 200, "late"); /* from another thread */
+	h2_client_hear(&k, 1, "200", &m);
+	h2_client_hear_body(&k, 1, "late");
+	h2_client_close(&k);
+}
+
+static void a_hundred_requests_are_at_work_at_once(void **state)
+{
+	struct mesh__exchange *kept[100];
+	struct h2_message m;
+	struct h2_client k;
+
+	(void)state;
+	stage_open();
+	h2_client_open(&k);
+	for (uint32_t i = 0; i < 100; i++) {
+		h2_client_ask(&k, 2 * i + 1, true, "GET", "/keep", NULL);
+		kept[i] = stage_take_kept();
+	}
+	for (int i = 99; i >= 0; i--) {
+		stage_reply(kept[i], 200, "ok");
+		h2_client_hear(&k, 2 * (uint32_t)i + 1, "200", &m);
+	}
+	h2_client_close(&k);
+}
+
+/* ---- Replies ---- */
+
+static void what_is_not_a_callers_to_say_is_left_out(void **state)
+{
+	struct h2_message m;
+	struct h2_client k;
+
+	(void)state;
+	stage_open();
+	h2_client_open(&k);
+	h2_client_ask(&k, 1, true, "GET", "/split", NULL);
+	h2_client_hear(&k, 1, "200", &m);
+	stage_assert_has(m.lines, "x-good: yes\n");
+	stage_assert_has(m.lines, "content-length: 2\n");
+	assert_null(strstr(m.lines, "bad"));
+	assert_null(strstr(m.lines, "never"));
+	assert_null(strstr(m.lines, "connection"));
+	h2_client_close(&k);
+}
+
+static void head_and_204_have_no_body(void **state)
+{
+	struct h2_message m;
+	struct h2_client k;
+
+	(void)state;
+	stage_open();
+	h2_client_open(&k);
+	h2_client_ask(&k, 1, true, "HEAD", "/echo", NULL);
+	h2_client_hear(&k, 1, "200", &m);
+	assert_true(m.ended);
+	stage_assert_has(m.lines, "content-length: ");
+	h2_client_ask(&k, 3, true, "GET", "/nothing", NULL);
+	h2_client_hear(&k, 3, "204", &m);
+	assert_true(m.ended);
+	assert_null(strstr(m.lines, "content-length"));
+	h2_client_close(&k);
+}
+
+static void a_streamed_reply_is_whole_only_with_its_end(void **state)
+{
+	struct h2_message m;
+	struct h2_client k;
+
+	(void)state;
+	stage_open();
+	h2_client_open(&k);
+	h2_client_ask(&k, 1, true, "GET", "/stream", NULL);
+	h2_client_hear(&k, 1, "200", &m);
+	h2_client_hear_body(&k, 1, "onethree");
+	h2_client_ask(&k, 3, true, "GET", "/half", NULL);
+	assert_int_equal(h2_client_hear_reset(&k, 3), H2_INTERNAL_ERROR);
+	h2_client_ask(&k, 5, true, "GET", "/stream", NULL); /* others go on */
+	h2_client_hear(&k, 5, "200", &m);
+	h2_client_hear_body(&k, 5, "onethree");
+	h2_client_close(&k);
+}
+
+static void a_stream_that_is_over_its_bound_is_reset_alone(void **state)
+{
+	struct h2_message m;
+	struct h2_client k;
+
+	(void)state;
+	stage_open();
+	h2_client_open(&k);
+	h2_client_ask(&k, 1, true, "GET", "/flood", NULL);
+	assert_int_equal(h2_client_hear_reset(&k, 1), H2_CANCEL);
+	h2_client_ask(&k, 3, true, "GET", "/echo", NULL);
+	h2_client_hear(&k, 3, "200", &m);
+	h2_client_close(&k);
+}
+
+static void a_large_body_comes_whole(void **state)
+{
+	struct mesh__buf body;
+	struct h2_message m;
+	struct h2_client k;
+
+	(void)state;
+	stage_open();
+	h2_client_open(&k);
+	h2_client_ask(&k, 1, true, "GET", "/big", NULL);
+	h2_client_hear(&k, 1, "200", &m);
+	mesh__buf_init(&body, mesh__mem_libc(), SIZE_MAX / 2);
+	assert_true(h2_peer_body(&k.peer, 1, &body));
+	assert_int_equal(body.len, STAGE_BIG_BYTES);
+	mesh__buf_fini(&body);
+	h2_client_close(&k);
+}
+
+/* ---- Refusals ---- */
+
+static void what_http_1_refuses_is_refused_and_counted_alike(void **state)
+{
+	static const struct {
+		const char *method, *path, *more, *status, *word;
+	} rows[] = {
+		{"OPTIONS", "*", NULL, "400", "target"},
+		{"GET", "/", "host: other\n", "400", "host"},
+		{"POST", "/", "content-length: 99999999999\n", "413", "body-too-large"},
+		{"POST", "/", "expect: a miracle\n", "417", "expectation"},
+		{"GET", "/forget", NULL, "500", "no-reply"},
+	};
+	char series[128];
+
+	(void)state;
+	stage_open();
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct h2_message m;
+		struct h2_client k;
+
+		h2_client_open(&k);
+		h2_client_ask(&k, 1, strcmp(rows[i].method, "POST") != 0, rows[i].method, rows[i].path, rows[i].more);
+		h2_client_hear(&k, 1, rows[i].status, &m);
+		(void)snprintf(series, sizeof(series), "mesh_requests_refused_total{reason=\"%s\"}", rows[i].word);
+		if (stage_count(series) != 1) {
+			fail_msg("%s is not counted", rows[i].word);
+		}
+		h2_client_ask(&k, 3, true, "GET", "/echo", NULL); /* it was the stream's fault alone */
+		h2_client_hear(&k, 3, "200", &m);
+		h2_client_close(&k);
+	}
+}
+
+static void threat_12_a_malformed_request_is_reset_and_counted(void **state)
+{
+	static const char *const more[] = {"connection: close\n", "transfer-encoding: chunked\n", "te: gzip\n", "content-length: 5_0\n", ":path: /admin\n"};
+	struct h2_client k;
+
+	(void)state;
+	stage_open();
+	h2_client_open(&k);
+	for (uint32_t i = 0; i < sizeof(more) / sizeof(more[0]); i++) {
+		h2_client_ask(&k, 2 * i + 1, true, "GET", "/echo", more[i]);
+		assert_int_equal(h2_client_hear_reset(&k, 2 * i + 1), H2_PROTOCOL_ERROR);
+		assert_int_equal(stage_count("mesh_requests_refused_total{reason=\"malformed\"}"), i + 1);
+	}
+	assert_int_equal(stage.n_requests, 0);
+	h2_client_close(&k);
+}
+
+static void threat_12_a_body_that_differs_from_its_length_never_reaches_the_handler(void **state)
+{
+	struct h2_client k;
+
+	(void)state;
+	stage_open();
+	h2_client_open(&k);
+	h2_client_ask(&k, 1, false, "POST", "/echo", "content-length: 5\n");
+	h2_data(&k.peer.out, 1, H2_END_STREAM, "four", 4);
+	assert_true(h2_peer_flush(&k.peer));
+	assert_int_equal(h2_client_hear_reset(&k, 1), H2_PROTOCOL_ERROR);
+	assert_int_equal(stage.n_requests, 0);
+	h2_client_close(&k);
+}
+
+static void a_header_that_is_too_large_is_431(void **state)
+{
+	struct mesh__buf block;
+	struct h2_message m;
+	struct h2_client k;
+
+	(void)state;
+	stage_open();
+	h2_client_open(&k);
+	mesh__buf_init(&block, mesh__mem_libc(), SIZE_MAX / 2);
+	h2_field(&block, ":method", "GET");
+	h2_field(&block, ":scheme", "http");
+	h2_field(&block, ":path", "/echo");
+	h2_field(&block, ":authority", "a");
+	for (int i = 0; i < 129; i++) {
+		h2_field(&block, "x", "y");
+	}
+	h2_headers(&k.peer.out, 1, H2_END_HEADERS | H2_END_STREAM, &block);
+	mesh__buf_fini(&block);
+	assert_true(h2_peer_flush(&k.peer));
+	h2_client_hear(&k, 1, "431", &m);
+	h2_client_close(&k);
+}
+
+static void a_body_that_is_too_large_is_413_while_it_comes(void **state)
+{
+	static const char kib[1024];
+	struct h2_message m;
+	struct h2_client k;
+
+	(void)state;
+	stage.limits.max_body_bytes = 4096;
+	stage_open();
+	h2_client_open(&k);
+	h2_client_ask(&k, 1, false, "POST", "/echo", NULL);
+	for (int i = 0; i < 5; i++) {
+		h2_data(&k.peer.out, 1, 0, kib, sizeof(kib));
+	}
+	assert_true(h2_peer_flush(&k.peer));
+	h2_client_hear(&k, 1, "413", &m);
+	assert_int_equal(h2_client_hear_reset(&k, 1), H2_NO_ERROR); /* the answer came first, and stands */
+	h2_client_ask(&k, 3, true, "GET", "/echo", NULL);
+	h2_client_hear(&k, 3, "200", &m);
+	h2_client_close(&k);
+}
+
+static void an_expectation_is_met(void **state)
+{
+	struct h2_message m;
+	struct h2_client k;
+
+	(void)state;
+	stage_open();
+	h2_client_open(&k);
+	h2_client_ask(&k, 1, false, "POST", "/echo", "expect: 100-continue\n");
+	h2_client_hear(&k, 1, "100", &m);
+	h2_data(&k.peer.out, 1, H2_END_STREAM, "x", 1);
+	assert_true(h2_peer_flush(&k.peer));
+	h2_client_hear(&k, 1, "200", &m);
+	h2_client_close(&k);
+}
+
+/* ---- Resets ---- */
+
+static bool all_kept(void)
+{
+	return stage.n_requests >= 100;
+}
+
+/* THREATS 10: a stream that is reset is not gone while its handler is at work. */
+static void threat_10_a_handler_at_work_counts_though_its_stream_was_reset(void **state)
+{
+	struct mesh__exchange *kept[100];
+	struct h2_frame_view frame = {0};
+	struct h2_client k;
+
+	(void)state;
+	stage_open();
+	h2_client_open(&k);
+	for (uint32_t i = 0; i < 100; i++) {
+		h2_client_ask(&k, 2 * i + 1, true, "GET", "/keep", NULL);
+		kept[i] = stage_take_kept();
+		h2_rst_stream(&k.peer.out, 2 * i + 1, H2_CANCEL);
+	}
+	stage_wait(all_kept);
+	h2_client_ask(&k, 201, true, "GET", "/keep", NULL);
+	assert_int_equal(h2_client_hear_reset(&k, 201), H2_REFUSED_STREAM);
+	stage_reply(kept[7], 200, "to nobody");
+	for (uint32_t stream = 203; frame.type != H2_HEADERS; stream += 2) { /* its place is free when the loop has heard of it, which nobody is told */
+		h2_client_ask(&k, stream, true, "GET", "/echo", NULL);
+		while (h2_peer_frame(&k.peer, &frame) && (frame.stream != stream || (frame.type != H2_RST_STREAM && frame.type != H2_HEADERS))) {
+		}
+	}
+	h2_client_close(&k);
+	for (int i = 0; i < 100; i++) {
+		if (i != 7) {
+			mesh__exchange_unref(kept[i]);
+		}
+	}
+}
+
+static void threat_10_rapid_reset_ends_the_connection_and_no_other(void **state)
+{
+	struct h2_client k, other;
+	struct h2_message m;
+	uint32_t last;
+
+	(void)state;
+	stage_open();
+	h2_client_open(&k);
+	h2_client_open(&other);
+	for (uint32_t i = 0; i < 200; i++) {
+		h2_request(&k.peer.out, 2 * i + 1, true, "GET", "a", "/echo", NULL);
+		h2_rst_stream(&k.peer.out, 2 * i + 1, H2_CANCEL);
+	}
+	assert_true(h2_peer_flush(&k.peer));
+	assert_int_equal(h2_client_hear_goaway(&k, &last), H2_ENHANCE_YOUR_CALM);
+	h2_client_hear_end(&k);
+	assert_int_equal(stage_count("mesh_requests_refused_total{reason=\"rapid-reset\"}"), 1);
+	assert_true(fake_env_logged(&stage.fake, "reason=rapid-reset"));
+	h2_client_ask(&other, 1, true, "GET", "/echo", NULL);
+	h2_client_hear(&other, 1, "200", &m);
+	h2_client_close(&k);
+	h2_client_close(&other);
+}
+
+static void what_breaks_http_2_ends_the_connection_and_is_counted(void **state)
+{
+	struct h2_client k;
+	uint32_t last;
+
+	(void)state;
+	stage_open();
+	h2_client_open(&k);
+	h2_data(&k.peer.out, 0, 0, "x", 1);
+	assert_true(h2_peer_flush(&k.peer));
+	assert_int_equal(h2_client_hear_goaway(&k, &last), H2_PROTOCOL_ERROR);
+	h2_client_hear_end(&k);
+	assert_int_equal(stage_count("mesh_requests_refused_total{reason=\"protocol-error\"}"), 1);
+	h2_client_close(&k);
+}
+
+/* ---- Time ---- */
+
+static void pass_ms(int64_t ms)
+{
+	fake_env_advance_ms(&stage.fake, ms);
+}
+
+static void settings_are_due_in_handshake_time(void **state)
+{
+	struct h2_frame_view frame;
+	struct h2_client k;
+
+	(void)state;
+	stage_open();
+	h2_client_dial(&k);
+	stage_say(k.conn.fd, H2_PREFACE);
+	assert_true(h2_peer_frame(&k.peer, &frame));
+	assert_int_equal(frame.type, H2_SETTINGS);
+	pass_ms(stage.limits.handshake_ms);
+	h2_client_hear_end(&k);
+	assert_int_equal(stage_count("mesh_handshakes_refused_total{reason=\"timeout\"}"), 1);
+	h2_client_close(&k);
+}
+
+static void threat_7_half_a_preface_is_waited_for_in_header_time(void **state)
+{
+	struct h2_client k;
+
+	(void)state;
+	stage_open();
+	h2_client_dial(&k);
+	stage_say(k.conn.fd, "PRI * HT");
+	stage_assert_has(stage_ask("GET /echo HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"), "200"); /* the other has been read too */
+	pass_ms(stage.limits.header_ms);
+	h2_client_hear_end(&k);
+	assert_int_equal(stage_count("mesh_requests_refused_total{reason=\"timeout\"}"), 1);
+	h2_client_close(&k);
+}
+
+static void threat_7_half_a_header_is_waited_for_in_header_time(void **state)
+{
+	struct h2_message m;
+	struct mesh__buf block;
+	struct h2_client k;
+	uint32_t last;
+
+	(void)state;
+	stage_open();
+	h2_client_open(&k);
+	mesh__buf_init(&block, mesh__mem_libc(), SIZE_MAX / 2);
+	h2_field(&block, ":method", "GET");
+	h2_client_ask(&k, 1, true, "GET", "/nothing", NULL);
+	h2_client_hear(&k, 1, "204", &m);
+	h2_headers(&k.peer.out, 3, H2_END_STREAM, &block);
+	mesh__buf_fini(&block);
+	assert_true(h2_peer_flush(&k.peer));
+	stage_assert_has(stage_ask("GET /echo HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"), "200"); /* that has been read by now */
+	pass_ms(stage.limits.header_ms);
+	assert_int_equal(h2_client_hear_goaway(&k, &last), H2_NO_ERROR);
+	h2_client_hear_end(&k);
+	h2_client_close(&k);
+}
+
+static void threat_7_a_body_is_due_in_body_time_and_its_stream_alone_is_refused(void **state)
+{
+	struct h2_message m;
+	struct h2_client k;
+
+	(void)state;
+	stage_open();
+	h2_client_open(&k);
+	h2_client_ask(&k, 1, false, "POST", "/echo", NULL);
+	h2_client_ask(&k, 3, true, "GET", "/echo", NULL);
+	h2_client_hear(&k, 3, "200", &m);
+	pass_ms(stage.limits.body_ms);
+	h2_client_hear(&k, 1, "408", &m);
+	h2_client_ask(&k, 5, true, "GET", "/echo", NULL);
+	h2_client_hear(&k, 5, "200", &m);
+	h2_client_close(&k);
+}
+
+static void a_handler_is_late_after_reply_time(void **state)
+{
+	struct mesh__exchange *x;
+	struct h2_message m;
+	struct h2_client k;
+
+	(void)state;
+	stage_open();
+	h2_client_open(&k);
+	h2_client_ask(&k, 1, true, "GET", "/keep", NULL);
+	x = stage_take_kept();
+	pass_ms(stage.limits.reply_ms);
+	h2_client_hear(&k, 1, "503", &m);
+	stage_reply(x, 200, "too late");
+	h2_client_close(&k);
+}
+
+/* THREATS 11: who asks and then keeps its window closed. */
+static void threat_11_a_window_that_stays_closed_ends_the_stream_in_write_time(void **state)
+{
+	static const struct h2_setting closed = {H2_INITIAL_WINDOW_SIZE, 0};
+	struct h2_frame_view frame;
+	struct h2_message m;
+	struct h2_client k;
+
+	(void)state;
+	stage_open();
+	h2_client_dial(&k);
+	mesh__buf_str(&k.peer.out, H2_PREFACE);
+	h2_settings(&k.peer.out, &closed, 1);
+	assert_true(h2_peer_flush(&k.peer));
+	h2_client_ask(&k, 1, true, "GET", "/big", NULL);
+	h2_client_hear(&k, 1, "200", &m);
+	do { /* each look at it is 250 ms of true time from the one before, which nobody is told of */
+		pass_ms(stage.limits.write_ms);
+		h2_ping(&k.peer.out, 0, 1);
+		assert_true(h2_peer_flush(&k.peer));
+		assert_true(h2_peer_frame(&k.peer, &frame));
+	} while (frame.type != H2_RST_STREAM);
+	assert_int_equal(frame.stream, 1);
+	h2_client_close(&k);
+}
+
+static void an_idle_connection_is_told_that_it_ends(void **state)
+{
+	struct h2_message m;
+	struct h2_client k;
+	uint32_t last;
+
+	(void)state;
+	stage_open();
+	h2_client_open(&k);
+	h2_client_ask(&k, 1, true, "GET", "/nothing", NULL);
+	h2_client_hear(&k, 1, "204", &m);
+	pass_ms(stage.limits.idle_ms);
+	assert_int_equal(h2_client_hear_goaway(&k, &last), H2_NO_ERROR);
+	assert_int_equal(last, 1);
+	h2_client_hear_end(&k);
+	h2_client_close(&k);
+}
+
+/* ---- The end ---- */
+
+static void on_drained(void *arg)
+{
+	(void)arg;
+	(void)pthread_mutex_lock(&stage.mu);
+	stage.drained = true;
+	stage_changed();
+	(void)pthread_mutex_unlock(&stage.mu);
+}
+
+static void drain_now(void *arg)
+{
+	(void)arg;
+	mesh__http_server_drain(stage.server, 60000, on_drained, NULL);
+}
+
+static bool is_drained(void)
+{
+	return stage.drained;
+}
+
+static void a_drain_tells_first_and_then_ends_with_what_was_asked(void **state)
+{
+	static struct mesh__post post;
+	struct mesh__exchange *x;
+	struct h2_message m;
+	struct h2_client k;
+	uint32_t last;
+
+	(void)state;
+	stage.limits.drain_grace_ms = 1000;
+	stage_open();
+	h2_client_open(&k);
+	h2_client_ask(&k, 1, true, "GET", "/keep", NULL);
+	x = stage_take_kept();
+	mesh__loop_post(stage.loop, &post, drain_now, NULL);
+	assert_int_equal(h2_client_hear_goaway(&k, &last), H2_NO_ERROR);
+	assert_int_equal(last, INT32_MAX);
+	h2_client_ask(&k, 3, true, "GET", "/echo", NULL); /* was on its way */
+	h2_client_hear(&k, 3, "200", &m);
+	pass_ms(1000);
+	assert_int_equal(h2_client_hear_goaway(&k, &last), H2_NO_ERROR);
+	assert_int_equal(last, 3);
+	stage_reply(x, 200, "last");
+	h2_client_hear(&k, 1, "200", &m);
+	h2_client_hear_body(&k, 1, "last");
+	h2_client_hear_end(&k);
+	h2_client_close(&k);
+	stage_wait(is_drained);
+}
+
+static bool is_gone(void)
+{
+	return stage.n_gone == 1;
+}
+
+static void a_connection_that_is_cut_tells_who_streams_to_it(void **state)
+{
+	struct mesh__exchange *x;
+	struct h2_message m;
+	struct h2_client k;
+
+	(void)state;
+	stage_open();
+	h2_client_open(&k);
+	h2_client_ask(&k, 1, true, "GET", "/watch", NULL);
+	h2_client_hear(&k, 1, "200", &m);
+	x = stage_take_kept();
+	h2_client_close(&k);
+	stage_wait(is_gone);
+	mesh__exchange_unref(x);
+}
+
+static void a_stream_that_is_reset_tells_who_streams_to_it(void **state)
+{
+	struct mesh__exchange *x;
+	struct h2_message m;
+	struct h2_client k;
+
+	(void)state;
+	stage_open();
+	h2_client_open(&k);
+	h2_client_ask(&k, 1, true, "GET", "/watch", NULL);
+	h2_client_hear(&k, 1, "200", &m);
+	x = stage_take_kept();
+	h2_rst_stream(&k.peer.out, 1, H2_CANCEL);
+	assert_true(h2_peer_flush(&k.peer));
+	stage_wait(is_gone);
+	mesh__exchange_unref(x);
+	h2_client_ask(&k, 3, true, "GET", "/echo", NULL);
+	h2_client_hear(&k, 3, "200", &m);
+	h2_client_close(&k);
+}
+
+/* A conversation with requests of several kinds; ends with the connection, which may be any time. */
+static void converse(struct h2_client *k)
+{
+	struct h2_frame_view frame;
+
+	h2_preface(&k->peer.out);
+	h2_request(&k->peer.out, 1, false, "POST", "a", "/echo", "cookie: a\ncookie: b\n");
+	h2_request(&k->peer.out, 3, true, "GET", "a", "/stream", NULL);
+	h2_data(&k->peer.out, 1, 0, "body", 4);
+	h2_trailers(&k->peer.out, 1, "t: u\n");
+	h2_request(&k->peer.out, 5, true, "GET", "a", "/#", NULL);
+	h2_goaway(&k->peer.out, 0, H2_NO_ERROR); /* the server ends it once all is answered */
+	(void)h2_peer_flush(&k->peer);
+	while (h2_peer_frame(&k->peer, &frame)) {
+	}
+}
+
+static void answers_or_closes_whatever_allocation_fails(void **state)
+{
+	struct h2_message m;
+	struct h2_client k;
+	long n = 0;
+
+	(void)state;
+	stage_open();
+	do {
+		h2_client_dial(&k);
+		fail_mem_next(&stage.mem, ++n);
+		converse(&k);
+		h2_client_close(&k);
+	} while (stage.mem.count >= n);
+	assert_true(n > 30);
+	fail_mem_next(&stage.mem, 0);
+	h2_client_open(&k);
+	h2_client_ask(&k, 1, true, "GET", "/echo", NULL);
+	h2_client_hear(&k, 1, "200", &m);
+	h2_client_close(&k);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(a_request_reaches_the_handler_as_over_http_1, set_up, stage_tear_down),
+		cmocka_unit_test_setup_teardown(a_server_that_takes_http_2_takes_http_1_too, set_up, stage_tear_down),
+		cmocka_unit_test_setup_teardown(the_preface_may_come_in_pieces, set_up, stage_tear_down),
+		cmocka_unit_test_setup_teardown(a_server_without_it_refuses_the_preface, set_up, stage_tear_down),
+		cmocka_unit_test_setup_teardown(a_handler_may_take_its_time_while_others_answer, set_up, stage_tear_down),
+		cmocka_unit_test_setup_teardown(a_hundred_requests_are_at_work_at_once, set_up, stage_tear_down),
+		cmocka_unit_test_setup_teardown(what_is_not_a_callers_to_say_is_left_out, set_up, stage_tear_down),
+		cmocka_unit_test_setup_teardown(head_and_204_have_no_body, set_up, stage_tear_down),
+		cmocka_unit_test_setup_teardown(a_streamed_reply_is_whole_only_with_its_end, set_up, stage_tear_down),
+		cmocka_unit_test_setup_teardown(a_stream_that_is_over_its_bound_is_reset_alone, set_up, stage_tear_down),
+		cmocka_unit_test_setup_teardown(a_large_body_comes_whole, set_up, stage_tear_down),
+		cmocka_unit_test_setup_teardown(what_http_1_refuses_is_refused_and_counted_alike, set_up, stage_tear_down),
+		cmocka_unit_test_setup_teardown(threat_12_a_malformed_request_is_reset_and_counted, set_up, stage_tear_down),
+		cmocka_unit_test_setup_teardown(threat_12_a_body_that_differs_from_its_length_never_reaches_the_handler, set_up, stage_tear_down),
+		cmocka_unit_test_setup_teardown(a_header_that_is_too_large_is_431, set_up, stage_tear_down),
+		cmocka_unit_test_setup_teardown(a_body_that_is_too_large_is_413_while_it_comes, set_up, stage_tear_down),
+		cmocka_unit_test_setup_teardown(an_expectation_is_met, set_up, stage_tear_down),
+		cmocka_unit_test_setup_teardown(threat_10_a_handler_at_work_counts_though_its_stream_was_reset, set_up, stage_tear_down),
+		cmocka_unit_test_setup_teardown(threat_10_rapid_reset_ends_the_connection_and_no_other, set_up, stage_tear_down),
+		cmocka_unit_test_setup_teardown(what_breaks_http_2_ends_the_connection_and_is_counted, set_up, stage_tear_down),
+		cmocka_unit_test_setup_teardown(settings_are_due_in_handshake_time, set_up, stage_tear_down),
+		cmocka_unit_test_setup_teardown(threat_7_half_a_preface_is_waited_for_in_header_time, set_up, stage_tear_down),
+		cmocka_unit_test_setup_teardown(threat_7_half_a_header_is_waited_for_in_header_time, set_up, stage_tear_down),
+		cmocka_unit_test_setup_teardown(threat_7_a_body_is_due_in_body_time_and_its_stream_alone_is_refused, set_up, stage_tear_down),
+		cmocka_unit_test_setup_teardown(a_handler_is_late_after_reply_time, set_up, stage_tear_down),
+		cmocka_unit_test_setup_teardown(threat_11_a_window_that_stays_closed_ends_the_stream_in_write_time, set_up, stage_tear_down),
+		cmocka_unit_test_setup_teardown(an_idle_connection_is_told_that_it_ends, set_up, stage_tear_down),
+		cmocka_unit_test_setup_teardown(a_drain_tells_first_and_then_ends_with_what_was_asked, set_up, stage_tear_down),
+		cmocka_unit_test_setup_teardown(a_connection_that_is_cut_tells_who_streams_to_it, set_up, stage_tear_down),
+		cmocka_unit_test_setup_teardown(a_stream_that_is_reset_tells_who_streams_to_it, set_up, stage_tear_down),
+		cmocka_unit_test_setup_teardown(answers_or_closes_whatever_allocation_fails, set_up, stage_tear_down),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
