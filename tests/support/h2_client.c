@@ -13,7 +13,7 @@
 
 void h2_client_dial(struct h2_client *k)
 {
-	*k = (struct client){.conn = {.fd = stage_dial()}};
+	*k = (struct h2_client){.conn = {.fd = stage_dial()}};
 	h2_peer_init(&k->peer, &k->conn);
 }
 
