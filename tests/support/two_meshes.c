@@ -67,7 +67,7 @@ mesh_options *two_meshes_identity(struct two_meshes *t, const char *service)
 	return o;
 }
 
-mesh_options *two_meshes_options_at(struct two_meshes *t, const char *service, const struct mesh__addr *addresses, size_t n, const char *connect_timeout)
+mesh_options *two_meshes_options_with(struct two_meshes *t, const char *service, const struct mesh__addr *addresses, size_t n, const char *fields)
 {
 	mesh_options *o = two_meshes_identity(t, service);
 	char text[1024], address[MESH__ADDR_TEXT], path[160];
@@ -78,14 +78,22 @@ mesh_options *two_meshes_options_at(struct two_meshes *t, const char *service, c
 		len += (size_t)snprintf(text + len, sizeof(text) - len, "- {address: \"%s\", labels: {version: v1}}\n", address);
 		must(len < sizeof(text), "too many endpoints");
 	}
-	if (connect_timeout != NULL) {
-		len += (size_t)snprintf(text + len, sizeof(text) - len, "---\napiVersion: mesh/v1\nkind: Service\nname: payments\nconnectTimeout: %s\n", connect_timeout);
-		must(len < sizeof(text), "too long a timeout");
-	}
+	len += (size_t)snprintf(text + len, sizeof(text) - len, "---\napiVersion: mesh/v1\nkind: Service\nname: payments\n%s", fields);
+	must(len < sizeof(text), "too long a document");
 	write_file(t, service, ".endpoints", text);
 	path_of(t, service, ".endpoints", path);
 	set(o, "endpoints", path);
 	return o;
+}
+
+mesh_options *two_meshes_options_at(struct two_meshes *t, const char *service, const struct mesh__addr *addresses, size_t n, const char *connect_timeout)
+{
+	char fields[64] = "";
+
+	if (connect_timeout != NULL) {
+		must(snprintf(fields, sizeof(fields), "connectTimeout: %s\n", connect_timeout) < (int)sizeof(fields), "too long a timeout");
+	}
+	return two_meshes_options_with(t, service, addresses, n, fields);
 }
 
 void two_meshes_address(const struct two_meshes *t, struct mesh__addr *out)

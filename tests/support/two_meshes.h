@@ -32,6 +32,9 @@ mesh_options *two_meshes_options(struct two_meshes *t, const char *service);
 /* The same, with these endpoints instead, whoever listens there, and a connect timeout other than the built-in one (NULL: the built-in). */
 mesh_options *two_meshes_options_at(struct two_meshes *t, const char *service, const struct mesh__addr *addresses, size_t n, const char *connect_timeout);
 
+/* The same, with these fields of the service's document: lines of YAML. */
+mesh_options *two_meshes_options_with(struct two_meshes *t, const char *service, const struct mesh__addr *addresses, size_t n, const char *fields);
+
 /* Where payments listens. */
 void two_meshes_address(const struct two_meshes *t, struct mesh__addr *out);
 
