@@ -6,6 +6,8 @@
 #include "base/str.h"
 #include "http/curl_easy.h"
 
+#define CLOSING "Closing connection "
+
 enum { DIGITS_MAX = 10, SAYS_NOTHING_OF_GOAWAY_BEFORE = 0x080100 };
 
 /* ---- Reading ---- */
@@ -42,6 +44,7 @@ void mesh__unprocessed_read(struct mesh__unprocessed *u, const char *line, size_
 		u->last = u->goaway && u->last < last ? u->last : last;
 		u->goaway = true;
 	}
+	u->closed = u->closed || memmem(line, len, CLOSING, sizeof(CLOSING) - 1) == line;
 }
 
 /* ---- A handle's log ---- */
@@ -90,4 +93,12 @@ bool mesh__unprocessed_surely(const struct mesh__easy *e, int curl_code)
 		return false;
 	}
 	return u->refused || (u->goaway && u->stream != 0 && u->stream > u->last);
+}
+
+bool mesh__unprocessed_broken_off(const struct mesh__easy *e)
+{
+	const struct mesh__unprocessed *u = &e->unprocessed;
+	int status = e->head.response->status;
+
+	return e->http2 && u->closed && !u->goaway && !e->head.has_length && !e->no_body && status != 204 && status != 304;
 }

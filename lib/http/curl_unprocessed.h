@@ -20,6 +20,7 @@ struct mesh__unprocessed {
 	uint32_t stream;         /* the number of ours; 0: not known */
 	bool goaway;             /* one came, with `last` */
 	uint32_t last;
+	bool closed;             /* libcurl closed the connection */
 };
 
 /* A line of libcurl's log. Pure. */
@@ -30,6 +31,12 @@ void mesh__unprocessed_again(struct mesh__easy *e);
 
 /* True when the peer has surely not processed the exchange, which ended with `curl_code` (a CURLcode). */
 bool mesh__unprocessed_surely(const struct mesh__easy *e, int curl_code);
+
+/*
+ * True when a response that libcurl takes for whole has broken off: before 8.1 a session that it gave up, because the peer broke the protocol, looks to it like the end of a body whose length was not said. It closes the connection
+ * then; after a stream that has ended it does so only where the peer has said farewell.
+ */
+bool mesh__unprocessed_broken_off(const struct mesh__easy *e);
 
 /* Has the handle log from here to the exchange's end, where the log is needed; and no more, as lines cost time. */
 void mesh__unprocessed_listen(struct mesh__easy *e, bool listen);

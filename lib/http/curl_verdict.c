@@ -91,6 +91,9 @@ static struct verdict maybe_sent(const struct mesh__easy *e, CURLcode curl_code)
 /* libcurl is content when a connection ends in the middle of a header. */
 static int check_whole(const struct mesh__easy *e, struct mesh__err *err)
 {
+	if (e->passed && e->head.at == MESH__HEAD_BODY && mesh__unprocessed_broken_off(e)) {
+		return mesh__fail_at(err, MESH__ORIGIN_PEER, MESH_E_RESET, "%s: the connection broke in the middle of the response (the peer does not keep the rules of HTTP/2)", e->where);
+	}
 	if (e->passed && e->head.at == MESH__HEAD_BODY) {
 		return MESH_OK;
 	}
