@@ -46,6 +46,9 @@ int mesh__conns_open(struct mesh__conns *conns, int family, int type, int protoc
 
 void mesh__conns_close(struct mesh__conns *conns, int fd)
 {
+	struct pollfd p = {.fd = fd, .events = POLLRDHUP};
+
+	conns->peer_ended = poll(&p, 1, 0) > 0;
 	for (struct mesh__conn **at = &conns->first; *at != NULL; at = &(*at)->next) {
 		struct mesh__conn *conn = *at;
 		if (conn->fd == fd) {

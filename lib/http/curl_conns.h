@@ -31,6 +31,7 @@ struct mesh__conn {
 struct mesh__conns {
 	const struct mesh__env *env;
 	struct mesh__conn *first;
+	bool peer_ended; /* the last one that was closed: its peer had ended it before */
 };
 
 void mesh__conns_init(struct mesh__conns *conns, const struct mesh__env *env);

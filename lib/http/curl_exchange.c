@@ -100,6 +100,9 @@ int mesh__pool_exchange(struct mesh__pool *pool, const struct mesh__client_reque
 		code = exchange_on(slot, request, connect_timeout_ms, deadline_us, cancel, response, result, err);
 		now_us = mesh__mono_us(pool->env);
 		again = mesh__pool_finish(slot, code, now_us);
+		if (again && err != NULL) {
+			mesh__err_clear(err);
+		}
 	} while (again);
 	result->total_us = now_us - begun_us;
 	return code;

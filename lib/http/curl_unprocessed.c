@@ -100,5 +100,5 @@ bool mesh__unprocessed_broken_off(const struct mesh__easy *e)
 	const struct mesh__unprocessed *u = &e->unprocessed;
 	int status = e->head.response->status;
 
-	return e->http2 && u->closed && !u->goaway && !e->head.has_length && !e->no_body && status != 204 && status != 304;
+	return e->http2 && u->closed && !u->goaway && !e->conns->peer_ended && !e->head.has_length && !e->no_body && status != 204 && status != 304;
 }

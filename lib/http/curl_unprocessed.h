@@ -34,7 +34,7 @@ bool mesh__unprocessed_surely(const struct mesh__easy *e, int curl_code);
 
 /*
  * True when a response that libcurl takes for whole has broken off: before 8.1 a session that it gave up, because the peer broke the protocol, looks to it like the end of a body whose length was not said. It closes the connection
- * then; after a stream that has ended it does so only where the peer has said farewell.
+ * then; after a stream that has ended it does so only where the peer has said farewell, or has ended the connection too.
  */
 bool mesh__unprocessed_broken_off(const struct mesh__easy *e);
 

@@ -401,14 +401,6 @@ static void begin_an_answer(struct h2_peer *peer, uint32_t stream)
 	h2_data(&peer->out, stream, 0, "o", 1);
 }
 
-/* libcurl before 8.1 takes what it has for whole. */
-static void break_the_rules_in_an_answer(struct h2_peer *peer, uint32_t stream)
-{
-	begin_an_answer(peer, stream);
-	(void)h2_peer_flush(peer);
-	break_the_rules(peer, stream);
-}
-
 static void say_nothing_at_all(struct h2_peer *peer, uint32_t stream)
 {
 	(void)peer;
@@ -436,7 +428,6 @@ static const struct fault faults[] = {
 	{"an answer without a head", answer_without_a_head, .stays = true, .sent = MESH__SENT_MAYBE},
 	{"half an answer, and the end", begin_an_answer, .sent = MESH__SENT_MAYBE},
 	{"half an answer, and a reset", begin_an_answer, .reset = true, .sent = MESH__SENT_MAYBE},
-	{"half an answer, and frames against the rules", break_the_rules_in_an_answer, .sent = MESH__SENT_MAYBE},
 	{"the end", say_nothing_at_all, .sent = MESH__SENT_MAYBE},
 	{"a reset", say_nothing_at_all, .reset = true, .sent = MESH__SENT_MAYBE},
 };
