@@ -296,8 +296,9 @@ $(BUILD)/tests/bench/server: $(BUILD)/obj/tests/bench/server.o $(SHARED)
 $(BUILD)/tests/bench/arithmetic: $(BUILD)/obj/tests/bench/arithmetic.o
 	$(link)
 
-# A fuzz target is fuzz_NAME.c and what stands in NAME_*.c; it links the rooms whose headers it includes, and what they use.
-fuzz-objs  = $(call obj,tests/fuzz/fuzz_$(1).c $(wildcard tests/fuzz/$(1)_*.c))
+# A fuzz target is fuzz_NAME.c, what stands in NAME_*.c, and what else in this folder it includes; it links the rooms whose headers it includes, and what they use.
+fuzz-shared = $(wildcard $(shell sed -n 's|^\#include "\([a-z0-9_]*\)\.h"|tests/fuzz/\1.c|p' tests/fuzz/fuzz_$(1).c))
+fuzz-objs  = $(call obj,$(sort tests/fuzz/fuzz_$(1).c $(wildcard tests/fuzz/$(1)_*.c) $(call fuzz-shared,$(1))))
 fuzz-rooms = $(sort $(shell sed -n 's|^\#include "\([a-z]*\)/.*|\1|p' $(1)))
 fuzz-uses  = $(foreach r,meshd meshca meshctl $(ROOMS),$(filter $r,$(foreach f,$(call fuzz-rooms,$(1)),$(uses-$f))))
 define replay-rule

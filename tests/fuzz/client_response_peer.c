@@ -14,7 +14,7 @@
 /* libcurl is to find them. */
 #define OURS __attribute__((visibility("default")))
 
-enum { CONNECTIONS_MAX = 16, REQUEST_MAX_BYTES = 4096 };
+enum { CONNECTIONS_MAX = 16, REQUEST_MAX_BYTES = 4096, IDLE_POLLS_MAX = 1000 };
 
 struct connection {
 	int fd, far_fd; /* libcurl's end and ours; -1: none */
@@ -22,6 +22,7 @@ struct connection {
 	char request[REQUEST_MAX_BYTES + 1];
 	size_t request_len;
 	size_t n_read;  /* of the response at hand */
+	bool spoken, answered;
 	bool reset;
 };
 
@@ -32,6 +33,9 @@ static struct {
 	const struct peer_response *response;
 	void (*stalled)(void);
 	int n_requests;
+	int n_idle_polls; /* since something was sent or received */
+	peer_take_fn take; /* NULL: HTTP/1.1 */
+	void (*answers)(bool first_of_connection);
 } net;
 
 static struct connection *find(int fd)
@@ -126,20 +130,31 @@ OURS int getpeername(int fd, __SOCKADDR_ARG addr, socklen_t *len)
 	return c != NULL ? give(&c->peer, addr.__sockaddr__, len) : (int)syscall(SYS_getpeername, fd, addr.__sockaddr__, len);
 }
 
-static bool whole(const char *request, size_t len)
+void peer_speak(peer_take_fn take, void (*answers)(bool first_of_connection))
 {
-	const char *end = strstr(request, "\r\n\r\n");
-	const char *field = strcasestr(request, "\r\ncontent-length:");
+	net.take = take;
+	net.answers = answers;
+}
 
-	return end != NULL && len >= (size_t)(end + 4 - request) + (field != NULL && field < end ? strtoul(field + 17, NULL, 10) : 0);
+static size_t take_http_1(const char *bytes, size_t len, bool fresh, bool *whole)
+{
+	const char *end = strstr(bytes, "\r\n\r\n");
+	const char *field = strcasestr(bytes, "\r\ncontent-length:");
+
+	(void)fresh;
+	*whole = end != NULL && len >= (size_t)(end + 4 - bytes) + (field != NULL && field < end ? strtoul(field + 17, NULL, 10) : 0);
+	return *whole ? len : 0;
 }
 
 static void answer(struct connection *c)
 {
 	const struct peer_response *r = net.response;
 
-	c->request_len = 0;
+	if (net.answers != NULL) {
+		net.answers(!c->answered);
+	}
 	c->n_read = 0;
+	c->answered = true;
 	net.n_requests++;
 	if (syscall(SYS_sendto, c->far_fd, r->bytes, r->len, MSG_NOSIGNAL, NULL, 0) != (long)r->len) {
 		abort();
@@ -153,11 +168,13 @@ static void answer(struct connection *c)
 OURS ssize_t send(int fd, const void *bytes, size_t len, int flags)
 {
 	struct connection *c = find(fd);
-	size_t n;
+	size_t n, done = 1;
+	bool whole;
 
 	if (c == NULL) {
 		return syscall(SYS_sendto, fd, bytes, len, flags, NULL, 0);
 	}
+	net.n_idle_polls = 0;
 	n = len < REQUEST_MAX_BYTES - c->request_len ? len : REQUEST_MAX_BYTES - c->request_len;
 	memcpy(c->request + c->request_len, bytes, n);
 	c->request_len += n;
@@ -165,8 +182,14 @@ OURS ssize_t send(int fd, const void *bytes, size_t len, int flags)
 	if (n == 0) {
 		abort(); /* nobody asks for so much */
 	}
-	if (whole(c->request, c->request_len)) {
-		answer(c);
+	while (done > 0 && c->request_len > 0) {
+		done = (net.take != NULL ? net.take : take_http_1)(c->request, c->request_len, !c->spoken, &whole);
+		c->spoken |= done > 0;
+		c->request_len -= done;
+		memmove(c->request, c->request + done, c->request_len + 1);
+		if (whole) {
+			answer(c);
+		}
 	}
 	return (ssize_t)n;
 }
@@ -185,6 +208,7 @@ OURS ssize_t recv(int fd, void *bytes, size_t len, int flags)
 	n = syscall(SYS_recvfrom, fd, bytes, len, flags, NULL, NULL);
 	if (c != NULL && n > 0 && (flags & MSG_PEEK) == 0) {
 		c->n_read += (size_t)n;
+		net.n_idle_polls = 0;
 	}
 	if (c != NULL && n == 0 && c->reset) {
 		errno = ECONNRESET;
@@ -197,7 +221,8 @@ OURS int poll(struct pollfd *fds, nfds_t n, int timeout_ms)
 {
 	int rc = (int)syscall(SYS_poll, fds, n, 0);
 
-	if (rc == 0 && n > 0 && timeout_ms != 0) {
+	/* libcurl 7.88 waits for room to send where it is the peer's window, and not the socket, that has none. */
+	if (n > 0 && timeout_ms != 0 && (rc == 0 || ++net.n_idle_polls > IDLE_POLLS_MAX)) {
 		net.stalled();
 		rc = (int)syscall(SYS_poll, fds, n, timeout_ms);
 	}

@@ -22,6 +22,13 @@ struct peer_response {
 	enum peer_end end;
 };
 
+/*
+ * What a peer makes of what is sent to it: how many of the bytes it has done with, and in *whole whether a request ended with them; `fresh`: they are the first of a connection. Called again with what is left. HTTP/1.1 unless
+ * peer_speak() says otherwise; before a request is answered, `answers` may still change the response.
+ */
+typedef size_t (*peer_take_fn)(const char *bytes, size_t len, bool fresh, bool *whole);
+void peer_speak(peer_take_fn take, void (*answers)(bool first_of_connection));
+
 /* From here on: requests are answered so, and whoever would wait for more calls `stalled`. All is borrowed. */
 void peer_answer(const struct peer_response *response, void (*stalled)(void));
 
