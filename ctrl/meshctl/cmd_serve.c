@@ -14,7 +14,7 @@
 #include "wire/json.h"
 #include "wire/name.h"
 
-enum { DRAIN_MS = 5000, REMIND_MS = 10000, MAX_BODY = 16 * 1024 * 1024 };
+enum { DRAIN_MS = 5000, REMIND_MS = 10000 };
 
 /* One run of the command; everything in it is freed at its end. */
 struct serving {
@@ -32,9 +32,16 @@ static int check_options(struct ctl *ctl)
 	const struct ctl_args *args = &ctl->args;
 	bool echo = ctl_flag(args, "echo"), misbehaves = ctl_flag(args, "status") || ctl_flag(args, "delay") ||
 		ctl_flag(args, "fail-percent");
+	const char *protocol = ctl_text(args, "upstream-protocol");
 
 	if (echo == (ctl_text(args, "upstream") != NULL)) {
 		return ctl_fail(ctl, CTL_USAGE, "what is to answer? One of --echo and --upstream http://host:port");
+	}
+	if (protocol != NULL && echo) {
+		return ctl_fail(ctl, CTL_USAGE, "--upstream-protocol belongs to --upstream");
+	}
+	if (protocol != NULL && strcmp(protocol, "http") != 0 && strcmp(protocol, "http2") != 0) {
+		return ctl_fail(ctl, CTL_USAGE, "--upstream-protocol \"%s\": http or http2", protocol);
 	}
 	if (misbehaves && !echo) {
 		return ctl_fail(ctl, CTL_USAGE, "--status, --delay and --fail-percent belong to --echo");
@@ -65,15 +72,11 @@ static int set_service(struct serving *s)
 	return CTL_OK;
 }
 
-static size_t max_body(void)
+static bool is_http2(const struct ctl_args *args)
 {
-	const char *text = ctl_env("MESH_MAX_BODY");
-	uint64_t bytes = MAX_BODY;
+	const char *protocol = ctl_text(args, "upstream-protocol");
 
-	if (text != NULL) {
-		(void)mesh__str_u64(text, strlen(text), SIZE_MAX / 4, &bytes);
-	}
-	return (size_t)bytes;
+	return protocol != NULL && strcmp(protocol, "http2") == 0;
 }
 
 static int make_handler(struct serving *s)
@@ -88,7 +91,7 @@ static int make_handler(struct serving *s)
 	if (ctl_flag(args, "echo")) {
 		code = ctl_echo_new(&s->ctl->env, &options, &s->echo, &err);
 	} else {
-		code = ctl_upstream_new(&s->ctl->env, ctl_text(args, "upstream"), max_body(), &s->upstream, &err);
+		code = ctl_upstream_new(&s->ctl->env, ctl_text(args, "upstream"), is_http2(args), &s->upstream, &err);
 	}
 	return code == MESH_OK ? CTL_OK : ctl_fail_err(s->ctl, code == MESH_E_INVALID ? CTL_USAGE : CTL_FAILED, &err);
 }
@@ -108,7 +111,7 @@ static int start(struct serving *s)
 		if (code != MESH_OK) {
 			return ctl_fail_err(s->ctl, CTL_FAILED, &err);
 		}
-		code = mesh_serve(s->m, "pool", ctl_upstream_handle, s->upstream, &s->server, &error);
+		code = mesh_serve(s->m, "inline", ctl_upstream_handle, s->upstream, &s->server, &error);
 	}
 	if (code != MESH_OK) {
 		exit_code = ctl_fail(s->ctl, code == MESH_E_INVALID ? CTL_USAGE : CTL_FAILED, "%s",
@@ -184,7 +187,6 @@ static int stop(struct serving *s, int code)
 	if (s->echo != NULL) {
 		ctl_echo_hurry(s->echo);
 	}
-	ctl_upstream_stop(s->upstream);
 	if (s->m != NULL && mesh_close(s->m, code == CTL_OK ? drain_ms : 0) == MESH_E_TIMEOUT && code == CTL_OK) {
 		ctl_say(s->ctl, "the drain was cut short after %lld ms: requests were still being answered", (long long)drain_ms);
 	}
@@ -229,6 +231,7 @@ static const struct ctl_option serve_options[] = {
 	{"listen", 0, CTL_TEXT, "IP:PORT", "where to listen (default: the local address of the control connection, any port)", 0, 0},
 	{"advertise", 0, CTL_TEXT, "IP:PORT", "what others are told (default: where it listens)", 0, 0},
 	{"upstream", 0, CTL_TEXT, "URL", "pass requests on to http://host:port, or unix:/path, and its responses back", 0, 0},
+	{"upstream-protocol", 0, CTL_TEXT, "NAME", "http (HTTP/1.1, the default) or http2 (without TLS, by prior knowledge; what a gRPC server speaks)", 0, 0},
 	{"echo", 0, CTL_FLAG, NULL, "answer with what was seen, as JSON", 0, 0},
 	{"status", 0, CTL_INTEGER, "CODE", "echo: answer with this status", 200, 599},
 	{"delay", 0, CTL_DURATION, "TIME", "echo: wait before each answer", 0, 3600000},
@@ -242,12 +245,13 @@ const struct ctl_command ctl_serve = {
 	"Joins the mesh, registers this instance, and answers calls until SIGTERM or Ctrl-C; then it deregisters and lets\n"
 	"requests finish. With --echo it answers with what it saw: service, instance, version, peer, method, path, headers,\n"
 	"tryNumber. With --upstream it stands before an unchanged HTTP server: mutual TLS outside, plain HTTP inside, over TCP or a\n"
-	"UNIX socket; who calls is told in X-Forwarded-Client-Cert. Header fields of one connection are removed, and bodies are\n"
-	"held whole, up to MESH_MAX_BODY.\n"
+	"UNIX socket; who calls is told in X-Forwarded-Client-Cert. Header fields of one connection are removed. Bodies of any\n"
+	"size pass as they come, either way, and trailers after them; with --upstream-protocol http2 a gRPC server may be behind.\n"
 	"MESH_TOKEN unset: it makes a token by itself, where meshd's admin interface is at hand.",
 	"  $ meshctl serve --service payments --echo --version v1\n"
 	"  serving payments as 5c1f09a2d7e84b36 on 127.0.0.1:40123\n"
 	"  $ meshctl serve --service files --upstream http://127.0.0.1:8000\n"
+	"  $ meshctl serve --service greeter --upstream http://127.0.0.1:50051 --upstream-protocol http2\n"
 	"  $ meshctl serve --service payments --echo --delay 200ms --fail-percent 10 --status 503\n",
 	serve_options, serve_run,
 };

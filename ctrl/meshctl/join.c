@@ -51,6 +51,9 @@ static int set_options(struct join *j, const char *service)
 	for (size_t i = 0; i < MESH__COUNT(keys) && code == CTL_OK; i++) {
 		code = set(j, keys[i], ctl_text(&j->ctl->args, keys[i]));
 	}
+	if (code == CTL_OK && ctl_text(&j->ctl->args, "upstream") != NULL) {
+		code = set(j, "request_bodies", "streamed");
+	}
 	if (code == CTL_OK && ctl_env("MESH_LOG") == NULL) {
 		code = set(j, "log", j->ctl->command == &ctl_serve ? "warn" : "error"); /* what a call meets is told with its result */
 	}

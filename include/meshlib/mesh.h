@@ -54,13 +54,21 @@ enum mesh_code {
 	MESH_E_INTERNAL = 25     /* a defect in the library */
 };
 
+/* What an event tells. Values never change; new ones are added at the end. */
+enum mesh_event_kind {
+	MESH_EVENT_DONE = 1,     /* the started call is over, with `code` */
+	MESH_EVENT_READABLE = 2, /* a read that said MESH_E_WOULD_BLOCK can go on */
+	MESH_EVENT_WRITABLE = 3, /* a write that said MESH_E_WOULD_BLOCK can go on */
+	MESH_EVENT_GONE = 4      /* who calls has gone */
+};
+
 /* A mesh: one service instance in one process, as client, server or both. Any thread, unless a function says otherwise. */
 typedef struct mesh mesh;
 /* Settings for mesh_open(). One thread at a time. */
 typedef struct mesh_options mesh_options;
 /* What went wrong: an object, never thread-local. Immutable; any thread may read it. */
 typedef struct mesh_error mesh_error;
-/* One outbound call: the request, then its result. One thread at a time, but for mesh_cancel(). */
+/* One outbound call: the request, then its result. One thread at a time, but for mesh_cancel() and mesh_call_wait(). */
 typedef struct mesh_request mesh_request;
 /* The serving side of a mesh. Any thread. */
 typedef struct mesh_server mesh_server;
@@ -122,7 +130,9 @@ MESH_API void mesh_options_free(mesh_options *options);
  *   log [MESH_LOG]                    debug, info, warn, error or off: JSON lines on stderr; default off (a sink set in code: info)
  *   workers [MESH_WORKERS]            threads of the handler pool, 1 to 512; default 16
  *   loops [MESH_LOOPS]                threads that serve the connections, 1 to 64; default: one for each CPU that the process may run on
- *   max_body [MESH_MAX_BODY]          bytes of a request's or response's body that are taken; default 16777216
+ *   max_body [MESH_MAX_BODY]          bytes of a request's or response's body that are taken whole; default 16777216
+ *   request_bodies [MESH_REQUEST_BODIES]  "whole" (the default): a handler gets a request when its body is there too; "streamed": when its header is, and reads the body while it comes
+ *   tls_max_version [MESH_TLS_MAX_VERSION] "1.2": mesh_serve() does without TLS 1.3; default "1.3", where the TLS library has it (mbedTLS 3.6)
  *   certificate, key, bundle [MESH_CERTIFICATE, MESH_KEY, MESH_BUNDLE]  PEM files: an identity from elsewhere, such as `meshctl cert issue`; needs no token
  *   endpoints [MESH_ENDPOINTS]        a file of `kind: Endpoints` documents: static endpoints; with the three above no control plane is needed
  *
@@ -208,6 +218,7 @@ MESH_API void mesh_request_free(mesh_request *request);
 /*
  * Adds a header field. Errors: MESH_E_INVALID for a name or value that HTTP forbids (RFC 9110 section 5), for the fields that belong to the connection (Host, Connection,
  * Content-Length, Transfer-Encoding, Keep-Alive, Upgrade, TE, Trailer, Expect) and for mesh-*, which belong to the library; MESH_E_NO_MEMORY; MESH_E_TOO_LARGE (over 128 fields or 64 KiB).
+ * grpc-timeout is read (MESH_E_INVALID when it cannot be): it sets the call's timeout as mesh_request_timeout() does, and goes out with what is left of it.
  */
 MESH_API int32_t mesh_request_header(mesh_request *request, const char *name, const char *value);
 
@@ -223,12 +234,54 @@ MESH_API int32_t mesh_request_parent(mesh_request *request, const mesh_inbound *
 /*
  * Makes the call and waits for its end, on this thread. MESH_OK means that a response came, whatever its status. What surely never reached
  * a handler is tried again on another endpoint, within the deadline; anything else is not repeated. A request may be called again once its call has ended (its results are
- * then replaced). Errors: any code above; mesh_request_error() has the rest. On the mesh's loop thread: MESH_E_WOULD_BLOCK.
+ * then replaced), but not while one is under way: MESH_E_STATE. Errors: any code above; mesh_request_error() has the rest. On the mesh's own threads, where nothing may wait: MESH_E_WOULD_BLOCK.
  */
 MESH_API int32_t mesh_call(mesh_request *request);
 
-/* Ends the call of `request`, now or the next one to begin, with MESH_E_CANCELLED, from any thread. No effect on one that has ended. */
+/* Ends the call of `request`, now or the next one to begin, with MESH_E_CANCELLED, from any thread and any callback. Its end is told as ever, once. No effect on one that has ended. */
 MESH_API void mesh_cancel(mesh_request *request);
+
+/* ---- Calling without waiting ---- */
+
+typedef struct mesh_event {
+	mesh_request *request;
+	void *user;             /* of mesh_call_start() */
+	int32_t kind;
+	int32_t code;
+} mesh_event;
+
+/*
+ * Told once that a started call is over, on a thread of the library, on which nothing may wait: functions that do return MESH_E_WOULD_BLOCK there. With `code` what mesh_call() would have returned; the request is the application's
+ * again: it may be started anew, or freed, in here.
+ */
+typedef void (*mesh_done_fn)(void *user, mesh_request *request, int32_t code);
+
+/*
+ * Begins the call that mesh_call() would make, under the same limits, and returns. Any thread and any callback. MESH_OK: it is under way, the request not to be changed or freed before its end is told: by done(), or where `done` is NULL
+ * by mesh_poll() or mesh_call_wait(), whichever is first. Any other code, and nothing follows: MESH_E_STATE (a call of it is under way), MESH_E_CLOSED, MESH_E_FORKED, MESH_E_NO_MEMORY, MESH_E_IO (the first call starts a thread).
+ */
+MESH_API int32_t mesh_call_start(mesh_request *request, mesh_done_fn done, void *user);
+
+/*
+ * Waits until the call that was started with `done` NULL is over, and returns its code, also a second time. No event tells of it from then on. MESH_E_STATE: no such call was started since the last
+ * mesh_call(). On the mesh's own threads: MESH_E_WOULD_BLOCK.
+ */
+MESH_API int32_t mesh_call_wait(mesh_request *request);
+
+/*
+ * Takes the events of calls that were started with `done` NULL, at most `n`, waiting at most `timeout_ms` for the first (0: not at all). Returns how many were put into `events`, 0 after the time, or minus a code:
+ * MESH_E_INVALID, MESH_E_CLOSED once the mesh is closed and no event is left, MESH_E_FORKED, MESH_E_WOULD_BLOCK (on the mesh's own threads, with a timeout). Several threads may poll; each event goes to one.
+ * An event that nobody has taken when the mesh is closed is lost, but not the call's results: mesh_call_wait() has its code.
+ */
+MESH_API int32_t mesh_poll(mesh *m, mesh_event *events, int32_t n, int64_t timeout_ms);
+
+/*
+ * A descriptor that poll(2), epoll(7) and their like find readable while events wait to be taken: for a loop that the library does not run. The mesh's: not to be read or closed, and closed by mesh_close(). Or minus
+ * a code: MESH_E_INVALID, MESH_E_CLOSED, MESH_E_FORKED, MESH_E_IO (no descriptor is left), MESH_E_NO_MEMORY.
+ */
+MESH_API int32_t mesh_event_fd(mesh *m);
+
+/* ---- What came of it ---- */
 
 /* The status of the response, 100 to 599, or 0 when there is none. */
 MESH_API int32_t mesh_response_status(const mesh_request *request);
@@ -238,6 +291,13 @@ MESH_API const char *mesh_response_header(const mesh_request *request, const cha
 
 /* Field `index` (from 0) of the response in the order received: *name and *value live until the next call. Returns 1, or 0 past the last. */
 MESH_API int32_t mesh_response_field(const mesh_request *request, size_t index, const char **name, const char **value);
+
+/*
+ * Trailers: the fields that came behind the body (RFC 9110 section 6.5), as above; NULL and 0 where there are none. Left out are those that may not stand there: Content-Length, Transfer-Encoding, Host, Authorization, mesh-*
+ * and whatever else says how a message is to be read (section 6.5.1). At most 128, in 16 KiB, else the call fails with MESH_E_TOO_LARGE.
+ */
+MESH_API const char *mesh_response_trailer(const mesh_request *request, const char *name);
+MESH_API int32_t mesh_response_trailer_field(const mesh_request *request, size_t index, const char **name, const char **value);
 
 /* The body, with a NUL behind it that *len does not count; "" when there is none. Lives until the next call. `len` may be NULL. */
 MESH_API const char *mesh_response_body(const mesh_request *request, size_t *len);
@@ -297,6 +357,8 @@ MESH_API const char *mesh_inbound_path(const mesh_inbound *inbound);
 MESH_API const char *mesh_inbound_query(const mesh_inbound *inbound);
 MESH_API const char *mesh_inbound_header(const mesh_inbound *inbound, const char *name);
 MESH_API int32_t mesh_inbound_field(const mesh_inbound *inbound, size_t index, const char **name, const char **value);
+
+/* The body, with a NUL behind it that *len does not count; "" when there is none. Of a streamed one: what mesh_inbound_collect() has put together, "" before. Lives until the reply. `len` may be NULL. */
 MESH_API const char *mesh_inbound_body(const mesh_inbound *inbound, size_t *len);
 
 /* Who calls: the verified SPIFFE ID, and its service and namespace. Never NULL. Live until the reply. */
@@ -311,13 +373,22 @@ MESH_API char *mesh_inbound_address(const mesh_inbound *inbound);
 MESH_API int32_t mesh_inbound_try(const mesh_inbound *inbound);
 MESH_API int64_t mesh_inbound_remaining_ms(const mesh_inbound *inbound);
 
-/* Adds a header field to the reply. Errors as mesh_request_header(). */
+/*
+ * Adds a header field to the reply, before mesh_reply() or mesh_reply_begin() (else MESH_E_STATE). Errors as mesh_request_header(); but Content-Length is taken, once: the length of a body that will be streamed. mesh_reply() pays it
+ * no heed.
+ */
 MESH_API int32_t mesh_reply_header(mesh_inbound *inbound, const char *name, const char *value);
+
+/*
+ * Adds a trailer field to the reply, before mesh_reply() or mesh_reply_end(): it follows the body. Left out where there is no place for it: to HTTP/1.0, without a body, and behind one whose Content-Length was told on HTTP/1.1.
+ * Errors as mesh_reply_header(); MESH_E_INVALID too for the names that may not stand there (Authorization, Proxy-Authorization, Cookie; RFC 9110 section 6.5.1).
+ */
+MESH_API int32_t mesh_reply_trailer(mesh_inbound *inbound, const char *name, const char *value);
 
 /*
  * Replies, from any thread, and ends `inbound`: it must not be used again, whatever is returned. `status` is 200 to 599; the body is `len` bytes, copied. To HEAD no body is
  * sent, and `body` may be NULL where `len`, what GET would have had, is known. A reply after the caller has gone is dropped. Errors (the caller was answered 500 instead): MESH_E_INVALID, MESH_E_NO_MEMORY;
- * MESH_E_FORKED in a forked child, where nothing is sent and the memory stays.
+ * MESH_E_STATE after mesh_reply_begin() (the reply was cut); MESH_E_FORKED in a forked child, where nothing is sent and the memory stays.
  */
 MESH_API int32_t mesh_reply(mesh_inbound *inbound, int32_t status, const void *body, size_t len);
 
@@ -326,6 +397,67 @@ MESH_API int32_t mesh_reply(mesh_inbound *inbound, int32_t status, const void *b
  * thread. Errors as mesh_reply().
  */
 MESH_API int32_t mesh_reply_refuse(mesh_inbound *inbound, const char *message);
+
+/* ---- Serving bodies that stream ---- */
+
+/*
+ * With the option `request_bodies` set to "streamed" a request is there to be answered as soon as its header is; a reply can be streamed in either setting. Both go on at the pace of the slower side: what nobody reads is not
+ * taken from the network, beyond a bound of some 512 KiB a request and as much a reply.
+ *
+ * All functions below: any thread, one at a time, as long as `inbound` is not replied to; but one thread may read (and collect) while another writes. Those that wait do so for at most `timeout_ms`. With 0 or less they do not wait:
+ * what cannot go on at once says MESH_E_WOULD_BLOCK, which is followed by one event (mesh_inbound_on_stream()) when it could go on, or never will. On the mesh's own loop threads, so in "inline" handlers and in event functions,
+ * a call with a timeout says MESH_E_WOULD_BLOCK too, and nothing follows. MESH_E_FORKED in a forked child.
+ */
+
+/*
+ * Reads the next bytes of the request's body: at least one, at most `size`, of which *n is how many; MESH_OK with *n == 0 is the end. A body that came whole reads the same. There is no bound on the length of a streamed
+ * body; a peer that sends nothing for 60 s while it is awaited is cut off. Errors: MESH_E_TIMEOUT, MESH_E_WOULD_BLOCK (it can be called again after both); MESH_E_RESET (the caller has gone, or its connection), MESH_E_PROTOCOL (the
+ * body is malformed), MESH_E_NO_MEMORY: nothing more will come, and what was not read is lost; MESH_E_INVALID.
+ */
+MESH_API int32_t mesh_inbound_read(mesh_inbound *inbound, void *buf, size_t size, size_t *n, int64_t timeout_ms);
+
+/* Reads what is left of the body for mesh_inbound_body(), up to max_body. MESH_OK: it is whole. Errors as mesh_inbound_read(); after MESH_E_TIMEOUT and MESH_E_WOULD_BLOCK it goes on where it was. MESH_E_TOO_LARGE: over max_body. */
+MESH_API int32_t mesh_inbound_collect(mesh_inbound *inbound, int64_t timeout_ms);
+
+/*
+ * The trailer field `name` of the request in any case (the first, when there are several), or NULL; field `index` (from 0), of which *name and *value live until the reply: 1, or 0 past the last. There once the end of the body was
+ * read, or collected, and at once for a body that came whole. None that would forge what a header says (Content-Length, Host, Authorization, mesh-*, …).
+ */
+MESH_API const char *mesh_inbound_trailer(const mesh_inbound *inbound, const char *name);
+MESH_API int32_t mesh_inbound_trailer_field(const mesh_inbound *inbound, size_t index, const char **name, const char **value);
+
+/* 1 when the caller has gone, as far as is known: its answer interests nobody; else 0. An HTTP/1.1 caller that closes its connection may be heard of only when it is written to. */
+MESH_API int32_t mesh_inbound_gone(const mesh_inbound *inbound);
+
+/*
+ * What has come to pass: MESH_EVENT_READABLE after a mesh_inbound_read() or mesh_inbound_collect(), MESH_EVENT_WRITABLE after a mesh_reply_write(), that said MESH_E_WOULD_BLOCK: try again. MESH_EVENT_GONE: the caller has gone; once.
+ * Called on the thread of the connection's loop, where it must not block; it may use and end `inbound`. It is not called once `inbound` was ended; who ends it on another thread sees to it that it is not running there then.
+ */
+typedef void (*mesh_inbound_fn)(void *user, mesh_inbound *inbound, int32_t kind);
+
+/* Says who is told, from now on and of what has come to pass already. NULL: nobody, what comes to pass is kept. Errors: MESH_E_NO_MEMORY. */
+MESH_API int32_t mesh_inbound_on_stream(mesh_inbound *inbound, mesh_inbound_fn fn, void *user);
+
+/*
+ * Begins a reply that is streamed: status (200 to 599) and header go out; the body follows by mesh_reply_write(), and mesh_reply_end() ends it. The request's body may be read meanwhile, and further until then. Errors:
+ * MESH_E_INVALID, MESH_E_STATE (begun already), MESH_E_NO_MEMORY: nothing was begun, `inbound` stays, and has to be replied to.
+ */
+MESH_API int32_t mesh_reply_begin(mesh_inbound *inbound, int32_t status);
+
+/*
+ * Writes bytes of the body, copied: with a timeout all `len` of them, with 0 as many as there is room for. *written (which may be NULL) is how many, also on failure. To HEAD, and with 204 and 304, they are thrown away. Errors: MESH_E_TIMEOUT, MESH_E_WOULD_BLOCK (none was
+ * written); MESH_E_RESET (the caller has gone, or took nothing for 30 s), MESH_E_NO_MEMORY; MESH_E_TOO_LARGE (more than the Content-Length that was told: none was written); MESH_E_STATE (no mesh_reply_begin()).
+ */
+MESH_API int32_t mesh_reply_write(mesh_inbound *inbound, const void *bytes, size_t len, size_t *written, int64_t timeout_ms);
+
+/*
+ * Ends the body, trailers included, and `inbound`: it must not be used again, whatever is returned. What is still to be sent is sent. What was not read of the request's body is thrown away. Errors, after which the caller has a reply that was cut, or none: MESH_E_STATE
+ * (none was begun), MESH_E_INVALID (fewer bytes than the Content-Length that was told), MESH_E_NO_MEMORY (a field or trailer could not be kept).
+ */
+MESH_API int32_t mesh_reply_end(mesh_inbound *inbound);
+
+/* Gives up on `inbound`, before or in the reply, and ends it: the caller sees that it was cut (its connection closes, with HTTP/2 its stream is reset), and never takes half an answer for a whole one. */
+MESH_API int32_t mesh_reply_abort(mesh_inbound *inbound);
 
 #ifdef __cplusplus
 }

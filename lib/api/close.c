@@ -86,6 +86,7 @@ static int32_t close_down(struct mesh__opened *m, int64_t drain_ms)
 		return MESH_E_CLOSED;
 	}
 	mesh__serving_free(take_server(m));
+	mesh__async_close(&m->outbound.async);
 	mesh__registry_shut(handle);
 	mesh__loop_stop(m->loop);
 	mesh__loop_join(m->loop);
@@ -105,6 +106,7 @@ static int32_t abandon(mesh *handle, struct mesh__opened *m)
 	mesh__identity_abandon(m->identity);
 	mesh__control_abandon(m->control);
 	mesh__serving_abandon(m->server);
+	mesh__async_abandon(&m->outbound.async);
 	mesh__loop_abandon(m->loop);
 	mesh__state_dir_close(m->state); /* the lock is the parent's for as long as it has its own descriptor */
 	return MESH_E_FORKED;

@@ -69,6 +69,9 @@ static void await_rest(struct mesh__opened *m, const struct mesh__env *env, int6
 	}
 	(void)mesh__loop_join_until(m->loop, env, deadline_us);
 	(void)mesh__running_wait_others(&m->outbound.running, env, deadline_us);
+	/* Only now: it ends the calls that no thread waits for, and tells of it. */
+	mesh__async_stop(&m->outbound.async);
+	mesh__async_join_until(&m->outbound.async, env, deadline_us);
 }
 
 static void at_exit(void)

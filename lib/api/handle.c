@@ -15,6 +15,7 @@ void mesh__opened_free_rooms(struct mesh__opened *m)
 	mesh__timer_free(m->sweep);
 	mesh__identity_free(m->identity);
 	mesh__control_free(m->control);
+	mesh__async_free_loop(&m->outbound.async);
 	mesh__loop_free(m->loop);
 	mesh__state_dir_close(m->state);
 	mesh__documents_free(m->documents);
@@ -40,6 +41,7 @@ void mesh__opened_unref(struct mesh__opened *m)
 	mesh__metrics_free(m->metrics);
 	mesh__endpoint_list_fini(&m->endpoints);
 	mesh__running_fini(&m->outbound.running);
+	mesh__async_fini(&m->outbound.async);
 	mesh__fork_mark_fini(&m->fork_mark);
 	mesh__free(m->instance);
 	mesh__settings_fini(&m->settings);
@@ -82,7 +84,7 @@ void mesh__opened_leave(struct mesh__opened *m)
 
 bool mesh__opened_on_loop(struct mesh__opened *m)
 {
-	bool current = mesh__loop_is_current(m->loop);
+	bool current = mesh__loop_is_current(m->loop) || mesh__async_is_current(&m->outbound.async);
 
 	(void)pthread_mutex_lock(&m->mu);
 	current = current || (m->server != NULL && mesh__loops_is_current(&m->server->loops));

@@ -251,6 +251,7 @@ static void open_outbound(struct mesh__opened *m)
 	o->env = &m->env;
 	o->loop = m->loop;
 	o->control = m->control;
+	o->async.control = m->control;
 	o->max_body_bytes = m->settings.max_body_bytes;
 	o->metrics = m->metrics;
 	(void)snprintf(o->ns, sizeof(o->ns), "%s", m->settings.values[MESH__SETTING_NAMESPACE]);
@@ -325,6 +326,7 @@ static void init(struct mesh__opened *m)
 	(void)pthread_mutexattr_destroy(&attr);
 	mesh__cond_init(&m->changed);
 	mesh__running_init(&m->outbound.running);
+	mesh__async_init(&m->outbound.async, &m->env);
 	mesh__endpoint_list_init(&m->endpoints, &m->env);
 	m->source = mesh__endpoint_source(&m->endpoints);
 }

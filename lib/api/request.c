@@ -35,6 +35,9 @@ void mesh_request_free(mesh_request *r)
 	if (mesh__opened_is_parents(m) && atomic_load(&r->running)) {
 		return; /* its call is under way on a thread of the parent, and stays so here for good */
 	}
+	if (mesh__opened_is_parents(m)) {
+		r->telling.started = false; /* no lock is taken */
+	}
 	mesh__request_free(r);
 	mesh__opened_unref(m);
 }
@@ -78,6 +81,58 @@ int32_t mesh_call(mesh_request *r)
 	return mesh__call(r);
 }
 
+int32_t mesh_call_start(mesh_request *r, mesh_done_fn done, void *user)
+{
+	if (r == NULL) {
+		return MESH_E_INVALID;
+	}
+	return mesh__opened_is_parents(r->owner) ? MESH_E_FORKED : mesh__async_start(r, done, user);
+}
+
+int32_t mesh_call_wait(mesh_request *r)
+{
+	if (r == NULL) {
+		return MESH_E_INVALID;
+	}
+	return mesh__opened_is_parents(r->owner) ? MESH_E_FORKED : mesh__events_await(&r->outbound->async.events, r);
+}
+
+int32_t mesh_poll(mesh *handle, mesh_event *events, int32_t n, int64_t timeout_ms)
+{
+	struct mesh__err err = MESH__NO_ERR;
+	struct mesh__opened *m;
+	int32_t taken;
+
+	if (events == NULL || n < 1) {
+		return -MESH_E_INVALID;
+	}
+	m = mesh__opened_enter(handle, &err);
+	if (m == NULL) {
+		return -err.code;
+	}
+	if (timeout_ms > 0 && mesh__opened_on_loop(m)) {
+		taken = -MESH_E_WOULD_BLOCK;
+	} else {
+		taken = mesh__events_take(&m->outbound.async.events, events, n, timeout_ms > 0 ? mesh__mono_us(&m->env) + mesh__sensible_ms(timeout_ms) * 1000 : 0);
+	}
+	mesh__opened_leave(m);
+	return taken;
+}
+
+int32_t mesh_event_fd(mesh *handle)
+{
+	struct mesh__err err = MESH__NO_ERR;
+	struct mesh__opened *m = mesh__opened_enter(handle, &err);
+	int32_t fd;
+
+	if (m == NULL) {
+		return -err.code;
+	}
+	fd = mesh__events_fd(&m->outbound.async.events);
+	mesh__opened_leave(m);
+	return fd;
+}
+
 void mesh_cancel(mesh_request *r)
 {
 	if (r != NULL && !mesh__opened_is_parents(r->owner)) {
@@ -110,6 +165,32 @@ int32_t mesh_response_field(const mesh_request *r, size_t index, const char **na
 	for (size_t i = 0; r != NULL && found == 0 && mesh__client_response_field(&r->response, i, &field, &text); i++) {
 		found = !mesh__field_is_mesh(field, strlen(field)) && index-- == 0;
 	}
+	if (name != NULL) {
+		*name = found ? field : NULL;
+	}
+	if (value != NULL) {
+		*value = found ? text : NULL;
+	}
+	return found;
+}
+
+const char *mesh_response_trailer(const mesh_request *r, const char *name)
+{
+	const char *field, *value;
+
+	for (size_t i = 0; r != NULL && name != NULL && mesh__client_response_trailer_field(&r->response, i, &field, &value); i++) {
+		if (mesh__str_eq_nocase(name, strlen(name), field)) {
+			return value;
+		}
+	}
+	return NULL;
+}
+
+int32_t mesh_response_trailer_field(const mesh_request *r, size_t index, const char **name, const char **value)
+{
+	const char *field = NULL, *text = NULL;
+	int32_t found = r != NULL && mesh__client_response_trailer_field(&r->response, index, &field, &text);
+
 	if (name != NULL) {
 		*name = found ? field : NULL;
 	}

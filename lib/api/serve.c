@@ -95,8 +95,10 @@ static int fill_options(struct mesh__opened *m, struct mesh__serving_options *o,
 	o->version = v[MESH__SETTING_VERSION];
 	o->zone = v[MESH__SETTING_ZONE];
 	o->max_body_bytes = m->settings.max_body_bytes;
+	o->stream_bodies = m->settings.stream_bodies;
 	o->workers = m->settings.workers;
 	o->loops = m->settings.loops;
+	o->tls12 = m->settings.tls12;
 	o->threads = &m->outbound.own_threads;
 	o->gone = on_server_gone;
 	o->gone_arg = m;

@@ -44,6 +44,13 @@ static int check_printable(const char *key, const char *value, size_t max, struc
 	return MESH_OK;
 }
 
+static int check_tls_version(const char *key, const char *value, struct mesh__err *err)
+{
+	bool known = strcmp(value, "1.2") == 0 || strcmp(value, "1.3") == 0;
+
+	return known ? MESH_OK : mesh__fail(err, MESH_E_INVALID, "%s \"%.40s\": it must be 1.2 or 1.3", key, value);
+}
+
 static int check_log(const char *value, struct mesh__err *err)
 {
 	enum mesh__log_level level;
@@ -87,8 +94,12 @@ int mesh__setting_check(enum mesh__setting setting, const char *value, struct me
 		return check_number(key, value, 1, MESH__WORKERS_MAX, &n, err);
 	case MESH__SETTING_LOOPS:
 		return check_number(key, value, 1, MESH__LOOPS_MAX, &n, err);
+	case MESH__SETTING_TLS_MAX_VERSION:
+		return check_tls_version(key, value, err);
 	case MESH__SETTING_MAX_BODY:
 		return check_number(key, value, 0, MAX_BODY_BYTES, &n, err);
+	case MESH__SETTING_REQUEST_BODIES:
+		return strcmp(value, "whole") == 0 || strcmp(value, "streamed") == 0 ? MESH_OK : mesh__fail(err, MESH_E_INVALID, "%s \"%.40s\": it must be \"whole\" or \"streamed\"", key, value);
 	case MESH__SETTING_LOG:
 		return check_log(value, err);
 	case MESH__SETTING_STATE_DIR:
@@ -143,8 +154,10 @@ static void parse_all(const struct mesh__env *env, struct mesh__settings *s)
 		(void)mesh__str_u64(v[MESH__SETTING_LOOPS], strlen(v[MESH__SETTING_LOOPS]), UINT64_MAX, &n);
 	}
 	s->loops = (int32_t)n;
+	s->tls12 = strcmp(v[MESH__SETTING_TLS_MAX_VERSION], "1.2") == 0;
 	(void)mesh__str_u64(v[MESH__SETTING_MAX_BODY], strlen(v[MESH__SETTING_MAX_BODY]), UINT64_MAX, &n);
 	s->max_body_bytes = (size_t)n;
+	s->stream_bodies = strcmp(v[MESH__SETTING_REQUEST_BODIES], "streamed") == 0;
 	s->log_level = MESH__LOG_OFF;
 	if (v[MESH__SETTING_LOG] != NULL) {
 		(void)mesh__log_level_parse(v[MESH__SETTING_LOG], &s->log_level);

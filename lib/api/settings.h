@@ -27,7 +27,9 @@
 	X(LOG, "log", "MESH_LOG", NULL)                                                                                \
 	X(WORKERS, "workers", "MESH_WORKERS", "16")                                                                    \
 	X(LOOPS, "loops", "MESH_LOOPS", NULL)                                                                          \
+	X(TLS_MAX_VERSION, "tls_max_version", "MESH_TLS_MAX_VERSION", "1.3")                                            \
 	X(MAX_BODY, "max_body", "MESH_MAX_BODY", "16777216")                                                           \
+	X(REQUEST_BODIES, "request_bodies", "MESH_REQUEST_BODIES", "whole")                                              \
 	X(CERTIFICATE, "certificate", "MESH_CERTIFICATE", NULL)                                                        \
 	X(KEY, "key", "MESH_KEY", NULL)                                                                                \
 	X(BUNDLE, "bundle", "MESH_BUNDLE", NULL)                                                                       \
@@ -64,7 +66,9 @@ struct mesh__settings {
 	bool probe_metrics;
 	int32_t workers;
 	int32_t loops; /* 0: one a CPU */
+	bool tls12;    /* TLS 1.2 is the most that is served */
 	size_t max_body_bytes;
+	bool stream_bodies;
 	enum mesh__log_level log_level;
 };
 

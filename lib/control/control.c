@@ -372,6 +372,25 @@ int mesh__control_await(struct mesh__control *c, const char *key, int64_t deadli
 	return code;
 }
 
+int mesh__control_ask(struct mesh__control *c, const char *key, struct mesh__err *err)
+{
+	return wish_for(c, key, err);
+}
+
+int mesh__control_look(struct mesh__control *c, const char *key, int64_t deadline_us, struct mesh__cancel *cancel, struct mesh__snapshot **out, struct mesh__err *err)
+{
+	struct awaited awaited = {.control = c, .key = key};
+	int code = mesh__status_look(&c->status, key, is_there, &awaited, deadline_us, cancel, err);
+
+	*out = awaited.snapshot;
+	return code;
+}
+
+void mesh__control_listen(struct mesh__control *c, void (*listener)(void *arg), void *arg)
+{
+	mesh__status_listen(&c->status, listener, arg);
+}
+
 int mesh__control_await_ready(struct mesh__control *c, int64_t deadline_us, struct mesh__err *err)
 {
 	return mesh__status_await_ready(&c->status, deadline_us, err);

@@ -51,6 +51,13 @@ struct mesh__snapshot *mesh__control_snapshot(struct mesh__control *control) MES
  */
 int mesh__control_await(struct mesh__control *control, const char *key, int64_t deadline_us, struct mesh__cancel *cancel, struct mesh__snapshot **out, struct mesh__err *err) MESH__MUST_USE;
 
+/* The same for one who does not wait: asks, once; looks, again and again: MESH_E_WOULD_BLOCK while it is not there yet. Any thread. */
+int mesh__control_ask(struct mesh__control *control, const char *key, struct mesh__err *err) MESH__MUST_USE;
+int mesh__control_look(struct mesh__control *control, const char *key, int64_t deadline_us, struct mesh__cancel *cancel, struct mesh__snapshot **out, struct mesh__err *err) MESH__MUST_USE;
+
+/* listener(arg) is called whenever a look may find something else, on whatever thread, under a lock: it only signals. One; NULL: none any more, and once this has returned it is not running. */
+void mesh__control_listen(struct mesh__control *control, void (*listener)(void *arg), void *arg);
+
 /* Waits until ready: an identity, the control plane's first word or a cached snapshot, and the registration where one was asked for. Any thread but the loop's. */
 int mesh__control_await_ready(struct mesh__control *control, int64_t deadline_us, struct mesh__err *err) MESH__MUST_USE;
 bool mesh__control_is_ready(struct mesh__control *control, char *why); /* status.h */

@@ -182,7 +182,7 @@ static int build(struct mesh__model *m, struct service *s, struct mesh__err *err
 		return mesh__fail_memory(err);
 	}
 	mesh__service_unref(old);
-	m->source->limit(s->destination, &s->policy.breaker);
+	m->source->tune(s->destination, &s->policy);
 	return MESH_OK;
 }
 

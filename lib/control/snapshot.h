@@ -32,7 +32,7 @@ struct mesh__endpoint_source {
 	struct mesh__destination *(*destination)(void *ctx, const char *key);
 	void (*destination_ref)(struct mesh__destination *destination);
 	void (*destination_unref)(struct mesh__destination *destination); /* accepts NULL */
-	void (*limit)(struct mesh__destination *destination, const struct mesh__breaker *breaker); /* other limits from here on */
+	void (*tune)(struct mesh__destination *destination, const struct mesh__service_policy *policy); /* what concerns connections goes by it from here on: limits, protocol */
 	struct mesh__endpoint *(*make)(void *ctx, const struct mesh__endpoint_spec *spec);
 	void (*ref)(struct mesh__endpoint *endpoint);
 	void (*unref)(struct mesh__endpoint *endpoint);

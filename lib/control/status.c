@@ -18,11 +18,27 @@ void mesh__status_fini(struct mesh__status *s)
 	(void)pthread_mutex_destroy(&s->mu);
 }
 
+void mesh__status_listen(struct mesh__status *s, void (*listener)(void *arg), void *arg)
+{
+	(void)pthread_mutex_lock(&s->mu);
+	s->listener = listener;
+	s->listener_arg = arg;
+	(void)pthread_mutex_unlock(&s->mu);
+}
+
+static void tell_locked(struct mesh__status *s)
+{
+	(void)pthread_cond_broadcast(&s->changed);
+	if (s->listener != NULL) {
+		s->listener(s->listener_arg);
+	}
+}
+
 void mesh__status_set(struct mesh__status *s, enum mesh__fact fact, bool holds)
 {
 	(void)pthread_mutex_lock(&s->mu);
 	s->facts[fact] = holds;
-	(void)pthread_cond_broadcast(&s->changed);
+	tell_locked(s);
 	(void)pthread_mutex_unlock(&s->mu);
 }
 
@@ -46,7 +62,7 @@ void mesh__status_trouble(struct mesh__status *s, const struct mesh__err *err)
 {
 	(void)pthread_mutex_lock(&s->mu);
 	s->last = *err;
-	(void)pthread_cond_broadcast(&s->changed);
+	tell_locked(s);
 	(void)pthread_mutex_unlock(&s->mu);
 }
 
@@ -130,23 +146,54 @@ static void on_cancel(void *arg)
 	mesh__status_wake(arg);
 }
 
+/* MESH_OK: it is there; MESH_E_WOULD_BLOCK: not yet; else why it will not be. */
+static int look_locked(struct mesh__status *s, bool (*there)(void *arg, struct mesh__err *err), void *arg, struct mesh__cancel *cancel, struct mesh__err *said)
+{
+	int code;
+
+	if (there(arg, said)) {
+		return MESH_OK;
+	}
+	code = said->code != MESH_OK ? said->code : stop_locked(s, cancel, said);
+	return code != MESH_OK ? code : MESH_E_WOULD_BLOCK;
+}
+
+static int give(int code, const struct mesh__err *said, struct mesh__err *err)
+{
+	if (code != MESH_OK && err != NULL) {
+		*err = *said;
+	}
+	return code;
+}
+
 int mesh__status_await(struct mesh__status *s, const char *what, bool (*there)(void *arg, struct mesh__err *err), void *arg, int64_t deadline_us, struct mesh__cancel *cancel, struct mesh__err *err)
 {
 	struct mesh__err said = MESH__NO_ERR;
-	int code = MESH_OK;
+	int code;
 
 	mesh__cancel_watch(cancel, on_cancel, s);
 	(void)pthread_mutex_lock(&s->mu);
-	while (code == MESH_OK && !there(arg, &said)) {
-		code = said.code != MESH_OK ? said.code : stop_locked(s, cancel, &said);
-		if (code == MESH_OK && !mesh__cond_wait_until(&s->changed, &s->mu, s->env, deadline_us)) {
+	while ((code = look_locked(s, there, arg, cancel, &said)) == MESH_E_WOULD_BLOCK) {
+		if (!mesh__cond_wait_until(&s->changed, &s->mu, s->env, deadline_us)) {
 			code = not_told_locked(s, what, &said);
+			break;
 		}
 	}
 	(void)pthread_mutex_unlock(&s->mu);
 	mesh__cancel_unwatch(cancel);
-	if (code != MESH_OK && err != NULL) {
-		*err = said;
+	return give(code, &said, err);
+}
+
+int mesh__status_look(struct mesh__status *s, const char *what, bool (*there)(void *arg, struct mesh__err *err), void *arg, int64_t deadline_us, struct mesh__cancel *cancel, struct mesh__err *err)
+{
+	struct mesh__err said = MESH__NO_ERR;
+	int code;
+
+	(void)pthread_mutex_lock(&s->mu);
+	code = look_locked(s, there, arg, cancel, &said);
+	if (code == MESH_E_WOULD_BLOCK && mesh__mono_us(s->env) >= deadline_us) {
+		code = not_told_locked(s, what, &said);
 	}
-	return code;
+	(void)pthread_mutex_unlock(&s->mu);
+	return give(code, &said, err);
 }

@@ -27,11 +27,13 @@ enum { MESH__UNABLE_MAX = 200 };
 struct mesh__status {
 	const struct mesh__env *env;
 	bool has_servers;          /* there is a control plane */
-	pthread_mutex_t mu;        /* guards facts, last, unable */
+	pthread_mutex_t mu;        /* guards facts, last, unable, listener */
 	pthread_cond_t changed;
 	bool facts[MESH__N_FACTS];
 	struct mesh__err last;     /* the last thing that went wrong */
 	char unable[MESH__UNABLE_MAX];
+	void (*listener)(void *arg);
+	void *listener_arg;
 };
 
 void mesh__status_init(struct mesh__status *status, const struct mesh__env *env, bool has_servers);
@@ -40,7 +42,10 @@ void mesh__status_fini(struct mesh__status *status);
 /* States a fact, and wakes who waits. */
 void mesh__status_set(struct mesh__status *status, enum mesh__fact fact, bool holds);
 
-/* Wakes who waits: something they look at has changed. */
+/* listener(arg) is called at each change, on whatever thread, under a lock: it only signals. One; NULL: none any more, and once this has returned it is not running. */
+void mesh__status_listen(struct mesh__status *status, void (*listener)(void *arg), void *arg);
+
+/* Wakes the threads that wait: something they look at has changed. */
 void mesh__status_wake(struct mesh__status *status);
 
 /* Notes what went wrong, for those who wait in vain. */
@@ -61,5 +66,8 @@ int mesh__status_await_ready(struct mesh__status *status, int64_t deadline_us, s
  * MESH_E_CANCELLED, MESH_E_DENIED, or the code that `there` gives by *err.
  */
 int mesh__status_await(struct mesh__status *status, const char *what, bool (*there)(void *arg, struct mesh__err *err), void *arg, int64_t deadline_us, struct mesh__cancel *cancel, struct mesh__err *err) MESH__MUST_USE;
+
+/* The same without waiting: MESH_E_WOULD_BLOCK: not yet. */
+int mesh__status_look(struct mesh__status *status, const char *what, bool (*there)(void *arg, struct mesh__err *err), void *arg, int64_t deadline_us, struct mesh__cancel *cancel, struct mesh__err *err) MESH__MUST_USE;
 
 #endif

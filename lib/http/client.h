@@ -14,6 +14,7 @@
 #include "base/buf.h"
 #include "base/env.h"
 #include "base/error.h"
+#include "http/trailers.h"
 #include "io/loop.h"
 #include "io/trust.h"
 #include "wire/addr.h"
@@ -77,7 +78,7 @@ struct mesh__client_request {
 	const void *body;              /* borrowed until the exchange ends */
 	size_t body_len;
 	bool has_body;                 /* an empty body is not none */
-	size_t max_response_bytes;     /* of the body; header fields are bounded at 64 KiB and 256 of them */
+	size_t max_response_bytes;     /* of the body; header fields are bounded at 64 KiB and 256 of them, trailers at 16 KiB and 128 */
 };
 
 /* Owned by the caller, init before, fini after; reusable by mesh__client_response_clear. */
@@ -86,6 +87,7 @@ struct mesh__client_response {
 	struct mesh__buf fields;       /* "name\0value\0" pairs, in order, names in lower case */
 	size_t n_fields;
 	struct mesh__buf body;
+	struct mesh__trailers trailers; /* there once the exchange is over */
 };
 void mesh__client_response_init(struct mesh__client_response *r, const struct mesh__env *env, size_t max_body_bytes);
 void mesh__client_response_clear(struct mesh__client_response *r);
@@ -93,6 +95,9 @@ void mesh__client_response_fini(struct mesh__client_response *r);
 /* The first field named `name` (lower case), or NULL; field `index`, false past the last. */
 const char *mesh__client_response_header(const struct mesh__client_response *r, const char *name);
 bool mesh__client_response_field(const struct mesh__client_response *r, size_t index, const char **name, const char **value);
+/* Likewise of the trailers: those that may stand there (mesh__field_may_trail()). */
+const char *mesh__client_response_trailer(const struct mesh__client_response *r, const char *name);
+bool mesh__client_response_trailer_field(const struct mesh__client_response *r, size_t index, const char **name, const char **value);
 
 /* How far the request got, for the retry rule. */
 enum mesh__sent { MESH__SENT_NOTHING, MESH__SENT_MAYBE };

@@ -8,6 +8,7 @@
 #include "http/curl_hooks.h"
 #include "http/curl_peer.h"
 #include "http/curl_peer_ctx.h"
+#include "http/curl_peer_sessions.h"
 
 _Static_assert(MESH__EASY_TEXT_MAX >= CURL_ERROR_SIZE, "libcurl writes that much into CURLOPT_ERRORBUFFER");
 
@@ -29,14 +30,15 @@ static bool set_pem(CURL *curl, CURLoption option, const char *pem)
 }
 
 /* The certificate shown and the roots trusted: as texts, which libcurl parses for each connection, only where they are not at hand parsed. */
-static bool set_credentials(const struct mesh__easy *e)
+static bool set_credentials(struct mesh__easy *e)
 {
-	const struct mesh__curl_peer_ctx *ctx = e->creds != NULL && e->trust == mesh__creds_trust(e->creds) ? mesh__creds_ctx(e->creds) : NULL;
 	CURL *curl = e->curl;
 	bool ok;
 
-	if (ctx != NULL) {
-		return mesh__curl_peer_ctx_use(ctx, curl);
+	e->use.ctx = e->creds != NULL && e->trust == mesh__creds_trust(e->creds) ? mesh__creds_ctx(e->creds) : NULL;
+	if (e->use.ctx != NULL) {
+		e->use.sessions = e->share != NULL ? mesh__share_sessions(e->share) : NULL;
+		return mesh__curl_peer_ctx_use(&e->use, curl);
 	}
 	ok = e->trust == NULL || set_pem(curl, CURLOPT_CAINFO_BLOB, mesh__trust_roots(e->trust));
 	if (e->creds != NULL) {
@@ -45,7 +47,7 @@ static bool set_credentials(const struct mesh__easy *e)
 	return ok;
 }
 
-static bool set_tls(const struct mesh__easy *e)
+static bool set_tls(struct mesh__easy *e)
 {
 	CURL *curl = e->curl;
 	bool ok = curl_easy_setopt(curl, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2) == CURLE_OK;
@@ -58,8 +60,7 @@ static bool set_tls(const struct mesh__easy *e)
 	ok = ok && curl_easy_setopt(curl, CURLOPT_CAPATH, NULL) == CURLE_OK;
 	ok = ok && curl_easy_setopt(curl, CURLOPT_CAINFO, NULL) == CURLE_OK;
 	/* Resumed are sessions of the share alone, which belongs to one endpoint: libcurl's own cache, of a multi, may offer one peer's session to another of the same name. */
-	ok = ok && curl_easy_setopt(curl, CURLOPT_SSL_SESSIONID_CACHE, (long)(e->share != NULL)) == CURLE_OK;
-	ok = ok && (e->share == NULL || curl_easy_setopt(curl, CURLOPT_SHARE, mesh__share_curl(e->share)) == CURLE_OK);
+	ok = ok && curl_easy_setopt(curl, CURLOPT_SSL_SESSIONID_CACHE, 0L) == CURLE_OK;
 	if (e->trust == NULL) {
 		/* What nobody vouches for is not kept. */
 		ok = ok && curl_easy_setopt(curl, CURLOPT_FRESH_CONNECT, 1L) == CURLE_OK && curl_easy_setopt(curl, CURLOPT_FORBID_REUSE, 1L) == CURLE_OK;
@@ -307,7 +308,7 @@ static bool set_method(const struct mesh__easy *e, const struct mesh__client_req
 static void forget_exchange(struct mesh__easy *e)
 {
 	e->text[0] = '\0';
-	e->dial_refused = e->dial_failed = e->passed = e->again = e->stale = e->lost = e->refused = e->reused = e->http2 = false;
+	e->dial_refused = e->dial_failed = e->passed = e->again = e->stale = e->lost = e->refused = e->reused = e->http2 = e->session_later = false;
 	e->unprocessed = (struct mesh__unprocessed){0};
 	e->dial_errno = 0;
 	e->passed_us = 0;
@@ -354,6 +355,12 @@ void mesh__easy_stop(struct mesh__easy *e, int code, const char *how)
 bool mesh__easy_unsent_stale(const struct mesh__easy *e)
 {
 	return (e->dial_refused || e->stale) && !e->passed && e->stopped.code == MESH_OK;
+}
+
+bool mesh__easy_session_came(struct mesh__easy *e)
+{
+	e->session_later = e->session_later && !mesh__curl_sessions_any(mesh__share_sessions(e->share));
+	return !e->session_later;
 }
 
 bool mesh__easy_keeps_connection(const struct mesh__easy *e)

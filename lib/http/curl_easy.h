@@ -12,6 +12,7 @@
 
 #include "http/client.h"
 #include "http/curl_conns.h"
+#include "http/curl_peer_ctx.h"
 #include "http/curl_share.h"
 #include "http/curl_unprocessed.h"
 #include "http/head.h"
@@ -50,6 +51,7 @@ struct mesh__easy {
 	struct mesh__creds *creds;
 	struct mesh__trust *trust;
 	struct mesh__share *share;
+	struct mesh__curl_peer_use use; /* of creds and share; ctx NULL: libcurl has the texts */
 	bool plaintext;
 	bool over_unix;                /* a socket of this machine */
 	enum mesh__http_proto proto;
@@ -83,6 +85,7 @@ struct mesh__easy {
 	struct mesh__unprocessed unprocessed;
 	bool refused;                  /* the peer's identity was */
 	bool reused;
+	bool session_later;            /* there was no session to resume, and that of this new connection comes behind the handshake (TLS 1.3) */
 	int64_t begun_us, passed_us;
 	int64_t connect_timeout_ms;
 	struct mesh__err stopped;      /* why we ended it ourselves; code MESH_OK: we did not */
@@ -104,6 +107,9 @@ void mesh__easy_stop(struct mesh__easy *e, int code, const char *how);
 
 /* True when the exchange can begin anew without anybody having seen it: the connection kept for it was gone. */
 bool mesh__easy_unsent_stale(const struct mesh__easy *e);
+
+/* True, and session_later no longer, when the session has come. */
+bool mesh__easy_session_came(struct mesh__easy *e);
 
 /* True when the connection may serve another exchange after this one, which succeeded. */
 bool mesh__easy_keeps_connection(const struct mesh__easy *e);

@@ -38,6 +38,7 @@ static CURLcode drive(struct mesh__slot *slot, int64_t deadline_us, struct mesh_
 		if (running == 0) {
 			return outcome_of(slot->multi);
 		}
+		mesh__pool_heard(slot);
 		left_us = deadline_us - mesh__mono_us(slot->pool->env);
 		if (mesh__cancel_fired(cancel)) {
 			mesh__easy_stop(&slot->easy, MESH_E_CANCELLED, "cancelled");

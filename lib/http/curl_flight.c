@@ -212,6 +212,8 @@ static void on_ran(void *arg)
 	} else if (f->drive.dead) {
 		mesh__easy_stop(&f->slot->easy, MESH_E_NO_MEMORY, "the loop cannot watch the connection: out of memory or of file descriptors");
 		land(f, CURLE_OUT_OF_MEMORY);
+	} else {
+		mesh__pool_heard(f->slot);
 	}
 }
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "http/curl_peer.h"
+#include "http/curl_peer_sessions.h"
 
 enum { BODY_AT_ONCE = 1024 * 1024 };
 
@@ -129,6 +130,7 @@ static int judge_new(struct mesh__easy *e, struct mesh__conn *conn)
 	}
 	if (seen && !peer.resumed) {
 		mesh__share_vouch(e->share, peer.sha256, leaf.not_after_ms);
+		e->session_later = peer.session_later && !mesh__curl_sessions_any(mesh__share_sessions(e->share));
 	}
 	memcpy(conn->expect, e->expect, sizeof(conn->expect));
 	conn->not_after_ms = leaf.not_after_ms;

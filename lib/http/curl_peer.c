@@ -69,6 +69,7 @@ bool mesh__curl_peer_read(void *curl, struct mesh__curl_peer *out)
 	}
 	cert = SSL_get1_peer_certificate(ssl);
 	out->resumed = SSL_session_reused(ssl) != 0;
+	out->session_later = SSL_version(ssl) >= TLS1_3_VERSION;
 	fine = cert != NULL && encode(cert, out);
 	X509_free(cert);
 	return fine;

@@ -1,6 +1,6 @@
 /*
  * The peer's certificate as the live connection itself has it, read from OpenSSL under libcurl: a resumed handshake shows none, and since 8.12 libcurl's CURLINFO_CERTINFO is
- * empty on it: the session is kept serialised, without the chain, but with the leaf. <openssl/...> is included by curl_peer.c and curl_peer_ctx.c alone.
+ * empty on it: the session is kept serialised, without the chain, but with the leaf. <openssl/...> is included by the curl_peer* files alone.
  */
 #ifndef MESH__HTTP_CURL_PEER_H
 #define MESH__HTTP_CURL_PEER_H
@@ -14,6 +14,7 @@ enum { MESH__PEER_MAX_BYTES = 8 * 1024 };
 
 struct mesh__curl_peer {
 	bool resumed;                     /* no certificate was shown in this handshake; this one is the session's */
+	bool session_later;               /* what can be resumed of it comes behind the handshake (TLS 1.3) */
 	unsigned char sha256[32];         /* of the leaf's DER */
 	size_t len;
 	unsigned char der[MESH__PEER_MAX_BYTES];

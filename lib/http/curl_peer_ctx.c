@@ -13,6 +13,7 @@
 
 #include "base/mem.h"
 #include "http/curl_peer.h"
+#include "http/curl_peer_sessions.h"
 #include "io/pki.h"
 
 struct mesh__curl_peer_ctx {
@@ -260,16 +261,20 @@ bool mesh__curl_peer_ctx_sound(const struct mesh__env *env, const char *chain_pe
  */
 static CURLcode on_ctx(CURL *curl, void *ssl_ctx, void *arg)
 {
-	const struct mesh__curl_peer_ctx *ctx = arg;
+	const struct mesh__curl_peer_use *use = arg;
+	const struct mesh__curl_peer_ctx *ctx = use->ctx;
 	bool fine;
 
 	(void)curl;
+	if (use->sessions != NULL && !mesh__curl_sessions_use(use->sessions, ssl_ctx)) {
+		return CURLE_OUT_OF_MEMORY;
+	}
 	fine = SSL_CTX_use_certificate(ssl_ctx, ctx->leaf) == 1 && SSL_CTX_set1_chain(ssl_ctx, ctx->cas) == 1 && SSL_CTX_use_PrivateKey(ssl_ctx, ctx->key) == 1 &&
 		SSL_CTX_set1_verify_cert_store(ssl_ctx, ctx->roots) == 1;
 	return fine ? CURLE_OK : CURLE_SSL_CERTPROBLEM;
 }
 
-bool mesh__curl_peer_ctx_use(const struct mesh__curl_peer_ctx *ctx, void *curl)
+bool mesh__curl_peer_ctx_use(const struct mesh__curl_peer_use *use, void *curl)
 {
-	return curl_easy_setopt(curl, CURLOPT_SSL_CTX_FUNCTION, on_ctx) == CURLE_OK && curl_easy_setopt(curl, CURLOPT_SSL_CTX_DATA, (void *)(uintptr_t)ctx) == CURLE_OK;
+	return curl_easy_setopt(curl, CURLOPT_SSL_CTX_FUNCTION, on_ctx) == CURLE_OK && curl_easy_setopt(curl, CURLOPT_SSL_CTX_DATA, (void *)(uintptr_t)use) == CURLE_OK;
 }

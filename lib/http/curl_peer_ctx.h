@@ -11,6 +11,7 @@
 #include "base/error.h"
 
 struct mesh__curl_peer_ctx;
+struct mesh__curl_sessions;
 
 /*
  * *out stays NULL where libcurl's OpenSSL is not the one that we are linked with (curl_peer.h): its handles then get the texts. MESH_E_INVALID: one of them cannot be read, or the key is not the certificate's;
@@ -24,7 +25,13 @@ bool mesh__curl_peer_ctx_sound(const struct mesh__env *env, const char *chain_pe
 /* Connections that were made with it keep what they use. Accepts NULL. */
 void mesh__curl_peer_ctx_free(struct mesh__curl_peer_ctx *ctx);
 
-/* Every connection that `curl` (a CURL) opens from here on shows this chain and trusts these roots alone; `ctx` is borrowed for the handle's life. False when libcurl refuses the option. */
-bool mesh__curl_peer_ctx_use(const struct mesh__curl_peer_ctx *ctx, void *curl) MESH__MUST_USE;
+/* What a handle's connections use; borrowed for its life. */
+struct mesh__curl_peer_use {
+	const struct mesh__curl_peer_ctx *ctx;
+	struct mesh__curl_sessions *sessions; /* to resume from, and to keep theirs in; NULL: every handshake is a whole one */
+};
+
+/* Every connection that `curl` (a CURL) opens from here on shows this chain and trusts these roots alone. False when libcurl refuses the option. */
+bool mesh__curl_peer_ctx_use(const struct mesh__curl_peer_use *use, void *curl) MESH__MUST_USE;
 
 #endif

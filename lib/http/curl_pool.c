@@ -298,7 +298,7 @@ void mesh__pool_dialled(struct mesh__slot *slot)
 {
 	struct mesh__pool *pool = slot->pool;
 
-	if (!slot->dialling) {
+	if (!slot->dialling || slot->easy.session_later) {
 		return;
 	}
 	(void)pthread_mutex_lock(&pool->mu);
@@ -308,6 +308,13 @@ void mesh__pool_dialled(struct mesh__slot *slot)
 	pool->n_failed = 0;
 	mesh__queue_serve_locked(pool);
 	(void)pthread_mutex_unlock(&pool->mu);
+}
+
+void mesh__pool_heard(struct mesh__slot *slot)
+{
+	if (slot->easy.session_later && mesh__easy_session_came(&slot->easy)) {
+		mesh__pool_dialled(slot);
+	}
 }
 
 void mesh__pool_dial_failed(struct mesh__slot *slot)
@@ -350,6 +357,10 @@ bool mesh__pool_finish(struct mesh__slot *slot, int code, int64_t now_us)
 
 	if (code == MESH_E_CONNECT || code == MESH_E_TLS || code == MESH_E_IDENTITY) {
 		mesh__pool_dial_failed(slot);
+	}
+	if (code == MESH_OK) {
+		slot->easy.session_later = false; /* it has come with the answer, or comes not at all */
+		mesh__pool_dialled(slot);
 	}
 	mesh__pool_give(slot, now_us, code == MESH_OK && mesh__easy_keeps_connection(&slot->easy));
 	return again;

@@ -70,8 +70,12 @@ int mesh__pool_accept(struct mesh__waiter *w, struct mesh__slot **out, struct me
 /* Gives what a settled waiter was granted to others. */
 void mesh__pool_decline(struct mesh__waiter *w);
 
-/* The dial has succeeded: another may begin. No effect on a slot that is not dialling; so below. */
+/*
+ * The dial has succeeded: another may begin, unless the session that it is to resume from comes later: then mesh__pool_heard(), called whenever libcurl has read something, or mesh__pool_finish() lets it. No effect on a slot
+ * that is not dialling; so below.
+ */
 void mesh__pool_dialled(struct mesh__slot *slot);
+void mesh__pool_heard(struct mesh__slot *slot);
 
 /* The share for a new slot, for the caller to unref; NULL when no session is to be kept. Takes the lock. */
 int mesh__pool_share(struct mesh__pool *pool, struct mesh__share **out, struct mesh__err *err) MESH__MUST_USE;

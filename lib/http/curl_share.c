@@ -1,12 +1,12 @@
 #include "http/curl_share.h"
 
-#include <curl/curl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
 
 #include "base/mem.h"
 #include "http/curl_peer.h"
+#include "http/curl_peer_sessions.h"
 
 enum {
 	LEAVES = 4,         /* one peer has one leaf at a time, and a new one a few times a day */
@@ -22,46 +22,13 @@ struct mesh__share {
 	_Atomic int refs;
 	_Atomic bool spoiled;
 	const struct mesh__env *env;
-	CURLSH *curl;
-	pthread_mutex_t self_mu;        /* guards libcurl's own part of `curl` */
-	pthread_mutex_t sessions_mu;    /* guards its sessions */
-	pthread_mutex_t leaves_mu;      /* guards what follows */
+	struct mesh__curl_sessions *sessions;
+	pthread_mutex_t leaves_mu; /* guards what follows */
 	struct leaf leaves[LEAVES];
 	unsigned next_leaf;
 };
 
-/* ---- libcurl's locks ---- */
-
-static pthread_mutex_t *lock_of(struct mesh__share *share, curl_lock_data data)
-{
-	return data == CURL_LOCK_DATA_SSL_SESSION ? &share->sessions_mu : &share->self_mu;
-}
-
-static void on_lock(CURL *curl, curl_lock_data data, curl_lock_access access, void *arg)
-{
-	struct mesh__share *share = arg;
-
-	(void)curl;
-	(void)access;
-	(void)pthread_mutex_lock(lock_of(share, data));
-}
-
-static void on_unlock(CURL *curl, curl_lock_data data, void *arg)
-{
-	struct mesh__share *share = arg;
-
-	(void)curl;
-	(void)pthread_mutex_unlock(lock_of(share, data));
-}
-
 /* ---- life ---- */
-
-static bool set_up(struct mesh__share *share)
-{
-	return share->curl != NULL && curl_share_setopt(share->curl, CURLSHOPT_LOCKFUNC, on_lock) == CURLSHE_OK &&
-		curl_share_setopt(share->curl, CURLSHOPT_UNLOCKFUNC, on_unlock) == CURLSHE_OK && curl_share_setopt(share->curl, CURLSHOPT_USERDATA, share) == CURLSHE_OK &&
-		curl_share_setopt(share->curl, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION) == CURLSHE_OK;
-}
 
 int mesh__share_new(const struct mesh__env *env, struct mesh__share **out, struct mesh__err *err)
 {
@@ -78,11 +45,9 @@ int mesh__share_new(const struct mesh__env *env, struct mesh__share **out, struc
 	atomic_init(&share->refs, 1);
 	atomic_init(&share->spoiled, false);
 	share->env = env;
-	(void)pthread_mutex_init(&share->self_mu, NULL);
-	(void)pthread_mutex_init(&share->sessions_mu, NULL);
 	(void)pthread_mutex_init(&share->leaves_mu, NULL);
-	share->curl = curl_share_init();
-	if (!set_up(share)) {
+	share->sessions = mesh__curl_sessions_new(env);
+	if (share->sessions == NULL) {
 		mesh__share_unref(share);
 		return mesh__fail_memory(err);
 	}
@@ -101,18 +66,14 @@ void mesh__share_unref(struct mesh__share *share)
 	if (share == NULL || atomic_fetch_sub_explicit(&share->refs, 1, memory_order_acq_rel) != 1) {
 		return;
 	}
-	if (share->curl != NULL) {
-		(void)curl_share_cleanup(share->curl);
-	}
-	(void)pthread_mutex_destroy(&share->self_mu);
-	(void)pthread_mutex_destroy(&share->sessions_mu);
+	mesh__curl_sessions_unref(share->sessions);
 	(void)pthread_mutex_destroy(&share->leaves_mu);
 	mesh__free(share);
 }
 
-void *mesh__share_curl(struct mesh__share *share)
+struct mesh__curl_sessions *mesh__share_sessions(struct mesh__share *share)
 {
-	return share->curl;
+	return share->sessions;
 }
 
 /* ---- what it knows ---- */

@@ -12,22 +12,32 @@ enum { DIGITS_MAX = 10, SAYS_NOTHING_OF_GOAWAY_BEFORE = 0x080100 };
 
 /* ---- Reading ---- */
 
-/* The number behind the first `label` in the line; false when there is none. */
-static bool number_behind(const char *line, size_t len, const char *label, uint32_t *out)
+/* What is behind `label` in the line; NULL when that is not there. */
+static const char *behind(const char *from, const char *end, const char *label)
 {
-	const char *at = memmem(line, len, label, strlen(label));
-	uint64_t n;
-	size_t digits = 0, left;
+	const char *at = from == NULL ? NULL : memmem(from, (size_t)(end - from), label, strlen(label));
 
-	if (at == NULL) {
-		return false;
-	}
-	at += strlen(label);
-	left = len - (size_t)(at - line);
-	while (digits < left && digits <= DIGITS_MAX && at[digits] >= '0' && at[digits] <= '9') {
+	return at == NULL ? NULL : at + strlen(label);
+}
+
+/* The same where the line begins with it. The request is logged, too, and what it says is a stranger's. */
+static const char *behind_first(const char *line, const char *end, const char *label)
+{
+	const char *at = behind(line, end, label);
+
+	return at == line + strlen(label) ? at : NULL;
+}
+
+/* The number that stands at `at`; false when there is none. */
+static bool number_at(const char *at, const char *end, uint32_t *out)
+{
+	size_t digits = 0;
+	uint64_t n;
+
+	while (at != NULL && at + digits < end && digits <= DIGITS_MAX && at[digits] >= '0' && at[digits] <= '9') {
 		digits++;
 	}
-	if (!mesh__str_u64(at, digits, UINT32_MAX, &n)) {
+	if (at == NULL || !mesh__str_u64(at, digits, UINT32_MAX, &n)) {
 		return false;
 	}
 	*out = (uint32_t)n;
@@ -36,11 +46,15 @@ static bool number_behind(const char *line, size_t len, const char *label, uint3
 
 void mesh__unprocessed_read(struct mesh__unprocessed *u, const char *line, size_t len)
 {
+	const char *end = line + len, *goaway = behind_first(line, end, "received GOAWAY, ");
 	uint32_t last;
 
-	(void)number_behind(line, len, "Using Stream ID: ", &u->stream);
+	(void)number_at(behind_first(line, end, "Using Stream ID: "), end, &u->stream);
+	if (goaway == NULL) {
+		goaway = behind_first(line, end, "recveived GOAWAY, "); /* as 7.88 spells it */
+	}
 	/* Of several the lowest counts: a peer may lower its last stream and not raise it. */
-	if (memmem(line, len, "GOAWAY", 6) != NULL && number_behind(line, len, "last_stream=", &last)) {
+	if (number_at(behind(goaway, end, "last_stream="), end, &last)) {
 		u->last = u->goaway && u->last < last ? u->last : last;
 		u->goaway = true;
 	}

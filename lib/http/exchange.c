@@ -229,6 +229,20 @@ bool mesh__exchange_on_loop(struct mesh__exchange *x, mesh__loop_fn fn)
 	return here || posted;
 }
 
+bool mesh__exchange_post(struct mesh__exchange *x, struct mesh__post *post, mesh__loop_fn fn, void *arg)
+{
+	struct mesh__http_server *s = x->server;
+	bool posted;
+
+	(void)pthread_mutex_lock(&s->loop_mu);
+	posted = s->loop != NULL;
+	if (posted) {
+		mesh__loop_post(s->loop, post, fn, arg);
+	}
+	(void)pthread_mutex_unlock(&s->loop_mu);
+	return posted;
+}
+
 /* The last reference went without a reply, or with half of one. */
 static void on_forgotten(void *arg)
 {

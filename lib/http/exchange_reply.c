@@ -37,7 +37,7 @@ static struct mesh__reply *copy_reply(struct mesh__exchange *x, const struct mes
 	size_t body_len = x->is_head ? 0 : reply->body_len;
 	size_t fields_size = (reply->n_fields + reply->n_trailers) * sizeof(struct mesh__field_text);
 	size_t size = fields_size + text_size(reply->fields, reply->n_fields) + text_size(reply->trailers, reply->n_trailers) + body_len;
-	struct mesh__reply *copy = mesh__alloc(&x->server->env->mem, sizeof(*copy) + size);
+	struct mesh__reply *copy = mesh__resize(&x->server->env->mem, NULL, sizeof(*copy) + size); /* not mesh__alloc(): a megabyte would be written twice */
 	struct mesh__field_text *fields;
 	char *at;
 
@@ -95,22 +95,6 @@ void mesh__exchange_reply(struct mesh__exchange *x, const struct mesh__reply *re
 	if (!mesh__exchange_on_loop(x, on_kept)) {
 		mesh__exchange_unref(x);
 	}
-}
-
-void mesh__exchange_refuse(struct mesh__exchange *x, int status, const char *code, const char *message)
-{
-	static const struct mesh__field_text type = {"Content-Type", "application/json"};
-	struct mesh__reply reply = {.status = status, .fields = &type, .n_fields = 1};
-	struct mesh__buf body;
-
-	mesh__buf_init(&body, &x->server->env->mem, 64 * 1024);
-	mesh__reply_error(&body, code, message);
-	if (body.error == MESH_OK) {
-		reply.body = body.data;
-		reply.body_len = body.len;
-	}
-	mesh__exchange_reply(x, &reply);
-	mesh__buf_fini(&body);
 }
 
 /* ---- Streams ---- */

@@ -69,15 +69,23 @@ static enum mesh__refusal read_request(struct mesh__conn *c)
 	return MESH__REFUSAL_NONE;
 }
 
+static enum mesh__refusal take_trailers(struct mesh__h1_conn *h)
+{
+	struct mesh__trailers *trailers = &h->x->trailers;
+	bool fits = mesh__trailers_add_lines(trailers, h->trailers.data, h->trailers.len);
+
+	mesh__buf_fini(&h->trailers);
+	return fits ? MESH__REFUSAL_NONE : trailers->text.error == MESH_E_NO_MEMORY ? MESH__REFUSAL_NO_MEMORY : MESH__REFUSAL_HEADER_TOO_LARGE;
+}
+
 /* The request at hand is whole. */
 static void end_body(struct mesh__conn *c)
 {
 	struct mesh__h1_conn *h = &c->h1;
-	bool fits = h->trailers.len == 0 || mesh__trailers_add_lines(&h->x->trailers, h->trailers.data, h->trailers.len);
+	enum mesh__refusal refusal = h->trailers.len > 0 ? take_trailers(h) : MESH__REFUSAL_NONE;
 
-	mesh__buf_fini(&h->trailers);
-	if (!fits) {
-		mesh__h1_refuse(c, h->x->trailers.text.error == MESH_E_NO_MEMORY ? MESH__REFUSAL_NO_MEMORY : MESH__REFUSAL_HEADER_TOO_LARGE);
+	if (refusal != MESH__REFUSAL_NONE) {
+		mesh__h1_refuse(c, refusal);
 		return;
 	}
 	h->state = MESH__H1_WHOLE;
@@ -293,7 +301,9 @@ void mesh__h1_settle(struct mesh__conn *c, bool sent, int code)
 	} else {
 		h->state = MESH__H1_NONE;
 		mesh__conn_enter(c, MESH__CONN_IDLE);
-		mesh__h1_throttle(c);
+		if (h->paused) {
+			mesh__h1_throttle(c); /* what was not read waits no longer */
+		}
 		resume(c);
 		end_if_done(c);
 	}

@@ -169,6 +169,32 @@ static int field_line(struct mesh__head *head, const char *line, size_t len, str
 	return code;
 }
 
+/* Those that may not stand there are dropped; what is no field at all spoils the response. libcurl ends the section with an empty line, or not. */
+static int trailer_line(struct mesh__head *head, const char *line, size_t len, struct mesh__err *err)
+{
+	struct mesh__trailers *trailers = &head->response->trailers;
+	const char *colon = memchr(line, ':', len);
+	size_t from = colon != NULL ? (size_t)(colon - line) + 1 : 0, to = len;
+
+	if (len == 0) {
+		return MESH_OK;
+	}
+	for (; from < to && mesh__byte_is_blank(line[from]); from++) {
+	}
+	for (; to > from && mesh__byte_is_blank(line[to - 1]); to--) {
+	}
+	if (colon == NULL || !mesh__field_name_valid(line, (size_t)(colon - line)) || !mesh__field_value_valid(line + from, to - from)) {
+		return refuse(err, "a line of its trailers is no \"name: value\"");
+	}
+	if (mesh__trailers_add(trailers, line, (size_t)(colon - line), line + from, to - from)) {
+		return MESH_OK;
+	}
+	if (trailers->text.error == MESH_E_NO_MEMORY) {
+		return mesh__fail_memory(err);
+	}
+	return mesh__fail_at(err, MESH__ORIGIN_PEER, MESH_E_TOO_LARGE, "the response has more trailers than the %d, in %d bytes, that are taken", MESH__TRAILERS_MAX, MESH__TRAILERS_MAX_BYTES);
+}
+
 int mesh__head_line(struct mesh__head *head, const char *line, size_t len, struct mesh__err *err)
 {
 	if (len > MESH__HEAD_MAX_BYTES - head->n_bytes) {
@@ -187,7 +213,7 @@ int mesh__head_line(struct mesh__head *head, const char *line, size_t len, struc
 	case MESH__HEAD_FIELDS:
 		return len == 0 ? end_of_fields(head, err) : field_line(head, line, len, err);
 	case MESH__HEAD_BODY:
-		break;
+		return trailer_line(head, line, len, err);
 	}
 	return MESH_OK;
 }

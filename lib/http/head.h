@@ -17,7 +17,7 @@ enum mesh__head_at { MESH__HEAD_STATUS, MESH__HEAD_FIELDS, MESH__HEAD_BODY };
 
 struct mesh__head {
 	struct mesh__client_response *response;
-	enum mesh__head_at at;     /* what comes next; in MESH__HEAD_BODY further lines are trailers, which are dropped */
+	enum mesh__head_at at;     /* what comes next; in MESH__HEAD_BODY further lines are trailers */
 	size_t n_bytes;            /* of all lines, those of interim responses and trailers too */
 	bool http2;                /* the connection speaks HTTP/2, where frames say what lines say in HTTP/1; set by the owner before the first line */
 	bool close;                /* the peer will not serve another request on this connection; right once the head is whole */

@@ -15,30 +15,39 @@ struct rulers {
 	bool close, upgrade, has_upgrade;
 };
 
+static void read_ruler(const char *name, const char *value, struct rulers *r)
+{
+	if (strcmp(name, "host") == 0) {
+		r->host = value;
+		r->n_host++;
+	} else if (strcmp(name, "content-length") == 0) {
+		r->length = value;
+		r->n_length++;
+	} else if (strcmp(name, "transfer-encoding") == 0) {
+		r->coding = value;
+		r->n_coding++;
+	} else if (strcmp(name, "expect") == 0) {
+		r->expect = value;
+		r->n_expect++;
+	} else if (strcmp(name, "connection") == 0) {
+		r->close |= mesh__field_list_has(value, strlen(value), "close");
+		r->upgrade |= mesh__field_list_has(value, strlen(value), "upgrade");
+	} else if (strcmp(name, "upgrade") == 0) {
+		r->has_upgrade = true;
+	}
+}
+
 static struct rulers read_rulers(const struct mesh__request_head *head)
 {
 	struct rulers r = {0};
 
 	for (size_t i = 0; i < head->n_fields; i++) {
-		const char *name = head->fields[i].name, *value = head->fields[i].value;
+		const char *name = head->fields[i].name;
+		char first = name[0];
 
-		if (strcmp(name, "host") == 0) {
-			r.host = value;
-			r.n_host++;
-		} else if (strcmp(name, "content-length") == 0) {
-			r.length = value;
-			r.n_length++;
-		} else if (strcmp(name, "transfer-encoding") == 0) {
-			r.coding = value;
-			r.n_coding++;
-		} else if (strcmp(name, "expect") == 0) {
-			r.expect = value;
-			r.n_expect++;
-		} else if (strcmp(name, "connection") == 0) {
-			r.close |= mesh__field_list_has(value, strlen(value), "close");
-			r.upgrade |= mesh__field_list_has(value, strlen(value), "upgrade");
-		} else if (strcmp(name, "upgrade") == 0) {
-			r.has_upgrade = true;
+		/* Most fields rule nothing, which their first letter says at a fraction of what six comparisons cost. */
+		if (first == 'h' || first == 'c' || first == 't' || first == 'e' || first == 'u') {
+			read_ruler(name, head->fields[i].value, &r);
 		}
 	}
 	return r;

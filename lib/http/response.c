@@ -9,6 +9,7 @@ void mesh__client_response_init(struct mesh__client_response *r, const struct me
 	/* A field grows by at most two bytes when its line becomes a pair: the head's own bound is the one that a peer meets. */
 	mesh__buf_init(&r->fields, &env->mem, MESH__HEAD_MAX_BYTES + 2 * MESH__HEAD_MAX_FIELDS);
 	mesh__buf_init(&r->body, &env->mem, max_body_bytes);
+	mesh__trailers_init(&r->trailers, &env->mem);
 }
 
 void mesh__client_response_clear(struct mesh__client_response *r)
@@ -17,12 +18,14 @@ void mesh__client_response_clear(struct mesh__client_response *r)
 	r->n_fields = 0;
 	mesh__buf_clear(&r->fields);
 	mesh__buf_clear(&r->body);
+	mesh__trailers_clear(&r->trailers);
 }
 
 void mesh__client_response_fini(struct mesh__client_response *r)
 {
 	mesh__buf_fini(&r->fields);
 	mesh__buf_fini(&r->body);
+	mesh__trailers_fini(&r->trailers);
 	r->status = 0;
 	r->n_fields = 0;
 }
@@ -52,6 +55,27 @@ const char *mesh__client_response_header(const struct mesh__client_response *r, 
 			return value;
 		}
 		at = value + strlen(value) + 1;
+	}
+	return NULL;
+}
+
+bool mesh__client_response_trailer_field(const struct mesh__client_response *r, size_t index, const char **name, const char **value)
+{
+	struct mesh__field_text field = mesh__trailers_at(&r->trailers, index);
+
+	*name = field.name;
+	*value = field.value;
+	return index < r->trailers.n;
+}
+
+const char *mesh__client_response_trailer(const struct mesh__client_response *r, const char *name)
+{
+	const char *field, *value;
+
+	for (size_t i = 0; mesh__client_response_trailer_field(r, i, &field, &value); i++) {
+		if (strcmp(field, name) == 0) {
+			return value;
+		}
 	}
 	return NULL;
 }

@@ -153,11 +153,20 @@ struct mesh__reply {
 /* Replies whole, from any thread; copies; takes the caller's reference. A HEAD's, 204's or 304's body is not sent; to HEAD `body` may be NULL where body_len is known. Dropped when the peer has gone. Fields must be valid; Content-Length, Connection and Date are ours. */
 void mesh__exchange_reply(struct mesh__exchange *x, const struct mesh__reply *reply);
 
-/* A JSON reply: {"error": code, "message": text}, from any thread; takes the reference. */
+/*
+ * A refusal, from any thread; takes the reference. A JSON reply, {"error": code, "message": text}; to a gRPC request (by its content type) an answer of trailers alone: HTTP 200 with `grpc-status` for the HTTP status
+ * (mesh__grpc_status_of_refusal()) and `grpc-message`, "code: text".
+ */
 void mesh__exchange_refuse(struct mesh__exchange *x, int status, const char *code, const char *message);
+
+/* The same, saying that no handler has seen the request (mesh-not-processed: 1). */
+void mesh__exchange_refuse_unprocessed(struct mesh__exchange *x, int status, const char *code, const char *message);
 
 void mesh__exchange_ref(struct mesh__exchange *x);
 void mesh__exchange_unref(struct mesh__exchange *x);
+
+/* Has fn(arg) run on the exchange's loop, later. False, and it never runs, when the server has been freed: its connections are gone. Any thread that has a reference; `post` is the caller's until then. */
+bool mesh__exchange_post(struct mesh__exchange *x, struct mesh__post *post, mesh__loop_fn fn, void *arg) MESH__MUST_USE;
 
 /*
  * A streamed reply, loop's thread only: of known length where there is one valid Content-Length among the fields, else chunked (to HTTP/1.0: until the end of the connection). begin: false when the peer has gone, or a reply was made; the reference is then still the

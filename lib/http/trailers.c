@@ -17,6 +17,12 @@ void mesh__trailers_fini(struct mesh__trailers *t)
 	mesh__buf_fini(&t->text);
 }
 
+void mesh__trailers_clear(struct mesh__trailers *t)
+{
+	t->n = 0;
+	mesh__buf_clear(&t->text);
+}
+
 bool mesh__trailers_add(struct mesh__trailers *t, const char *name, size_t name_len, const char *value, size_t value_len)
 {
 	size_t at = t->text.len;

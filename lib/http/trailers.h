@@ -18,6 +18,9 @@ struct mesh__trailers {
 void mesh__trailers_init(struct mesh__trailers *trailers, const struct mesh__mem *mem);
 void mesh__trailers_fini(struct mesh__trailers *trailers);
 
+/* None again; the memory is kept. */
+void mesh__trailers_clear(struct mesh__trailers *trailers);
+
 /* Adds one; one that is not valid or may not stand there (mesh__field_may_trail()) is left out. False: out of memory, or there are too many; it stays so. */
 bool mesh__trailers_add(struct mesh__trailers *trailers, const char *name, size_t name_len, const char *value, size_t value_len);
 

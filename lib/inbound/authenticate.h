@@ -7,7 +7,7 @@
 #include "http/client.h"
 #include "io/tls.h"
 
-/* `old` is the configuration whose place it takes, NULL when of none: under the same trust its sessions go on. Errors as mesh__tls_conf_new(). Any thread. */
-int mesh__authenticate_conf(const struct mesh__env *env, struct mesh__creds *creds, const struct mesh__tls_conf *old, struct mesh__tls_conf **out, struct mesh__err *err) MESH__MUST_USE;
+/* `old` is the configuration whose place it takes, NULL when of none: under the same trust its sessions go on. `tls12`: TLS 1.2 is the most. Errors as mesh__tls_conf_new(). Any thread. */
+int mesh__authenticate_conf(const struct mesh__env *env, struct mesh__creds *creds, bool tls12, const struct mesh__tls_conf *old, struct mesh__tls_conf **out, struct mesh__err *err) MESH__MUST_USE;
 
 #endif

@@ -1,6 +1,7 @@
 #include <stddef.h>
 
 #include "inbound/server.h"
+#include "inbound/stream.h"
 
 /* Deadline, then (when they come) authorization, rate and concurrency limits, then the handler (POLICY.md, Order in a call). */
 static bool is_late(struct mesh_server *server, struct mesh_inbound *in)
@@ -9,7 +10,7 @@ static bool is_late(struct mesh_server *server, struct mesh_inbound *in)
 		return false;
 	}
 	mesh__count(server->late, 1);
-	mesh__inbound_refuse(in, 504, "late", "the caller's deadline had passed before the handler began");
+	(void)mesh__inbound_refuse(in, 504, "late", "the caller's deadline had passed before the handler began");
 	return true;
 }
 
@@ -20,7 +21,7 @@ static bool is_unready(struct mesh_server *server, struct mesh_inbound *in)
 		return false;
 	}
 	mesh__count(server->unready, 1);
-	mesh__inbound_refuse(in, 503, "not-ready", "this instance cannot serve at present");
+	(void)mesh__inbound_refuse(in, 503, "not-ready", "this instance cannot serve at present");
 	return true;
 }
 
@@ -30,7 +31,11 @@ static struct mesh_inbound *still_wanted(struct mesh_server *server, struct mesh
 	struct mesh_inbound *in = (struct mesh_inbound *)(void *)((char *)job - offsetof(struct mesh_inbound, job));
 
 	if (atomic_load(&server->stopping)) {
-		mesh__inbound_refuse(in, 503, "closing", "the service is stopping"); /* nobody is there to hear it; a handler would only keep the closing waiting */
+		(void)mesh__inbound_refuse(in, 503, "closing", "the service is stopping"); /* nobody is there to hear it; a handler would only keep the closing waiting */
+		return NULL;
+	}
+	if (mesh__exchange_is_gone(in->x)) {
+		mesh__inbound_drop(in); /* its answer interests nobody */
 		return NULL;
 	}
 	return is_late(server, in) ? NULL : in;
@@ -59,16 +64,6 @@ int mesh__dispatch_next(struct mesh_server *server, int64_t deadline_us, struct 
 	return code;
 }
 
-/* Another instance may have memory: the caller is told that it may ask there. */
-static void refuse_for_memory(struct mesh__exchange *x)
-{
-	static const struct mesh__field_text not_processed = {"mesh-not-processed", "1"};
-	static const char text[] = "out of memory\n";
-	struct mesh__reply reply = {.status = 503, .fields = &not_processed, .n_fields = 1, .body = text, .body_len = sizeof(text) - 1};
-
-	mesh__exchange_reply(x, &reply);
-}
-
 static bool enqueue(struct mesh_server *server, struct mesh_inbound *in)
 {
 	return server->mode == MESH__SERVE_PULL ? mesh__pull_give(&server->pull, &in->job) : mesh__workers_give(&server->workers, &in->job);
@@ -85,17 +80,19 @@ void mesh__dispatch(void *user, struct mesh__exchange *x)
 	}
 	in = mesh__inbound_new(server, x);
 	if (in == NULL) {
-		refuse_for_memory(x);
+		mesh__exchange_refuse_unprocessed(x, 503, "no-memory", "the server is out of memory"); /* another instance may have some */
 		return;
 	}
 	mesh__count(server->requests, 1);
 	if (is_late(server, in) || is_unready(server, in)) {
 		return;
 	}
-	if (server->mode == MESH__SERVE_INLINE) {
+	if (server->stream_bodies && !mesh__inbound_stream_open(in)) {
+		(void)mesh__inbound_refuse(in, 503, "overloaded", "out of memory");
+	} else if (server->mode == MESH__SERVE_INLINE) {
 		server->handler(server->user, in);
 	} else if (!enqueue(server, in)) {
 		mesh__count(server->overloaded, 1);
-		mesh__inbound_refuse(in, 503, "overloaded", "the handlers' queue is full");
+		(void)mesh__inbound_refuse(in, 503, "overloaded", "the handlers' queue is full");
 	}
 }

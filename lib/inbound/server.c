@@ -30,7 +30,7 @@ bool mesh__serving_mode_parse(const char *text, enum mesh__serving_mode *mode)
 int mesh__serving_rotate(struct mesh_server *s, struct mesh__creds *creds, struct mesh__err *err)
 {
 	struct mesh__tls_conf *old = s->tls, *tls;
-	int code = mesh__authenticate_conf(s->env, creds, old, &tls, err);
+	int code = mesh__authenticate_conf(s->env, creds, s->tls12, old, &tls, err);
 
 	if (code == MESH_OK) {
 		mesh__loops_rotate(&s->loops, tls, mesh__creds_trust(creds));
@@ -77,6 +77,7 @@ static int listen_and_start(struct mesh_server *s, const struct mesh__serving_op
 	mesh__http_limits_default(&http.limits);
 	http.limits.max_body_bytes = (int64_t)o->max_body_bytes;
 	http.limits.drain_grace_ms = DRAIN_GRACE_MS;
+	http.stream_bodies = o->stream_bodies;
 	code = mesh__loops_open(&s->loops, o->env, o->loops, &http, o->threads, err);
 	if (code == MESH_OK) {
 		mesh__loops_address(&s->loops, &s->address);
@@ -103,7 +104,10 @@ int mesh__serving_new(const struct mesh__serving_options *o, struct mesh_server 
 	s->control = o->control;
 	s->handler = o->handler;
 	s->user = o->user;
+	s->tls12 = o->tls12;
 	s->mode = o->mode;
+	s->stream_bodies = o->stream_bodies;
+	s->max_body_bytes = o->max_body_bytes;
 	s->requests = mesh__metrics_counter(o->metrics, "mesh_inbound_requests_total", "Requests that reached dispatch.", NULL, NULL);
 	s->late = mesh__metrics_counter(o->metrics, "mesh_inbound_late_total", "Requests whose deadline had passed before the handler.", NULL, NULL);
 	s->overloaded = mesh__metrics_counter(o->metrics, "mesh_inbound_overloaded_total", "Requests refused because the handlers' queue was full.", NULL, NULL);

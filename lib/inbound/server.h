@@ -38,8 +38,10 @@ struct mesh__serving_options {
 	char advertise[MESH__ADDR_TEXT]; /* "": the address listened on */
 	const char *instance, *version, *zone; /* copied */
 	size_t max_body_bytes;
+	bool stream_bodies;                /* requests come when their header is there */
 	int32_t workers;
 	int32_t loops;                     /* 0: one for each CPU that this process may run on */
+	bool tls12;                        /* TLS 1.2 is the most */
 	enum mesh__serving_mode mode;
 	mesh_handler_fn handler;           /* NULL where requests are pulled */
 	void *user;
@@ -57,9 +59,12 @@ struct mesh_server {
 	struct mesh__control *control;
 	struct mesh__loops loops;
 	struct mesh__tls_conf *tls;        /* the newest; changed by mesh__serving_rotate() alone */
+	bool tls12;
 	struct mesh__workers workers;
 	struct mesh__pull pull;
 	enum mesh__serving_mode mode;
+	bool stream_bodies;
+	size_t max_body_bytes;
 	mesh_handler_fn handler;
 	void *user;
 	struct mesh__addr address;

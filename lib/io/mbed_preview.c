@@ -6,7 +6,10 @@ enum {
 	TYPE_CHANGE_CIPHER_SPEC = 20,
 	TYPE_HANDSHAKE = 22,
 	TYPE_APPLICATION_DATA = 23,
-	MESSAGE_CERTIFICATE = 11
+	MESSAGE_CLIENT_HELLO = 1,
+	MESSAGE_CERTIFICATE = 11,
+	HELLO_FIXED_BYTES = 2 + 32, /* version, random: RFC 8446 section 4.1.2 */
+	EXTENSION_SUPPORTED_VERSIONS = 43
 };
 
 /* What is left to read of a record or message. */
@@ -38,6 +41,68 @@ static bool take(struct span *from, struct span *part)
 	return true;
 }
 
+static bool skip(struct span *from, size_t n)
+{
+	if (from->len < n) {
+		return false;
+	}
+	from->p += n;
+	from->len -= n;
+	return true;
+}
+
+/* Takes a part that `width` (1 or 2) bytes of length stand before. */
+static bool take_short(struct span *from, size_t width, struct span *part)
+{
+	size_t n;
+
+	if (from->len < width) {
+		return false;
+	}
+	n = width == 1 ? from->p[0] : (size_t)from->p[0] << 8 | from->p[1];
+	(void)skip(from, width);
+	*part = (struct span){from->p, n};
+	return skip(from, n);
+}
+
+static bool lists_tls13(struct span versions)
+{
+	struct span list;
+
+	if (!take_short(&versions, 1, &list)) {
+		return true;
+	}
+	for (; list.len >= 2; (void)skip(&list, 2)) {
+		if (list.p[0] == 3 && list.p[1] == 4) {
+			return true;
+		}
+	}
+	return false;
+}
+
+static bool offers_tls13(struct span hello)
+{
+	struct span part, extensions;
+
+	if (!skip(&hello, HELLO_FIXED_BYTES) || !take_short(&hello, 1, &part) || !take_short(&hello, 2, &part) || !take_short(&hello, 1, &part)) {
+		return true; /* mbedTLS says what is wrong with it */
+	}
+	if (!take_short(&hello, 2, &extensions)) {
+		return false; /* there are none */
+	}
+	while (extensions.len >= 2) {
+		unsigned type = (unsigned)extensions.p[0] << 8 | extensions.p[1];
+		(void)skip(&extensions, 2);
+		if (!take_short(&extensions, 2, &part)) {
+			return true;
+		}
+		if (type == EXTENSION_SUPPORTED_VERSIONS) {
+			return lists_tls13(part);
+		}
+	}
+	return false;
+}
+
 static int look_at_certificate(struct mesh__preview *preview, struct span der, struct mesh__err *err)
 {
 	mbedtls_x509_crt cert;
@@ -50,7 +115,7 @@ static int look_at_certificate(struct mesh__preview *preview, struct span der, s
 	if (!parsed) {
 		return refuse(preview, err, MESH_E_IDENTITY, "malformed", "a certificate of the peer cannot be parsed");
 	}
-	return modern ? MESH_OK : refuse(preview, err, MESH_E_IDENTITY, "key", "every key in the peer's chain must be EC P-256 and every signature ECDSA with SHA-256");
+	return modern ? MESH_OK : refuse(preview, err, MESH_E_IDENTITY, "key", MESH__CHAIN_NOT_MODERN);
 }
 
 static int look_at_list(struct mesh__preview *preview, struct span message, struct mesh__err *err)
@@ -68,7 +133,7 @@ static int look_at_list(struct mesh__preview *preview, struct span message, stru
 			return refuse(preview, err, MESH_E_TLS, "protocol", "the peer's list of certificates is malformed");
 		}
 		if (++n > MESH__CHAIN_MAX) {
-			return refuse(preview, err, MESH_E_IDENTITY, "chain", "the peer's chain is too long");
+			return refuse(preview, err, MESH_E_IDENTITY, "chain", MESH__CHAIN_TOO_LONG);
 		}
 		code = look_at_certificate(preview, der, err);
 	}
@@ -91,6 +156,8 @@ static int look_at_messages(struct mesh__preview *preview, struct span record, s
 		}
 		if (type == MESSAGE_CERTIFICATE) {
 			code = look_at_list(preview, message, err);
+		} else if (type == MESSAGE_CLIENT_HELLO) {
+			preview->tls13 = offers_tls13(message);
 		}
 		record = rest;
 	}

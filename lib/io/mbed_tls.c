@@ -5,19 +5,22 @@
 #include "base/mem.h"
 #include "io/mbed_preview.h"
 #include "io/mbed_san.h"
+#include "io/mbed_tls13.h"
 
 enum { HELD_MAX_BYTES = 1024 * 1024 };
 
 struct mesh__tls {
 	struct mesh__tls_conf *conf;
 	mbedtls_ssl_context ssl;
+	struct mesh__tls13 tls13;
 	struct mesh__preview preview;
 	struct mesh__buf held;  /* ciphertext from the handshake's plaintext part; what is not cleared waits here for the rest of its record */
 	size_t cleared, taken;  /* bytes of `held` that mbedTLS may have, and that it has had */
 	const unsigned char *in; /* during a call, once the preview is done: the caller's ciphertext */
 	size_t in_len;
 	struct mesh__buf *out;  /* during a call: where ciphertext goes */
-	bool whole;             /* keys were exchanged: this handshake resumes no session */
+	bool whole;             /* this handshake resumes no session */
+	bool shown;             /* the peer has shown a certificate */
 	bool established;
 	bool peer_closed;       /* it said close_notify: nothing more comes, what is left may still be sent */
 	bool dead;
@@ -120,7 +123,7 @@ int mesh__tls_new(struct mesh__tls_conf *conf, struct mesh__tls **out)
 	tls->refusal = "";
 	mesh__buf_init(&tls->held, &conf->env->mem, HELD_MAX_BYTES);
 	mbedtls_ssl_init(&tls->ssl);
-	if (mbedtls_ssl_setup(&tls->ssl, &conf->ssl) != 0) {
+	if (mesh__tls13_setup(&tls->tls13, conf, &tls->ssl) != 0) {
 		mesh__tls_free(tls);
 		return MESH_E_NO_MEMORY;
 	}
@@ -134,6 +137,7 @@ void mesh__tls_free(struct mesh__tls *tls)
 {
 	if (tls != NULL) {
 		mbedtls_ssl_free(&tls->ssl);
+		mesh__tls13_fini(&tls->tls13);
 		mesh__buf_fini(&tls->held);
 		mesh__tls_conf_unref(tls->conf);
 		mesh__free(tls);
@@ -202,6 +206,17 @@ static int explain(struct mesh__tls *tls, int rc, struct mesh__err *err)
 	return rc;
 }
 
+/* RFC 8446 section 6.2, for what mbedTLS did not find itself. */
+static unsigned char alert_for(const struct mesh__tls *tls)
+{
+	if (!tls->shown) {
+		return MBEDTLS_SSL_ALERT_MSG_HANDSHAKE_FAILURE;
+	}
+	return (tls->flags & MBEDTLS_X509_BADCERT_EXPIRED) != 0 ? MBEDTLS_SSL_ALERT_MSG_CERT_EXPIRED :
+		(tls->flags & MBEDTLS_X509_BADCERT_REVOKED) != 0 ? MBEDTLS_SSL_ALERT_MSG_CERT_REVOKED :
+		(tls->flags & MBEDTLS_X509_BADCERT_NOT_TRUSTED) != 0 ? MBEDTLS_SSL_ALERT_MSG_UNKNOWN_CA : MBEDTLS_SSL_ALERT_MSG_BAD_CERT;
+}
+
 /* mbedTLS tells the peer of most failures by itself; where it did not, this does. */
 static int fail_handshake(struct mesh__tls *tls, int rc, size_t out_len_before, struct mesh__err *err)
 {
@@ -212,7 +227,7 @@ static int fail_handshake(struct mesh__tls *tls, int rc, size_t out_len_before, 
 		return mesh__buf_error(tls->out, "the TLS handshake", err);
 	}
 	if (!from_peer && tls->out->len == out_len_before && tls->ssl.state > MBEDTLS_SSL_CLIENT_HELLO) {
-		(void)mbedtls_ssl_send_alert_message(&tls->ssl, MBEDTLS_SSL_ALERT_LEVEL_FATAL, MBEDTLS_SSL_ALERT_MSG_HANDSHAKE_FAILURE);
+		(void)mbedtls_ssl_send_alert_message(&tls->ssl, MBEDTLS_SSL_ALERT_LEVEL_FATAL, alert_for(tls));
 	}
 	return explain(tls, rc, err);
 }
@@ -243,6 +258,9 @@ static int feed(struct mesh__tls *tls, const char *in, size_t len, struct mesh__
 		refuse(tls, tls->preview.word);
 		return fail_handshake(tls, 0, tls->out->len, err);
 	}
+	if (tls->preview.tls13) {
+		mesh__tls13_offered(&tls->tls13);
+	}
 	if (tls->preview.certificate && tls->conf->client_optional && tls->ssl.handshake != NULL) {
 		/* It need not show one; the one that it shows must be good, or the handshake fails. */
 		mbedtls_ssl_set_hs_authmode(&tls->ssl, MBEDTLS_SSL_VERIFY_REQUIRED);
@@ -253,10 +271,11 @@ static int feed(struct mesh__tls *tls, const char *in, size_t len, struct mesh__
 /* What the session was made with may have expired, or have been revoked, since. Its chain is not judged again: the session would not be there under another trust. */
 static int judge_resumed(struct mesh__tls *tls)
 {
-	const mbedtls_x509_crt *cert = mbedtls_ssl_get_peer_cert(&tls->ssl);
+	const mbedtls_x509_crt *cert = mbedtls_ssl_get_peer_cert(&tls->ssl), *of_ticket = mesh__tls13_resumed(&tls->tls13);
 	uint32_t flags = 0;
 	int rc;
 
+	cert = cert != NULL ? cert : of_ticket;
 	if (cert == NULL) {
 		return MBEDTLS_ERR_SSL_NO_CLIENT_CERTIFICATE;
 	}
@@ -266,12 +285,22 @@ static int judge_resumed(struct mesh__tls *tls)
 	return rc;
 }
 
+/* Before any arithmetic with the peer's keys (mbed_preview.h has the reason). */
+static int refuse_chain(struct mesh__tls *tls, bool too_long)
+{
+	refuse(tls, too_long ? "chain" : "key");
+	(void)mesh__fail_at(&tls->why, MESH__ORIGIN_TLS, MESH_E_IDENTITY, "the handshake is refused: %s",
+		too_long ? MESH__CHAIN_TOO_LONG : MESH__CHAIN_NOT_MODERN);
+	return MBEDTLS_ERR_X509_CERT_VERIFY_FAILED;
+}
+
 /* Not the library's word alone: who is let in has been judged here, or may come without a certificate and did. Nobody resumes a session without one. */
 static int establish(struct mesh__tls *tls, struct mesh__err *err)
 {
-	bool shown = tls->preview.certificate || !tls->whole;
+	bool shown = tls->shown || tls->preview.certificate || !tls->whole;
 	int rc = tls->whole ? 0 : judge_resumed(tls);
-	bool good = tls->judged && tls->flags == 0 && mbedtls_ssl_get_verify_result(&tls->ssl) == 0;
+	/* Of a certificate of TLS 1.3 mbedTLS was kept from judging: `flags` has it all. */
+	bool good = tls->judged && tls->flags == 0 && (tls->shown || mesh__tls13_resumed(&tls->tls13) != NULL || mbedtls_ssl_get_verify_result(&tls->ssl) == 0);
 
 	if (rc == 0 && (shown ? !good : !tls->conf->client_optional)) {
 		rc = shown ? MBEDTLS_ERR_X509_CERT_VERIFY_FAILED : MBEDTLS_ERR_SSL_NO_CLIENT_CERTIFICATE;
@@ -283,19 +312,47 @@ static int establish(struct mesh__tls *tls, struct mesh__err *err)
 	return MESH_OK;
 }
 
+/* TLS 1.3: the chain as the client showed it, of which mbedTLS has verified nothing yet: no signature of its client either, which is the next step. */
+static int judge_shown(struct mesh__tls *tls)
+{
+	mbedtls_x509_crt *chain = mesh__tls13_chain(&tls->tls13);
+	uint32_t flags = 0;
+	size_t n = 0;
+	int rc;
+
+	for (const mbedtls_x509_crt *cert = chain; cert != NULL; cert = cert->next) {
+		n++;
+	}
+	tls->shown = n > 0;
+	if (n == 0 || n > MESH__CHAIN_MAX || !mesh__mbed_list_modern(chain)) {
+		return n == 0 ? MBEDTLS_ERR_SSL_NO_CLIENT_CERTIFICATE : refuse_chain(tls, n > MESH__CHAIN_MAX);
+	}
+	rc = mbedtls_x509_crt_verify_with_profile(chain, &tls->conf->roots, NULL, &mesh__mbed_profile, NULL, &flags, judge, tls);
+	tls->flags |= flags;
+	return rc;
+}
+
+static int step(struct mesh__tls *tls)
+{
+	bool certificate = mesh__tls13_takes_certificate(&tls->tls13);
+	int rc = mbedtls_ssl_handshake_step(&tls->ssl);
+
+	return rc == 0 && certificate ? judge_shown(tls) : rc;
+}
+
 static int handshake(struct mesh__tls *tls, struct mesh__err *err)
 {
 	while (tls->ssl.state != MBEDTLS_SSL_HANDSHAKE_OVER) {
 		size_t before = tls->out->len;
-		int rc = mbedtls_ssl_handshake_step(&tls->ssl);
+		int rc = step(tls);
 		if (rc == MBEDTLS_ERR_SSL_WANT_READ) {
 			return MESH_OK;
 		}
 		if (rc != 0) {
 			return fail_handshake(tls, rc, before, err);
 		}
-		/* A resumed handshake goes from the hellos to the Finished messages directly. */
-		tls->whole = tls->whole || tls->ssl.state == MBEDTLS_SSL_CLIENT_KEY_EXCHANGE;
+		/* A resumed handshake asks for no certificate. */
+		tls->whole = tls->whole || tls->ssl.state == MBEDTLS_SSL_CERTIFICATE_REQUEST;
 	}
 	return establish(tls, err);
 }

@@ -16,6 +16,7 @@ struct mesh__tls_conf {
 	const struct mesh__env *env;
 	struct mesh__trust *trust;
 	bool client_optional;
+	bool tls13;                      /* where mbedTLS has it. Not where a client may leave its certificate out: mbedTLS verifies one of those before it can be looked at */
 	struct mesh__sessions *sessions; /* NULL: none is resumed */
 	mbedtls_ssl_config ssl;
 	mbedtls_x509_crt chain, roots;

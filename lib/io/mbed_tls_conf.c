@@ -1,4 +1,4 @@
-#include "io/mbed_tls.h"
+#include "io/mbed_tls13.h"
 
 #include "base/mem.h"
 
@@ -18,7 +18,7 @@ static const char *protocols[] = {"h2", "http/1.1", NULL}; /* the first that the
 static const uint16_t groups[] = {MBEDTLS_SSL_IANA_TLS_GROUP_SECP256R1, MBEDTLS_SSL_IANA_TLS_GROUP_X25519, MBEDTLS_SSL_IANA_TLS_GROUP_NONE};
 static const uint16_t signatures[] = {MBEDTLS_TLS1_3_SIG_ECDSA_SECP256R1_SHA256, MBEDTLS_TLS1_3_SIG_NONE};
 
-/* TLS 1.3 stays off: a resumed peer's certificate is NULL there, and the verify callback is not called. */
+/* The most is TLS 1.2, unless mesh__tls13_conf() says otherwise. */
 static void set_version(mbedtls_ssl_config *ssl)
 {
 	mbedtls_ssl_conf_min_tls_version(ssl, MBEDTLS_SSL_VERSION_TLS1_2);
@@ -119,6 +119,7 @@ static int set_up(struct mesh__tls_conf *conf, bool http2, struct mesh__err *err
 	if (rc == 0) {
 		set_version(&conf->ssl);
 		mbedtls_ssl_conf_ciphersuites(&conf->ssl, suites);
+		mesh__tls13_conf(conf);
 		mbedtls_ssl_conf_rng(&conf->ssl, mesh__mbed_random, (void *)(uintptr_t)conf->env);
 		mbedtls_ssl_conf_cert_profile(&conf->ssl, &mesh__mbed_profile);
 		mbedtls_ssl_conf_ca_chain(&conf->ssl, &conf->roots, NULL);
@@ -151,6 +152,7 @@ int mesh__tls_conf_new(const struct mesh__env *env, const struct mesh__tls_conf_
 	conf->env = env;
 	conf->trust = mesh__trust_ref(options->trust);
 	conf->client_optional = options->client_optional;
+	conf->tls13 = !options->client_optional && !options->tls12;
 	conf->sessions = options->sessions != NULL ? mesh__sessions_ref(options->sessions) : NULL;
 	mbedtls_ssl_config_init(&conf->ssl);
 	mbedtls_x509_crt_init(&conf->chain);

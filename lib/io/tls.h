@@ -1,7 +1,7 @@
 /*
- * Server-side TLS that never touches a socket: ciphertext in, plaintext and ciphertext out. TLS 1.2 (ECDHE-ECDSA, AES-GCM or ChaCha20, P-256/X25519), no renegotiation,
- * no compression, no tickets. Sessions are resumed by their ids, from a cache of ours; the peer's leaf is part of the session, and is judged again. ALPN "http/1.1", and "h2" where it is asked for;
- * a client that names no protocol is served HTTP/1.1.
+ * Server-side TLS that never touches a socket: ciphertext in, plaintext and ciphertext out. TLS 1.2 (ECDHE-ECDSA, AES-GCM or ChaCha20, P-256/X25519), and 1.3 where mbedTLS has it (3.6) and the
+ * peer must show a certificate; no renegotiation, no compression, no early data. Sessions are resumed from a cache of ours, by their ids, in 1.3 by tickets that are such ids; the peer's leaf is kept with the session, and is
+ * judged again. ALPN "http/1.1", and "h2" where it is asked for; a client that names no protocol is served HTTP/1.1.
  */
 #ifndef MESH__IO_TLS_H
 #define MESH__IO_TLS_H
@@ -25,6 +25,7 @@ struct mesh__tls_conf_options {
 	struct mesh__trust *trust;
 	bool client_optional;   /* true: a client may show no certificate (meshd); one that it shows must be good all the same */
 	bool http2;             /* of a client that takes both, "h2" is chosen */
+	bool tls12;             /* TLS 1.2 is the most */
 	struct mesh__sessions *sessions; /* referenced; one a trust (see there). NULL: every handshake is a whole one */
 };
 

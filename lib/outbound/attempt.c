@@ -1,13 +1,17 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "outbound/grpc.h"
 #include "outbound/steps.h"
 #include "policy/deadline.h"
 
 /* The answer says that no handler saw the request (mesh-not-processed, POLICY.md). */
 static bool says_not_processed(const struct mesh__client_response *response)
 {
-	return (response->status == 503 || response->status == 429) && mesh__str_eq(mesh__client_response_header(response, "mesh-not-processed"), "1");
+	if (response->status == 503 || response->status == 429) {
+		return mesh__str_eq(mesh__client_response_header(response, "mesh-not-processed"), "1");
+	}
+	return mesh__grpc_says_not_processed(response);
 }
 
 static enum mesh__try_end judge(const struct mesh_request *r, int code)
@@ -29,12 +33,10 @@ static enum mesh__try_end judge(const struct mesh_request *r, int code)
 	}
 }
 
-enum { DECIMAL_TEXT = 21 };
-
 /* printf's own way to a number costs more than all else that a try does before it sends. */
 static const char *decimal(uint64_t n, char *room)
 {
-	char *at = room + DECIMAL_TEXT - 1;
+	char *at = room + MESH__DECIMAL_TEXT - 1;
 
 	*at = '\0';
 	do {
@@ -48,35 +50,41 @@ static int exchange(struct mesh_request *r, struct mesh__pool *pool)
 {
 	struct mesh__client_request request = {.method = r->method, .target = r->path, .fields = r->fields, .n_fields = r->n_fields, .body = r->body, .body_len = r->body_len,
 		.has_body = r->has_body, .max_response_bytes = r->outbound->max_body_bytes};
-	char number[DECIMAL_TEXT], left[DECIMAL_TEXT];
+
 	if (!r->endpoint->target.insecure_plaintext) {
 		/* The caller's fields end at n_fields; the room behind them is ours. */
 		if (r->tries > 0) { /* without it, the first */
-			r->fields[request.n_fields++] = (struct mesh__client_field){"mesh-try", decimal((uint64_t)r->tries + 1, number)};
+			r->fields[request.n_fields++] = (struct mesh__client_field){"mesh-try", decimal((uint64_t)r->tries + 1, r->numbers[0])};
 		}
-		r->fields[request.n_fields++] = (struct mesh__client_field){"mesh-deadline-ms", decimal((uint64_t)mesh__deadline_left_ms(r->deadline_us, r->now_us), left)};
+		r->fields[request.n_fields++] = (struct mesh__client_field){"mesh-deadline-ms", decimal((uint64_t)mesh__deadline_left_ms(r->deadline_us, r->now_us), r->numbers[1])};
+	}
+	mesh__grpc_add_fields(r, &request);
+	if (r->parked) {
+		return mesh__parked_exchange(r, pool, &request);
 	}
 	return mesh__pool_exchange(pool, &request, r->service->policy.connect_timeout_ms, r->deadline_us, r->cancel, &r->response, &r->result, &r->err);
 }
 
-void mesh__step_attempt(struct mesh_request *r)
+int mesh__step_attempt(struct mesh_request *r)
 {
 	struct mesh__pool *pool = NULL;
-	int code;
 
 	mesh__client_response_clear(&r->response);
 	memset(&r->result, 0, sizeof(r->result));
 	mesh__err_clear(&r->err);
 	atomic_fetch_add_explicit(&r->endpoint->inflight, 1, memory_order_relaxed);
-	code = mesh__endpoint_pool(r->endpoint, r->snapshot->creds, &pool, &r->err);
-	if (code == MESH_OK) {
-		code = exchange(r, pool);
-	}
-	atomic_fetch_sub_explicit(&r->endpoint->inflight, 1, memory_order_relaxed);
-	if (pool != NULL) {
+	r->try_code = mesh__endpoint_pool(r->endpoint, r->snapshot->creds, &pool, &r->err);
+	if (r->try_code == MESH_OK) {
+		r->try_code = exchange(r, pool);
 		mesh__pool_unref(pool);
 	}
-	r->end = judge(r, code);
+	return r->try_code == MESH_E_WOULD_BLOCK ? MESH_E_WOULD_BLOCK : MESH_OK;
+}
+
+void mesh__step_judge(struct mesh_request *r)
+{
+	atomic_fetch_sub_explicit(&r->endpoint->inflight, 1, memory_order_relaxed);
+	r->end = judge(r, r->try_code);
 	if (r->end == MESH__TRY_NOT_PROCESSED) {
 		(void)mesh__fail_at(&r->err, MESH__ORIGIN_PEER, MESH_E_OVERLOADED, "%s %s answered %d and did not process the request", r->endpoint->instance, r->endpoint->address, r->response.status);
 	}

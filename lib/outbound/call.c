@@ -5,8 +5,8 @@
 
 #include "outbound/steps.h"
 
-/* X(NAME): the states of a call, in the order of a call that goes well. */
-#define STATES(X) X(RESOLVE) X(PICK) X(ADMIT) X(ATTEMPT) X(OBSERVE) X(RETRY) X(DONE)
+/* X(NAME): the states of a call, in the order of a call that goes well. In AWAIT, ATTEMPT and PAUSE it waits: it is parked in the state that comes next, or for AWAIT, where it looks again, in that. */
+#define STATES(X) X(RESOLVE) X(AWAIT) X(PICK) X(ADMIT) X(ATTEMPT) X(JUDGE) X(OBSERVE) X(RETRY) X(PAUSE) X(DONE)
 
 #define X(name) STATE_##name,
 enum state { STATES(X) };
@@ -17,28 +17,52 @@ static enum state next_or_done(int code, enum state next)
 	return code == MESH_OK ? next : STATE_DONE;
 }
 
-/* One step; the only place where a call's state changes. */
-static enum state advance(struct mesh_request *r, enum state state)
+/* The state after the step at hand; *parked: but the step's wait has only begun. */
+static enum state step(struct mesh_request *r, bool *parked)
 {
-	switch (state) {
+	int code;
+
+	switch ((enum state)r->state) {
 	case STATE_RESOLVE:
-		return next_or_done(mesh__step_resolve(r), STATE_PICK);
+		code = mesh__step_resolve(r);
+		return next_or_done(code, r->service == NULL ? STATE_AWAIT : STATE_PICK);
+	case STATE_AWAIT:
+		code = mesh__step_await(r);
+		*parked = code == MESH_E_WOULD_BLOCK;
+		return *parked ? STATE_AWAIT : next_or_done(code, STATE_PICK);
 	case STATE_PICK:
 		return next_or_done(mesh__step_pick(r), STATE_ADMIT);
 	case STATE_ADMIT:
 		return next_or_done(mesh__step_admit(r), STATE_ATTEMPT);
 	case STATE_ATTEMPT:
-		mesh__step_attempt(r);
+		*parked = mesh__step_attempt(r) != MESH_OK;
+		return STATE_JUDGE;
+	case STATE_JUDGE:
+		mesh__step_judge(r);
 		return STATE_OBSERVE;
 	case STATE_OBSERVE:
 		mesh__step_observe(r);
 		return r->end == MESH__TRY_ANSWERED ? STATE_DONE : STATE_RETRY;
 	case STATE_RETRY:
-		return mesh__step_retry(r) ? STATE_PICK : STATE_DONE;
+		return !mesh__step_retry(r) ? STATE_DONE : r->wait_ms > 0 ? STATE_PAUSE : STATE_PICK;
+	case STATE_PAUSE:
+		*parked = mesh__step_pause(r) != MESH_OK;
+		return STATE_PICK;
 	case STATE_DONE:
 		break;
 	}
 	return STATE_DONE;
+}
+
+/* As far as it gets; the only place where a call's state changes. True: to its end. */
+static bool advance(struct mesh_request *r)
+{
+	bool parked = false;
+
+	while (r->state != STATE_DONE && !parked) {
+		r->state = step(r, &parked);
+	}
+	return !parked;
 }
 
 /* An answer that says "not processed" is still an answer: when no other try can be made the caller gets it as it is, unless the caller has cancelled meanwhile. */
@@ -48,19 +72,9 @@ static bool answered(const struct mesh_request *r)
 		(r->end == MESH__TRY_ANSWERED || (r->end == MESH__TRY_NOT_PROCESSED && r->err.code != MESH_E_CANCELLED && r->err.code != MESH_E_CLOSED));
 }
 
-/* A call there would wait for itself. Asked while the call is among those that run: until it has left, no loop of them goes. */
-static bool on_own_loop(const struct mesh__outbound *o)
+bool mesh__call_on_own_thread(const struct mesh__outbound *o)
 {
-	return mesh__loop_is_current(o->loop) || mesh__thread_set_has_this(&o->own_threads);
-}
-
-static enum state begin(struct mesh_request *r)
-{
-	if (on_own_loop(r->outbound)) {
-		(void)mesh__fail(&r->err, MESH_E_WOULD_BLOCK, "mesh_call() waits, and this is the mesh's own loop thread; call from another, or serve with \"pool\"");
-		return STATE_DONE;
-	}
-	return STATE_RESOLVE;
+	return mesh__loop_is_current(o->loop) || mesh__thread_set_has_this(&o->own_threads) || mesh__async_is_current(&o->async);
 }
 
 /* Both are bounded where they come into the process. */
@@ -84,7 +98,7 @@ static void tell_tries(struct mesh_request *r)
 	}
 }
 
-static int conclude(struct mesh_request *r)
+int mesh__call_conclude(struct mesh_request *r)
 {
 	if (answered(r)) {
 		copy_text(r->instance, sizeof(r->instance), r->endpoint->instance);
@@ -105,6 +119,40 @@ static int conclude(struct mesh_request *r)
 	return r->err.code;
 }
 
+void mesh__call_prepare(struct mesh_request *r, bool parked)
+{
+	if (r->telling.started) {
+		mesh__events_forget(&r->outbound->async.events, r);
+	}
+	mesh__request_clear(r);
+	r->parked = parked;
+	r->state = STATE_RESOLVE;
+	r->begun_us = mesh__mono_us(r->outbound->env);
+}
+
+void mesh__call_go_on(struct mesh_request *r)
+{
+	r->now_us = mesh__mono_us(r->outbound->env);
+	if (advance(r)) {
+		mesh__async_end(r);
+	}
+}
+
+/* The call on this thread, to its end. */
+static int make(struct mesh_request *r)
+{
+	int code;
+
+	if (mesh__call_on_own_thread(r->outbound)) {
+		(void)mesh__fail(&r->err, MESH_E_WOULD_BLOCK, "mesh_call() waits, and this is the mesh's own loop thread; start the call, call from another thread, or serve with \"pool\"");
+	} else {
+		(void)advance(r);
+	}
+	code = mesh__call_conclude(r);
+	mesh__request_let_go(r);
+	return code;
+}
+
 int mesh__call(struct mesh_request *r)
 {
 	bool idle = false;
@@ -113,16 +161,13 @@ int mesh__call(struct mesh_request *r)
 	if (!atomic_compare_exchange_strong(&r->running, &idle, true)) {
 		return MESH_E_STATE;
 	}
-	mesh__request_clear(r);
+	mesh__call_prepare(r, false);
 	if (mesh__running_enter(&r->outbound->running, r)) {
-		for (enum state state = begin(r); state != STATE_DONE; state = advance(r, state)) {
-		}
-		code = conclude(r);
-		mesh__request_let_go(r);
+		code = make(r);
 		mesh__running_leave(&r->outbound->running, r);
 	} else {
 		(void)mesh__fail(&r->err, MESH_E_CLOSED, "the mesh is closed");
-		code = conclude(r);
+		code = mesh__call_conclude(r);
 	}
 	mesh__cancel_reset(r->cancel);
 	atomic_store(&r->running, false);

@@ -61,6 +61,7 @@ struct mesh__destination *mesh__destination_new(struct mesh__destination_list *l
 		return NULL;
 	}
 	atomic_init(&d->refs, 1);
+	atomic_init(&d->proto, MESH__HTTP_1);
 	d->list = list;
 	(void)snprintf(d->key, sizeof(d->key), "%s", key);
 	make_gauges(d);
@@ -95,9 +96,24 @@ void mesh__destination_unref(struct mesh__destination *d)
 	mesh__free(d);
 }
 
-void mesh__destination_limit(struct mesh__destination *d, const struct mesh__breaker *breaker)
+/* gRPC is HTTP/2 or nothing. */
+static enum mesh__http_proto proto_of(enum mesh__protocol protocol)
 {
-	mesh__circuit_limit(d->circuit, breaker->max_connections, breaker->max_pending);
+	switch (protocol) {
+	case MESH__PROTOCOL_HTTP2:
+		return MESH__HTTP_2;
+	case MESH__PROTOCOL_GRPC:
+		return MESH__HTTP_2_ONLY;
+	case MESH__PROTOCOL_HTTP:
+		break;
+	}
+	return MESH__HTTP_1;
+}
+
+void mesh__destination_tune(struct mesh__destination *d, const struct mesh__service_policy *policy)
+{
+	atomic_store_explicit(&d->proto, (int)proto_of(policy->protocol), memory_order_relaxed);
+	mesh__circuit_limit(d->circuit, policy->breaker.max_connections, policy->breaker.max_pending);
 }
 
 int mesh__destination_enter(struct mesh__destination *d, const struct mesh__breaker *breaker, struct mesh__err *err)

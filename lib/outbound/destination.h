@@ -32,6 +32,7 @@ struct mesh__destination {
 	MESH__DESTINATION_GAUGES(X)
 #undef X
 	struct mesh__circuit *circuit;
+	_Atomic int proto;                      /* enum mesh__http_proto: what its connections are to speak */
 	char key[MESH__SERVICE_KEY_MAX];
 	char apart[MESH__APART];                /* what calls change, from what they read */
 	_Atomic int refs;
@@ -53,11 +54,11 @@ void mesh__destination_list_fini(struct mesh__destination_list *list);
 /* Shows them in `metrics` from here on: the limits that were met as counters, what is under way as gauges, which are brought up to date when they are asked for. Before there is a destination. */
 void mesh__destination_list_show(struct mesh__destination_list *list, struct mesh__metrics *metrics);
 
-/* A new one, with the built-in limits until mesh__destination_limit(); NULL when out of memory. */
+/* A new one, with the built-in policy until mesh__destination_tune(); NULL when out of memory. */
 struct mesh__destination *mesh__destination_new(struct mesh__destination_list *list, const char *key) MESH__MUST_USE;
 void mesh__destination_ref(struct mesh__destination *destination);
 void mesh__destination_unref(struct mesh__destination *destination);
-void mesh__destination_limit(struct mesh__destination *destination, const struct mesh__breaker *breaker);
+void mesh__destination_tune(struct mesh__destination *destination, const struct mesh__service_policy *policy);
 
 /*
  * One more call is under way to it, the wait for a connection included: MESH_OK, and mesh__destination_leave() ends it. MESH_E_OVERLOADED, and nothing to end, when there are as many as `breaker` allows.

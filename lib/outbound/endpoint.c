@@ -187,12 +187,12 @@ static struct mesh__destination *make_destination(void *ctx, const char *key)
 
 struct mesh__endpoint_source mesh__endpoint_source(struct mesh__endpoint_list *list)
 {
-	return (struct mesh__endpoint_source){.destination = make_destination, .destination_ref = mesh__destination_ref, .destination_unref = mesh__destination_unref, .limit = mesh__destination_limit,
+	return (struct mesh__endpoint_source){.destination = make_destination, .destination_ref = mesh__destination_ref, .destination_unref = mesh__destination_unref, .tune = mesh__destination_tune,
 		.make = make, .ref = mesh__endpoint_ref, .unref = mesh__endpoint_unref, .leave = leave, .ctx = list};
 }
 
 /* *old is the pool that was replaced, to be retired once the lock is free: that closes connections. */
-static int renew_pool_locked(struct mesh__endpoint *e, struct mesh__creds *creds, uint64_t generation, struct mesh__pool **old, struct mesh__err *err)
+static int renew_pool_locked(struct mesh__endpoint *e, struct mesh__creds *creds, uint64_t generation, enum mesh__http_proto proto, struct mesh__pool **old, struct mesh__err *err)
 {
 	struct mesh__pool_options options;
 	struct mesh__pool *pool;
@@ -201,6 +201,7 @@ static int renew_pool_locked(struct mesh__endpoint *e, struct mesh__creds *creds
 	mesh__pool_options_default(&options);
 	options.target = e->target;
 	options.creds = e->target.insecure_plaintext ? NULL : creds;
+	options.proto = proto;
 	options.circuit = e->destination->circuit;
 	options.max_connections = options.max_pending = INT32_MAX; /* of all endpoints together: the circuit's */
 	code = mesh__pool_new(e->env, &options, &pool, err);
@@ -213,20 +214,23 @@ static int renew_pool_locked(struct mesh__endpoint *e, struct mesh__creds *creds
 	*old = e->pool;
 	e->pool = pool;
 	e->generation = generation;
+	e->proto = proto;
 	return MESH_OK;
 }
 
 int mesh__endpoint_pool(struct mesh__endpoint *e, struct mesh__creds *creds, struct mesh__pool **out, struct mesh__err *err)
 {
 	uint64_t generation = mesh__creds_generation(creds);
+	enum mesh__http_proto proto;
 	struct mesh__pool *old = NULL;
 	int code = MESH_OK;
 
 	*out = NULL;
 	(void)pthread_mutex_lock(&e->mu);
+	proto = (enum mesh__http_proto)atomic_load_explicit(&e->destination->proto, memory_order_relaxed);
 	/* A call on an older snapshot makes do with the newer pool: what matters is that no pool spans two generations. */
-	if (e->pool == NULL || generation > e->generation) {
-		code = renew_pool_locked(e, creds, generation, &old, err);
+	if (e->pool == NULL || generation > e->generation || (generation == e->generation && proto != e->proto)) {
+		code = renew_pool_locked(e, creds, generation, proto, &old, err);
 	}
 	if (code == MESH_OK) {
 		*out = mesh__pool_ref(e->pool);

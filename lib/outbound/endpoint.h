@@ -29,9 +29,10 @@ struct mesh__endpoint {
 	_Atomic int64_t told_us;             /* when the log last heard of a refusal; 0: never */
 	_Atomic uint32_t inflight;
 	_Atomic uint64_t latency;            /* packed: see endpoint.c */
-	pthread_mutex_t mu;                  /* guards pool, generation, left */
+	pthread_mutex_t mu;                  /* guards pool, generation, proto, left */
 	struct mesh__pool *pool;             /* NULL: none yet */
 	uint64_t generation;                 /* of the pool's credentials */
+	enum mesh__http_proto proto;         /* the pool's */
 	bool left;                           /* it has left the mesh: no connection is kept */
 };
 
@@ -58,7 +59,7 @@ struct mesh__endpoint_source mesh__endpoint_source(struct mesh__endpoint_list *l
 void mesh__endpoint_ref(struct mesh__endpoint *endpoint);
 void mesh__endpoint_unref(struct mesh__endpoint *endpoint);
 
-/* The pool for these credentials, made on first use; a pool of an older generation is retired. The caller unrefs. */
+/* The pool for these credentials and the destination's protocol, made on first use; a pool of an older generation or of another protocol is retired. The caller unrefs. */
 int mesh__endpoint_pool(struct mesh__endpoint *endpoint, struct mesh__creds *creds, struct mesh__pool **out, struct mesh__err *err) MESH__MUST_USE;
 
 /* What one more call would cost (policy/balance). */

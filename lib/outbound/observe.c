@@ -1,10 +1,13 @@
+#include "outbound/grpc.h"
 #include "outbound/steps.h"
 
 enum { TELL_EVERY_US = 1000000 };
 
-static bool is_failure(const struct mesh_request *r)
+static bool is_failure(struct mesh_request *r)
 {
-	return r->end != MESH__TRY_ANSWERED || r->response.status >= 500;
+	bool by_grpc = mesh__grpc_observe(r);
+
+	return by_grpc || r->end != MESH__TRY_ANSWERED || r->response.status >= 500;
 }
 
 /* A try that we ended ourselves, or that never left this process, says nothing of the endpoint. */
@@ -39,6 +42,7 @@ static void observe_failure(struct mesh_request *r)
 void mesh__step_observe(struct mesh_request *r)
 {
 	int64_t rtt_us = r->result.total_us - r->result.connect_us;
+	bool failed = is_failure(r);
 
 	mesh__destination_leave(r->held);
 	r->held = NULL;
@@ -47,7 +51,7 @@ void mesh__step_observe(struct mesh_request *r)
 		observe_failure(r);
 	}
 	if (is_sample(r)) {
-		mesh__endpoint_sample(r->endpoint, rtt_us, is_failure(r), r->now_us);
+		mesh__endpoint_sample(r->endpoint, rtt_us, failed, r->now_us);
 	}
 	if (r->tries < MESH__TRIES_MAX) {
 		r->tried[r->tries] = r->endpoint;

@@ -6,6 +6,7 @@
 
 #include "base/thread_set.h"
 #include "control/control.h"
+#include "outbound/async.h"
 #include "outbound/endpoint.h"
 #include "outbound/running.h"
 #include "telemetry/metrics.h"
@@ -18,6 +19,7 @@ struct mesh__outbound {
 	char ns[MESH__LABEL_MAX + 1];
 	size_t max_body_bytes;
 	struct mesh__running running;
+	struct mesh__async async;          /* the calls that no thread waits for; a call on its thread would wait for itself, too */
 	atomic_bool closed;                /* calls under way end with MESH_E_CLOSED */
 	struct mesh__counter *calls_ok, *calls_failed, *tries, *retries;
 	struct mesh__metrics *metrics;

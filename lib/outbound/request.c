@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "base/str.h"
+#include "outbound/grpc.h"
 #include "wire/url.h"
 
 /* Copies the string to *room, and *room behind it. */
@@ -65,6 +67,9 @@ void mesh__request_free(struct mesh_request *r)
 	if (r == NULL) {
 		return;
 	}
+	if (r->telling.started) {
+		mesh__events_forget(&r->outbound->async.events, r);
+	}
 	mesh__request_let_go(r);
 	for (size_t i = 0; i < r->n_fields; i++) {
 		mesh__free((void *)(uintptr_t)r->fields[i].name);
@@ -85,6 +90,9 @@ int mesh__request_field(struct mesh_request *r, const char *name, const char *va
 	if (!mesh__field_name_valid(name, name_len) || !mesh__field_value_valid(value, value_len) || mesh__field_is_hop(name, name_len) || mesh__field_is_mesh(name, name_len)) {
 		return MESH_E_INVALID;
 	}
+	if (mesh__str_eq_nocase(name, name_len, "grpc-timeout")) {
+		return mesh__grpc_take_timeout(r, value);
+	}
 	if (r->n_fields == MESH__REQUEST_FIELDS_MAX || name_len + value_len > MESH__REQUEST_FIELDS_BYTES - r->fields_bytes) {
 		return MESH_E_TOO_LARGE;
 	}
@@ -96,6 +104,7 @@ int mesh__request_field(struct mesh_request *r, const char *name, const char *va
 		return MESH_E_NO_MEMORY;
 	}
 	r->fields[r->n_fields++] = field;
+	r->is_grpc |= mesh__str_eq_nocase(name, name_len, "content-type") && mesh__grpc_content_type(value);
 	r->fields_bytes += name_len + value_len;
 	return MESH_OK;
 }

@@ -1,16 +1,19 @@
 /*
- * One outbound call: what the caller asked for, where the call stands, and what came of it. The public mesh_request is this struct. One thread at a time, but for the cancel.
+ * One outbound call: what the caller asked for, where the call stands, and what came of it. The public mesh_request is this struct. One thread at a time, but for the cancel and for what is told of it (events.h).
  */
 #ifndef MESH__OUTBOUND_REQUEST_H
 #define MESH__OUTBOUND_REQUEST_H
 
 #include "control/snapshot.h"
 #include "http/client.h"
+#include "outbound/events.h"
 #include "outbound/outbound.h"
+#include "outbound/parked.h"
 #include "policy/retry.h"
+#include "wire/grpc.h"
 #include "wire/name.h"
 
-enum { MESH__VERSION_TEXT = 129, MESH__REQUEST_FIELDS_MAX = 128, MESH__REQUEST_FIELDS_BYTES = 64 * 1024, MESH__REQUEST_OWN_FIELDS = 2 };
+enum { MESH__VERSION_TEXT = 129, MESH__REQUEST_FIELDS_MAX = 128, MESH__REQUEST_FIELDS_BYTES = 64 * 1024, MESH__REQUEST_OWN_FIELDS = 4, MESH__DECIMAL_TEXT = 21 };
 
 struct mesh_request {
 	struct mesh__outbound *outbound;
@@ -24,21 +27,26 @@ struct mesh_request {
 	size_t body_len;
 	bool has_body;
 	int64_t timeout_ms;                 /* 0: not said */
+	bool is_grpc;                       /* its content type says so */
+	bool says_grpc_timeout;             /* the timeout was said as grpc-timeout, and goes on as that */
 	int64_t parent_deadline_us;         /* 0: no parent */
 	struct mesh__cancel *cancel;
 
 	/* The call under way (or the last one). */
 	_Atomic bool running;
-	pthread_t thread;                   /* that makes the call */
+	bool parked;                        /* no thread waits for it: it goes on on the call thread, by `call` */
+	int state;                          /* call.c's */
+	pthread_t thread;                   /* that makes the call, unless it is parked */
 	size_t shard;                       /* of outbound->running, in which it is chained */
 	struct mesh_request *running_next, **running_link;
 	struct mesh__snapshot *snapshot;    /* one, from its start to its end */
 	struct mesh__service *service;      /* in it */
-	int64_t deadline_us;
+	int64_t begun_us, deadline_us;
 	int64_t now_us;                     /* the last look at the clock: since then nothing has waited */
 	struct mesh__endpoint *endpoint;    /* of the try at hand, in it */
 	struct mesh__destination *held;     /* that counts the try at hand, in it; NULL: none does */
 	int32_t tries;
+	int try_code;                       /* of the exchange; with what belongs to it in err, response and result */
 	int64_t wait_ms;                    /* before the next try */
 	enum mesh__try_end end;             /* of the last try */
 	struct mesh__client_result result;
@@ -46,6 +54,7 @@ struct mesh_request {
 	/* What came of it. */
 	struct mesh__client_response response;
 	bool has_error;
+	struct mesh__telling telling;
 
 	/*
 	 * From here on only what the words above say is there holds anything: not zeroed with the rest, and most of it never touched. A request is made for each call, and memory is what that costs. In here at all, so that a
@@ -56,6 +65,8 @@ struct mesh_request {
 	struct mesh__err err;
 	char instance[MESH__LABEL_MAX + 1], version[MESH__VERSION_TEXT]; /* of the endpoint that answered; "": none */
 	struct mesh__client_field fields[MESH__REQUEST_FIELDS_MAX + MESH__REQUEST_OWN_FIELDS]; /* the caller's (heap strings), then room for ours */
+	char numbers[2][MESH__DECIMAL_TEXT], grpc_timeout[MESH__GRPC_TIMEOUT_TEXT]; /* what our fields say */
+	struct mesh__parked call;           /* where it is parked */
 	struct mesh_error error;
 	char texts[];
 };

@@ -38,7 +38,6 @@ static void set_deadline(struct mesh_request *r, const struct mesh__service_poli
 
 int mesh__step_resolve(struct mesh_request *r)
 {
-	int64_t begun_us = mesh__mono_us(r->outbound->env);
 	struct mesh__service_policy built_in;
 	int code = check(r);
 
@@ -46,20 +45,27 @@ int mesh__step_resolve(struct mesh_request *r)
 		return code;
 	}
 	mesh__service_policy_default(&built_in);
-	set_deadline(r, &built_in, begun_us);
+	set_deadline(r, &built_in, r->begun_us);
 	r->snapshot = mesh__control_snapshot(r->outbound->control);
 	r->service = r->snapshot == NULL || r->snapshot->creds == NULL ? NULL : mesh__snapshot_find(r->snapshot, r->key);
-	r->now_us = begun_us;
-	if (r->service == NULL) {
+	r->now_us = r->begun_us;
+	if (r->service != NULL) {
+		set_deadline(r, &r->service->policy, r->begun_us);
+	} else {
 		mesh__snapshot_unref(r->snapshot);
 		r->snapshot = NULL;
-		code = mesh__control_await(r->outbound->control, r->key, r->deadline_us, r->cancel, &r->snapshot, &r->err);
-		if (code != MESH_OK) {
-			return code;
-		}
+	}
+	return MESH_OK;
+}
+
+int mesh__step_await(struct mesh_request *r)
+{
+	int code = r->parked ? mesh__parked_await(r) : mesh__control_await(r->outbound->control, r->key, r->deadline_us, r->cancel, &r->snapshot, &r->err);
+
+	if (code == MESH_OK) {
 		r->now_us = mesh__mono_us(r->outbound->env);
 		r->service = mesh__snapshot_find(r->snapshot, r->key);
+		set_deadline(r, &r->service->policy, r->begun_us);
 	}
-	set_deadline(r, &r->service->policy, begun_us);
-	return MESH_OK;
+	return code;
 }

@@ -27,10 +27,9 @@ static void sleeper_init(struct sleeper *s)
 	mesh__cond_init(&s->woken);
 }
 
-/* Waits out the backoff, or until the call is cancelled. */
-static void wait_ms(struct mesh_request *r, int64_t ms)
+/* Sleeps until then, or until the call is cancelled. */
+static void sleep_until(struct mesh_request *r, int64_t until_us)
 {
-	int64_t until_us = mesh__mono_us(r->outbound->env) + ms * 1000;
 	struct sleeper s;
 
 	sleeper_init(&s);
@@ -53,9 +52,18 @@ bool mesh__step_retry(struct mesh_request *r)
 	struct mesh__retry_verdict verdict = mesh__retry_decide(&built_in, &in, mesh__dice(env));
 
 	r->error.may_be_processed = verdict.may_be_processed;
-	if (verdict.again && verdict.wait_ms > 0) {
-		wait_ms(r, verdict.wait_ms);
-		r->now_us = mesh__mono_us(env);
-	}
+	r->wait_ms = verdict.wait_ms;
 	return verdict.again;
+}
+
+int mesh__step_pause(struct mesh_request *r)
+{
+	if (r->parked && mesh__parked_pause(r)) {
+		return MESH_E_WOULD_BLOCK;
+	}
+	if (!r->parked) {
+		sleep_until(r, mesh__mono_us(r->outbound->env) + r->wait_ms * 1000);
+		r->now_us = mesh__mono_us(r->outbound->env);
+	}
+	return MESH_OK;
 }

@@ -60,6 +60,11 @@ void mesh__running_leave(struct mesh__running *running, struct mesh_request *r)
 	}
 }
 
+static bool is_own(const struct mesh_request *r)
+{
+	return r->parked ? mesh__async_is_current(&r->outbound->async) : pthread_equal(r->thread, pthread_self());
+}
+
 /* Whether a call is under way on a thread that is wanted. */
 static bool any(struct mesh__running *running, bool own, bool others)
 {
@@ -69,7 +74,7 @@ static bool any(struct mesh__running *running, bool own, bool others)
 		struct mesh__running_shard *shard = &running->shards[i];
 		(void)pthread_mutex_lock(&shard->mu);
 		for (struct mesh_request *r = shard->first; r != NULL && !found; r = r->running_next) {
-			found = pthread_equal(r->thread, pthread_self()) ? own : others;
+			found = is_own(r) ? own : others;
 		}
 		(void)pthread_mutex_unlock(&shard->mu);
 	}

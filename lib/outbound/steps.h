@@ -1,13 +1,17 @@
 /*
- * The steps of a call, one a file. A coordinator (call.c) takes them in turn; each fills in request->err when it fails.
+ * The steps of a call, one a file. A coordinator (call.c) takes them in turn; each fills in request->err when it fails. Those that wait do so on this thread or, for a parked call, not at all: then they say MESH_E_WOULD_BLOCK, and the
+ * call goes on when it is told (parked.h).
  */
 #ifndef MESH__OUTBOUND_STEPS_H
 #define MESH__OUTBOUND_STEPS_H
 
 #include "outbound/request.h"
 
-/* Names the service, takes the snapshot (waiting for the first word of a service not subscribed to), sets the deadline. */
+/* Names the service, takes the snapshot, sets the deadline. The service may not be known yet: request->service is NULL then. */
 int mesh__step_resolve(struct mesh_request *request) MESH__MUST_USE;
+
+/* Waits for the first word of a service that is not subscribed to. A parked call comes here again and again. */
+int mesh__step_await(struct mesh_request *request) MESH__MUST_USE;
 
 /* Chooses the endpoint of this try. MESH_E_NO_SERVICE, MESH_E_NO_ENDPOINT. */
 int mesh__step_pick(struct mesh_request *request) MESH__MUST_USE;
@@ -18,13 +22,19 @@ int mesh__step_pick(struct mesh_request *request) MESH__MUST_USE;
  */
 int mesh__step_admit(struct mesh_request *request) MESH__MUST_USE;
 
-/* One try on the picked endpoint; sets request->end. */
-void mesh__step_attempt(struct mesh_request *request);
+/* One try on the picked endpoint: what came of it is in request->try_code. MESH_OK (also for a try that failed), MESH_E_WOULD_BLOCK. */
+int mesh__step_attempt(struct mesh_request *request) MESH__MUST_USE;
+
+/* Judges the try, which is over: sets request->end. */
+void mesh__step_judge(struct mesh_request *request);
 
 /* What the try teaches: latency, counters, the trail of endpoints. It is under way no more. */
 void mesh__step_observe(struct mesh_request *request);
 
-/* Whether to try again; waits out the backoff. Fills in whether it may have been processed. */
+/* Whether to try again, and after how long: request->wait_ms. Fills in whether it may have been processed. */
 bool mesh__step_retry(struct mesh_request *request);
+
+/* Waits out the backoff. MESH_OK, MESH_E_WOULD_BLOCK. */
+int mesh__step_pause(struct mesh_request *request) MESH__MUST_USE;
 
 #endif

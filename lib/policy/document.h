@@ -1,5 +1,5 @@
 /*
- * The configuration document (POLICY.md): parsed and validated from one table of fields that also makes the suggestions. Today in force: kind Service with `protocol`, `timeout`,
+ * The configuration document (POLICY.md): parsed and validated from one table of fields that also makes the suggestions. Today in force: kind Service with `protocol` (all but tcp), `timeout`,
  * `connectTimeout`, `loadBalancer.policy`, `circuitBreaker`; kind Endpoints. Every other field that POLICY.md names is refused as "not in force yet", and anything else as unknown, with a suggestion.
  */
 #ifndef MESH__POLICY_DOCUMENT_H

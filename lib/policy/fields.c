@@ -67,8 +67,8 @@ static void read_protocol(struct mesh__reading *r, const struct mesh__place *at,
 {
 	static const struct mesh__word words[] = {
 		{"http", MESH__PROTOCOL_HTTP},
-		{"http2", MESH__WORD_NOT_YET},
-		{"grpc", MESH__WORD_NOT_YET},
+		{"http2", MESH__PROTOCOL_HTTP2},
+		{"grpc", MESH__PROTOCOL_GRPC},
 		{"tcp", MESH__WORD_NOT_YET},
 	};
 	struct mesh__document *doc = target;

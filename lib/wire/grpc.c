@@ -51,6 +51,35 @@ enum mesh__grpc_status mesh__grpc_status_of_http(int status)
 	}
 }
 
+enum mesh__grpc_status mesh__grpc_status_of_refusal(int status)
+{
+	switch (status) {
+	case 413:
+		return MESH__GRPC_RESOURCE_EXHAUSTED;
+	case 500:
+		return MESH__GRPC_INTERNAL;
+	case 504:
+		return MESH__GRPC_DEADLINE_EXCEEDED;
+	default:
+		return mesh__grpc_status_of_http(status);
+	}
+}
+
+bool mesh__grpc_status_is_failure(enum mesh__grpc_status status)
+{
+	switch (status) {
+	case MESH__GRPC_UNKNOWN:
+	case MESH__GRPC_DEADLINE_EXCEEDED:
+	case MESH__GRPC_UNIMPLEMENTED:
+	case MESH__GRPC_INTERNAL:
+	case MESH__GRPC_UNAVAILABLE:
+	case MESH__GRPC_DATA_LOSS:
+		return true;
+	default:
+		return false;
+	}
+}
+
 bool mesh__grpc_content_type(const char *value)
 {
 	static const char type[] = "application/grpc";

@@ -48,7 +48,7 @@ class Field:
         """tests/bench/server.c in this mode, with the identity that nginx has."""
         if mode not in self.ours:
             child = self.mesh.spawn([SERVER, mode], "server-" + mode, env={"MESH_CERTIFICATE": self.server.cert, "MESH_KEY": self.server.key, "MESH_BUNDLE": self.server.bundle,
-                                                                           "MESH_LISTEN": "127.0.0.1:0"})
+                                                                           "MESH_LISTEN": "127.0.0.1:0", "MESH_TLS_MAX_VERSION": proxies.TLS[-3:]})
             port = int(child.wait_for_output(r"^127.0.0.1:(\d+)$", 30).group(1))
             self.ours[mode] = (port, proxies.Peer(child))
         return self.ours[mode]

@@ -7,6 +7,7 @@
  */
 #include <meshlib/mesh.h>
 
+#include <poll.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdlib.h>
@@ -261,13 +262,42 @@ static void check_inbound(mesh_inbound *in)
 
 static void check_reply_fields(mesh_inbound *in)
 {
-	static const char *const refused[][2] = {{"Content-Length", "1"}, {"Connection", "close"}, {"Transfer-Encoding", "chunked"}, {"mesh-try", "1"}, {"Mesh-X", "1"}, {"a b", "1"}, {"", "1"}, {"x", "a\r\nb: c"}};
+	static const char *const refused[][2] = {{"Content-Length", "1x"}, {"Connection", "close"}, {"Transfer-Encoding", "chunked"}, {"mesh-try", "1"}, {"Mesh-X", "1"}, {"a b", "1"}, {"", "1"}, {"x", "a\r\nb: c"}};
 
 	for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
 		CHECK_CODE(mesh_reply_header(in, refused[i][0], refused[i][1]), MESH_E_INVALID);
 	}
+	CHECK_CODE(mesh_reply_trailer(in, "Authorization", "me"), MESH_E_INVALID);
 	CHECK_CODE(mesh_reply_header(in, "X-Answer", "first"), MESH_OK);
 	CHECK_CODE(mesh_reply_header(in, "X-Answer", "second"), MESH_OK);
+}
+
+static void no_event(void *user, mesh_inbound *in, int32_t kind)
+{
+	(void)user;
+	(void)in;
+	CHECK(kind == MESH_EVENT_GONE);
+}
+
+/* Of a request that came whole. */
+static void reply_streamed(mesh_inbound *in)
+{
+	char buf[4];
+	size_t n = 9;
+
+	CHECK_CODE(mesh_inbound_on_stream(in, no_event, NULL), MESH_OK);
+	CHECK_CODE(mesh_inbound_collect(in, 0), MESH_OK);
+	CHECK_CODE(mesh_inbound_read(in, buf, sizeof(buf), &n, 1000), MESH_OK);
+	CHECK(n == 0 && mesh_inbound_trailer(in, "x") == NULL && mesh_inbound_trailer_field(in, 0, NULL, NULL) == 0 && mesh_inbound_gone(in) == 0);
+	CHECK_CODE(mesh_reply_write(in, "x", 1, NULL, 0), MESH_E_STATE);
+	CHECK_CODE(mesh_reply_begin(in, 199), MESH_E_INVALID);
+	CHECK_CODE(mesh_reply_begin(in, 200), MESH_OK);
+	CHECK_CODE(mesh_reply_begin(in, 200), MESH_E_STATE);
+	CHECK_CODE(mesh_reply_header(in, "a", "b"), MESH_E_STATE);
+	CHECK_CODE(mesh_reply_write(in, "stre", 4, &n, 0), MESH_OK);
+	CHECK(n == 4);
+	CHECK_CODE(mesh_reply_write(in, "amed", 4, NULL, 1000), MESH_OK);
+	CHECK_CODE(mesh_reply_end(in), MESH_OK);
 }
 
 static void handle(void *user, mesh_inbound *in)
@@ -292,6 +322,10 @@ static void handle(void *user, mesh_inbound *in)
 		atomic_store(&l->never, in);
 	} else if (strcmp(mesh_inbound_path(in), "/bad-status") == 0) {
 		CHECK_CODE(mesh_reply(in, 199, NULL, 0), MESH_E_INVALID);
+	} else if (strcmp(mesh_inbound_path(in), "/streamed") == 0) {
+		reply_streamed(in);
+	} else if (strcmp(mesh_inbound_path(in), "/aborted") == 0) {
+		CHECK_CODE(mesh_reply_abort(in), MESH_OK);
 	} else if (strcmp(mesh_inbound_path(in), "/refused") == 0) {
 		CHECK_CODE(mesh_reply_refuse(in, "not \"me\""), MESH_OK);
 	} else if (strcmp(mesh_inbound_path(in), "/big") == 0) {
@@ -398,7 +432,7 @@ struct expect {
 static void tour_other_calls(mesh *m)
 {
 	static const struct expect rows[] = {{"GET", "/later", 202, "later"}, {"GET", "/outer", 200, ""}, {"GET", "/bad-status", 500, NULL}, {"GET", "/no-body", 500, NULL}, {"HEAD", "/head", 200, ""},
-		{"GET", "/", 200, ""}, {"GET", "/refused", 503, "{\"error\":\"refused\",\"message\":\"not \\\"me\\\"\"}\n"}};
+		{"GET", "/", 200, ""}, {"GET", "/streamed", 200, "streamed"}, {"GET", "/refused", 503, "{\"error\":\"refused\",\"message\":\"not \\\"me\\\"\"}\n"}};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		mesh_request *r = mesh_request_new(m, i % 2 == 0 ? "payments" : "payments.default", rows[i].method, rows[i].path);
@@ -416,6 +450,14 @@ static void tour_other_calls(mesh *m)
 		}
 		mesh_request_free(r);
 	}
+}
+
+static void tour_abort(mesh *m)
+{
+	mesh_request *r = mesh_request_new(m, "payments", "GET", "/aborted");
+
+	CHECK_CODE(mesh_call(r), MESH_E_RESET);
+	mesh_request_free(r);
 }
 
 static void tour_deadline(mesh *m, struct later *l)
@@ -497,6 +539,40 @@ static void tour_cancel(mesh *m)
 	mesh_request_free(r);
 }
 
+static void on_done(void *user, mesh_request *r, int32_t code)
+{
+	CHECK_CODE(code, MESH_OK);
+	CHECK(mesh_response_status(r) == 200);
+	CHECK_CODE(mesh_call(r), MESH_E_WOULD_BLOCK);
+	mesh_request_free(r);
+	CHECK(sem_post(user) == 0);
+}
+
+/* The end is told by a function, by an event, or to one who waits. */
+static void tour_started(mesh *m)
+{
+	mesh_request *r = mesh_request_new(m, "payments", "GET", "/"), *bad = mesh_request_new(m, "payments", "GET", "no slash"), *nobody = mesh_request_new(m, "nobody", "GET", "/");
+	struct pollfd ready = {.fd = mesh_event_fd(m), .events = POLLIN};
+	mesh_event event = {.kind = 0};
+	sem_t told;
+
+	CHECK(sem_init(&told, 0, 0) == 0);
+	CHECK_CODE(mesh_call_wait(r), MESH_E_STATE);
+	CHECK_CODE(mesh_call_start(r, NULL, &told), MESH_OK);
+	CHECK(poll(&ready, 1, READY_MS) == 1);
+	CHECK(mesh_poll(m, &event, 1, READY_MS) == 1 && mesh_poll(m, &event, 1, 0) == 0);
+	CHECK(event.request == r && event.user == &told && event.kind == MESH_EVENT_DONE && event.code == MESH_OK);
+	CHECK_CODE(mesh_call_start(bad, NULL, NULL), MESH_OK);
+	CHECK_CODE(mesh_call_wait(bad), MESH_E_INVALID);
+	CHECK_CODE(mesh_call_start(nobody, NULL, NULL), MESH_OK);
+	CHECK_CODE(mesh_call_wait(nobody), MESH_E_NO_SERVICE);
+	mesh_request_free(bad);
+	mesh_request_free(nobody);
+	CHECK_CODE(mesh_call_start(r, on_done, &told), MESH_OK);
+	CHECK(sem_wait(&told) == 0);
+	CHECK(sem_destroy(&told) == 0);
+}
+
 static void tour_mesh(mesh *m)
 {
 	char *identity = mesh_identity(m), *instance = mesh_instance(m), *metrics = mesh_metrics(m);
@@ -533,11 +609,13 @@ int main(int argc, char **argv)
 	tour_mesh(m);
 	tour_checked_call(m);
 	tour_other_calls(m);
+	tour_abort(m);
 	CHECK(pthread_join(later.thread, NULL) == 0);
 	tour_deadline(m, &later);
 	tour_bounds(m);
 	tour_bad_calls(m);
 	tour_cancel(m);
+	tour_started(m);
 	outlives = mesh_request_new(m, "payments", "GET", "/");
 	CHECK_CODE(mesh_close(m, DRAIN_MS), MESH_OK);
 	mesh_request_free(outlives);

@@ -20,14 +20,20 @@ class Examples(support.MeshTest):
     def env(self, service):
         return {"MESH_CONTROL": self.mesh.info["control"], "MESH_TOKEN": self.mesh.token(service), "MESH_LISTEN": "127.0.0.1:0"}
 
-    def run_cart(self, *argv, env=None):
+    def run_cart(self, *argv, env=None, input=""):
         clean = {k: v for k, v in os.environ.items() if not k.startswith("MESH_") or k.startswith("MESH_SAN")}
-        return subprocess.run(argv, env={**clean, **self.env("cart"), **(env or {})}, capture_output=True, text=True, timeout=60 * support.SLOW, check=False)
+        return subprocess.run(argv, env={**clean, **self.env("cart"), **(env or {})}, capture_output=True, text=True, input=input, timeout=60 * support.SLOW, check=False)
 
     def test_cart_takes_a_payment(self):
         done = self.run_cart(support.program("example-cart"), "99 EUR")
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertEqual(done.stdout, "200 paid 99 EUR for cart\n", "payments knows who paid")
+
+    def test_till_takes_many_payments_at_once(self):
+        amounts = ["%d EUR" % n for n in range(1, 40)]
+        done = self.run_cart(support.program("example-till"), input="\n".join(amounts) + "\n")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(sorted(done.stdout.splitlines()), sorted("200 paid %s for cart" % amount for amount in amounts))
 
     def test_cart_in_python_does_the_same_by_ctypes_alone(self):
         env = {"MESHLIB": os.path.join(support.BUILD, "lib", "libmeshlib.so.0")}
@@ -62,7 +68,7 @@ class Examples(support.MeshTest):
 
 class Short(unittest.TestCase):
     def test_each_is_under_sixty_lines_and_uses_the_public_header_alone(self):
-        for name in ("cart.c", "payments.c", "pull.c", "cart.py"):
+        for name in ("cart.c", "payments.c", "pull.c", "till.c", "cart.py"):
             with self.subTest(name), open(os.path.join(EXAMPLES, name), encoding="utf-8") as f:
                 text = f.read()
                 self.assertLess(len(text.splitlines()), 60)

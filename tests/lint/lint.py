@@ -47,7 +47,7 @@ ADAPTERS = [
     (r"(cjson/)?cJSON\.h", r"lib/wire/json\.c"),
     (r"yaml\.h", r"lib/wire/yaml\.c"),
     (r"sqlite3\.h", r"ctrl/meshd/store_sqlite\.c"),
-    (r"openssl/", r"lib/http/curl_peer(_ctx)?\.c"),
+    (r"openssl/", r"lib/http/curl_peer(_ctx|_sessions)?\.c"),
 ]
 
 BANNED = {

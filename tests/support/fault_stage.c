@@ -32,6 +32,7 @@ void fault_stage_init(struct fault_stage *s)
 	struct mesh__addr payments;
 
 	memset(s, 0, sizeof(*s));
+	(void)setenv("MESH_TLS_MAX_VERSION", "1.2", 1); /* 1.3 hides which records are data, and places are counted in these */
 	two_meshes_init(&s->meshes, "inline", pay, s);
 	two_meshes_address(&s->meshes, &payments);
 	s->proxy = fault_proxy_new(&payments, NULL);

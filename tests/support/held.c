@@ -10,7 +10,7 @@
 
 struct held held;
 
-static void count(int *n)
+static void count(_Atomic int *n)
 {
 	(void)pthread_mutex_lock(&stage.mu);
 	(*n)++;
@@ -22,16 +22,18 @@ static void read_now(void *unused)
 {
 	char buf[4096];
 	size_t n;
+	int code;
 
 	(void)unused;
 	held.in_call = true;
 	do {
-		held.code = mesh__exchange_read(held.x, buf, sizeof(buf), &n);
+		code = mesh__exchange_read(held.x, buf, sizeof(buf), &n);
 		mesh__buf_add(&held.body, buf, n);
-	} while (held.code == MESH_OK && n > 0);
+	} while (code == MESH_OK && n > 0);
 	held.in_call = false;
 	(void)pthread_mutex_lock(&stage.mu);
-	held.ended = held.code == MESH_OK;
+	held.code = code;
+	held.ended = code == MESH_OK;
 	stage_changed();
 	(void)pthread_mutex_unlock(&stage.mu);
 }
@@ -49,33 +51,24 @@ static void on_readable(void *arg)
 	if (held.reads_when_readable) {
 		read_now(NULL);
 	}
-	count(arg);
+	count(&((struct held *)arg)->n_readable);
 }
 
-static void on_event(void *arg)
+static void on_writable(void *arg)
 {
 	must_be_clear();
-	count(arg);
+	count(&((struct held *)arg)->n_writable);
 }
 
-static void on_readable_event(void *arg)
+static void on_gone(void *arg)
 {
-	on_readable(&((struct held *)arg)->n_readable);
-}
-
-static void on_writable_event(void *arg)
-{
-	on_event(&((struct held *)arg)->n_writable);
-}
-
-static void on_gone_event(void *arg)
-{
-	on_event(&((struct held *)arg)->n_gone);
+	must_be_clear();
+	count(&((struct held *)arg)->n_gone);
 }
 
 static void on_request(void *user, struct mesh__exchange *x)
 {
-	static const struct mesh__exchange_events events = {on_readable_event, on_writable_event, on_gone_event};
+	static const struct mesh__exchange_events events = {on_readable, on_writable, on_gone};
 
 	(void)user;
 	mesh__exchange_watch(x, &events, &held);

@@ -4,17 +4,19 @@
 #ifndef TESTS_SUPPORT_HELD_H
 #define TESTS_SUPPORT_HELD_H
 
+#include <stdatomic.h>
+
 #include "support/http_stage.h"
 
 struct held {
 	struct mesh__exchange *x;     /* NULL: none, or it was ended */
-	int n_requests;
-	int n_readable, n_writable, n_gone;
-	bool in_call;                 /* a function of the exchange's is being called: no event may come now */
-	bool reads_when_readable;     /* takes all that there is at once */
-	struct mesh__buf body;        /* what was read */
-	int code;                     /* of the last read */
-	bool ended;                   /* the last read was the end */
+	_Atomic int n_requests;
+	_Atomic int n_readable, n_writable, n_gone;
+	bool in_call;                 /* the loop's: a function of the exchange's is being called: no event may come now */
+	_Atomic bool reads_when_readable; /* takes all that there is at once */
+	struct mesh__buf body;        /* what was read; the test's while nothing is read */
+	_Atomic int code;             /* of the last read */
+	_Atomic bool ended;           /* the last read was the end */
 };
 
 extern struct held held;

@@ -22,8 +22,8 @@ void test_destination_unref(struct mesh__destination *d)
 	}
 }
 
-void test_destination_limit(struct mesh__destination *d, const struct mesh__breaker *breaker)
+void test_destination_tune(struct mesh__destination *d, const struct mesh__service_policy *policy)
 {
-	d->breaker = *breaker;
-	d->limited++;
+	d->policy = *policy;
+	d->tuned++;
 }

@@ -94,14 +94,39 @@ static int load(struct tls_client *client, const struct tls_client_options *opti
 	return rc;
 }
 
+bool tls_client_has_tls13(void)
+{
+	return MBEDTLS_VERSION_NUMBER >= 0x03000000;
+}
+
 static void set_version(struct tls_client *client, bool tls13)
 {
 #if MBEDTLS_VERSION_NUMBER >= 0x03000000
 	mbedtls_ssl_conf_max_tls_version(&client->conf, tls13 ? MBEDTLS_SSL_VERSION_TLS1_3 : MBEDTLS_SSL_VERSION_TLS1_2);
+	mbedtls_ssl_conf_tls13_enable_signal_new_session_tickets(&client->conf, MBEDTLS_SSL_TLS1_3_SIGNAL_NEW_SESSION_TICKETS_ENABLED);
 #else
 	(void)client;
 	(void)tls13;
 #endif
+}
+
+/* A ticket of TLS 1.3 has come, which is no data; the last one is kept: it is what the session resumes by. */
+static bool takes_ticket(struct tls_client *client, int rc)
+{
+#if MBEDTLS_VERSION_NUMBER >= 0x03000000
+	if (rc == MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET) {
+		mbedtls_ssl_session_free(&client->session);
+		mbedtls_ssl_session_init(&client->session);
+		client->has_session = mbedtls_ssl_get_session(&client->ssl, &client->session) == 0;
+		return true;
+	}
+	if (rc == MBEDTLS_ERR_SSL_WANT_READ && client->ssl.state == MBEDTLS_SSL_TLS1_3_NEW_SESSION_TICKET) {
+		return true; /* it has come, and is taken at the next try */
+	}
+#endif
+	(void)client;
+	(void)rc;
+	return false;
 }
 
 /* mbedTLS copies it. */
@@ -179,7 +204,11 @@ void tls_client_free(struct tls_client *client)
 
 bool tls_client_established(const struct tls_client *client)
 {
+#if MBEDTLS_VERSION_NUMBER >= 0x03000000
+	return mbedtls_ssl_is_handshake_over((mbedtls_ssl_context *)(uintptr_t)&client->ssl); /* before all tickets have come too */
+#else
 	return client->ssl.state == MBEDTLS_SSL_HANDSHAKE_OVER;
+#endif
 }
 
 static int note_alert(struct tls_client *client, int rc)
@@ -204,6 +233,8 @@ int tls_client_step(struct tls_client *client, struct mesh__buf *in, struct mesh
 		rc = mbedtls_ssl_read(&client->ssl, bytes, sizeof(bytes));
 		if (rc > 0) {
 			mesh__buf_add(plain, bytes, (size_t)rc);
+			rc = 0;
+		} else if (takes_ticket(client, rc)) {
 			rc = 0;
 		}
 	}

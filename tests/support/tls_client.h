@@ -19,6 +19,9 @@ struct tls_client_options {
 	struct tls_client *resume;       /* offer this one's session, which is established; NULL: none */
 };
 
+/* Whether the library has TLS 1.3. */
+bool tls_client_has_tls13(void);
+
 /* NULL when mbedTLS refuses the options. */
 struct tls_client *tls_client_new(const struct tls_client_options *options);
 void tls_client_free(struct tls_client *client);

@@ -55,7 +55,7 @@ static bool a_loop_runs(void)
 			must(fgets(name, sizeof(name), f) != NULL);
 			(void)fclose(f);
 		}
-		found = strcmp(name, "mesh\n") == 0 || strncmp(name, "mesh-in", 7) == 0;
+		found = strcmp(name, "mesh\n") == 0 || strncmp(name, "mesh-in", 7) == 0 || strcmp(name, "mesh-out\n") == 0;
 	}
 	(void)closedir(tasks);
 	return found;
@@ -347,6 +347,56 @@ static void while_threads_wait_for_requests(void)
 	exit(FINE);
 }
 
+/* ---- Calls that no thread waits for ---- */
+
+static void note_done(void *user, mesh_request *r, int32_t code)
+{
+	(void)user;
+	must(code == MESH_E_CLOSED && mesh_error_code(mesh_request_error(r)) == MESH_E_CLOSED && mesh_call_start(r, note_done, NULL) == MESH_E_CLOSED);
+	n_told++;
+	mesh_request_free(r);
+}
+
+static void start_calls(mesh_done_fn done, int n)
+{
+	for (int i = 0; i < n; i++) {
+		mesh_request *r = mesh_request_new(cart, "payments", "GET", "/");
+
+		must(r != NULL && mesh_request_timeout(r, 60000) == MESH_OK && mesh_call_start(r, done, NULL) == MESH_OK);
+	}
+}
+
+/* After the library's: by then each of them was told. */
+static void all_were_told(void)
+{
+	must(n_told == 10);
+}
+
+static void while_calls_are_under_way_that_no_thread_waits_for(void)
+{
+	must(atexit(all_were_told) == 0);
+	set_up("pool", keep);
+	start_calls(note_done, 10);
+	wait_for(&n_inside, 10);
+	exit(FINE);
+}
+
+static void exit_in_done(void *user, mesh_request *r, int32_t code)
+{
+	(void)user;
+	(void)r;
+	(void)code;
+	exit(FINE);
+}
+
+static void from_a_callback_on_the_call_thread(void)
+{
+	set_up("pool", reply);
+	call_in_background(4);
+	start_calls(exit_in_done, 4);
+	stay_until_the_end();
+}
+
 /* A leak checker at the exit of a forked child does not see what the parent's threads hold. */
 static bool is_child;
 __attribute__((visibility("default"))) int __lsan_is_turned_off(void);
@@ -420,6 +470,8 @@ CASE(from_a_log_sink_on_the_loop)
 CASE(from_the_allocator)
 CASE(while_another_thread_closes)
 CASE(while_threads_wait_for_requests)
+CASE(while_calls_are_under_way_that_no_thread_waits_for)
+CASE(from_a_callback_on_the_call_thread)
 CASE(in_a_forked_child)
 
 int main(void)
@@ -435,6 +487,8 @@ int main(void)
 		cmocka_unit_test(threat_32_exit_from_the_allocator),
 		cmocka_unit_test(threat_32_exit_while_another_thread_closes),
 		cmocka_unit_test(threat_32_exit_while_threads_wait_for_requests),
+		cmocka_unit_test(threat_32_exit_while_calls_are_under_way_that_no_thread_waits_for),
+		cmocka_unit_test(threat_32_exit_from_a_callback_on_the_call_thread),
 		cmocka_unit_test(threat_32_exit_in_a_forked_child),
 	};
 

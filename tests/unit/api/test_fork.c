@@ -79,11 +79,14 @@ static void use_and_close(mesh *m, mesh_server *server, mesh_request *r)
 {
 	mesh_request *own = mesh_request_new(m, "payments", "GET", "/");
 	mesh_error *error = NULL;
+	mesh_event event;
 	char *text;
 
 	MUST(own != NULL && mesh_request_header(own, "a", "b") == MESH_OK && mesh_request_body(own, "c", 1) == MESH_OK);
 	MUST(mesh_call(own) == MESH_E_FORKED && mesh_call(r) == MESH_E_FORKED);
 	MUST(mesh_response_status(own) == 0 && mesh_response_header(own, "a") == NULL && mesh_request_error(own) == NULL);
+	MUST(mesh_call_start(own, NULL, NULL) == MESH_E_FORKED && mesh_call_start(r, NULL, NULL) == MESH_E_FORKED && mesh_call_wait(r) == MESH_E_FORKED);
+	MUST(mesh_poll(m, &event, 1, 60000) == -MESH_E_FORKED && mesh_event_fd(m) == -MESH_E_FORKED);
 	mesh_cancel(own);
 	mesh_request_free(own);
 	MUST(mesh_wait_ready(m, 60000, &error) == MESH_E_FORKED && mesh_error_code(error) == MESH_E_FORKED);
@@ -223,6 +226,37 @@ static void threat_32_fork_beside_calls_leaves_the_parent_its_connections(void *
 	close_all();
 }
 
+/* The call thread is one of those that are not in the child; the calls on it go on in the parent. */
+static void call_again(void *user, mesh_request *r, int32_t code)
+{
+	(void)user;
+	n_failed += code != MESH_OK;
+	n_answered += code == MESH_OK;
+	if (atomic_load(&over) || mesh_call_start(r, call_again, NULL) != MESH_OK) {
+		mesh_request_free(r);
+	}
+}
+
+static void *start_calls(void *arg)
+{
+	(void)arg;
+	(void)mesh_event_fd(cart);
+	for (int i = 0; i < CALLERS; i++) {
+		mesh_request *r = mesh_request_new(cart, "payments", "POST", "/");
+
+		n_failed += r == NULL || mesh_request_timeout(r, 60000) != MESH_OK || mesh_call_start(r, call_again, NULL) != MESH_OK;
+	}
+	return NULL;
+}
+
+static void threat_32_fork_beside_calls_that_no_thread_waits_for(void **state)
+{
+	(void)state;
+	fork_beside(start_calls, 1);
+	assert_in_range(two_meshes_connections(&t), 1, CALLERS + 1);
+	close_all();
+}
+
 static void threat_32_fork_beside_dialling_and_closing_does_no_harm(void **state)
 {
 	(void)state;
@@ -311,6 +345,7 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(threat_32_fork_beside_calls_leaves_the_parent_its_connections),
+		cmocka_unit_test(threat_32_fork_beside_calls_that_no_thread_waits_for),
 		cmocka_unit_test(threat_32_fork_beside_dialling_and_closing_does_no_harm),
 		cmocka_unit_test(threat_32_fork_from_a_handler_on_a_worker),
 		cmocka_unit_test(threat_32_fork_from_a_handler_on_the_loop),

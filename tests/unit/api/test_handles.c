@@ -76,6 +76,9 @@ static void threat_32_null_requests_are_refused(void **state)
 	assert_int_equal(mesh_response_field(NULL, 0, &name, &value), 0);
 	assert_true(name == NULL && value == NULL);
 	assert_int_equal(mesh_response_field(NULL, 0, NULL, NULL), 0);
+	assert_null(mesh_response_trailer(NULL, "a"));
+	assert_int_equal(mesh_response_trailer_field(NULL, 0, &name, &value), 0);
+	assert_int_equal(mesh_response_trailer_field(NULL, 0, NULL, NULL), 0);
 	assert_string_equal(mesh_response_body(NULL, &len), "");
 	assert_int_equal(len, 0);
 	assert_null(mesh_response_instance(NULL));
@@ -87,6 +90,7 @@ static void threat_32_null_requests_are_refused(void **state)
 static void threat_32_null_inbound_requests_are_refused(void **state)
 {
 	const char *name = "", *value = "";
+	char buf[1];
 	size_t len = 1;
 
 	(void)state;
@@ -105,6 +109,19 @@ static void threat_32_null_inbound_requests_are_refused(void **state)
 	assert_int_equal(mesh_inbound_remaining_ms(NULL), -1);
 	assert_int_equal(mesh_reply_header(NULL, "a", "b"), MESH_E_INVALID);
 	assert_int_equal(mesh_reply(NULL, 200, NULL, 0), MESH_E_INVALID);
+	assert_int_equal(mesh_inbound_read(NULL, buf, sizeof(buf), &len, 0), MESH_E_INVALID);
+	assert_int_equal(len, 0);
+	assert_int_equal(mesh_inbound_read(NULL, buf, sizeof(buf), NULL, 0), MESH_E_INVALID);
+	assert_int_equal(mesh_inbound_collect(NULL, 0), MESH_E_INVALID);
+	assert_null(mesh_inbound_trailer(NULL, "a"));
+	assert_int_equal(mesh_inbound_trailer_field(NULL, 0, NULL, NULL), 0);
+	assert_int_equal(mesh_inbound_gone(NULL), 0);
+	assert_int_equal(mesh_inbound_on_stream(NULL, NULL, NULL), MESH_E_INVALID);
+	assert_int_equal(mesh_reply_trailer(NULL, "a", "b"), MESH_E_INVALID);
+	assert_int_equal(mesh_reply_begin(NULL, 200), MESH_E_INVALID);
+	assert_int_equal(mesh_reply_write(NULL, "a", 1, NULL, 0), MESH_E_INVALID);
+	assert_int_equal(mesh_reply_end(NULL), MESH_E_INVALID);
+	assert_int_equal(mesh_reply_abort(NULL), MESH_E_INVALID);
 }
 
 /* ---- A handle that is none ---- */

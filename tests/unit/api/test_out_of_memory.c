@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 #include <ctype.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -228,6 +229,54 @@ static void cancel(mesh *m)
 	mesh_request_free(r);
 }
 
+static atomic_int n_done;
+
+static void on_done(void *user, mesh_request *r, int32_t code)
+{
+	(void)user;
+	(void)code;
+	CALL(mesh_request_free)(r);
+	atomic_fetch_add(&n_done, 1);
+}
+
+/* A call that was started ends, and is told, whatever fails; one that was not is told of by the code. True: it was answered. */
+static bool start(mesh *m, bool by_event)
+{
+	mesh_request *r = mesh_request_new(m, "payments", "POST", "/make-payment?fast=yes");
+	bool answered = false;
+	mesh_event event;
+	int32_t code;
+
+	if (r == NULL || mesh_request_timeout(r, patience(PATIENCE_MS)) != MESH_OK || mesh_request_header(r, "x-order", "7") != MESH_OK || mesh_request_body(r, "five", 5) != MESH_OK) {
+		mesh_request_free(r);
+		return false;
+	}
+	code = CALL(mesh_call_start)(r, NULL, NULL);
+	if (code != MESH_OK) {
+		assert_true(code == MESH_E_NO_MEMORY || code == MESH_E_IO);
+		look_at_error(mesh_request_error(r));
+		mesh_request_free(r);
+		return false;
+	}
+	if (by_event) {
+		assert_true(CALL(mesh_event_fd)(m) >= 0);
+		assert_int_equal(CALL(mesh_poll)(m, &event, 1, patience(PATIENCE_MS + SLACK_MS)), 1);
+		assert_ptr_equal(event.request, r);
+		code = event.code;
+	}
+	assert_int_equal(CALL(mesh_call_wait)(r), by_event ? code : mesh_call_wait(r));
+	answered = mesh_call_wait(r) == MESH_OK && mesh_response_status(r) == 200;
+	n_done = 0;
+	if (mesh_call_start(r, on_done, NULL) == MESH_OK) {
+		while (atomic_load(&n_done) == 0) {
+			(void)sched_yield();
+		}
+	} else {
+		mesh_request_free(r);
+	}
+	return answered;
+}
+
 /* NULL is what each of them says when there is no memory. */
 static void ask(mesh *m)
 {
@@ -263,6 +312,8 @@ static bool run(const mesh_options *o)
 	answered = call(m);
 	assert_true(call(m) || answered); /* there is but one failure, and it leaves nothing behind */
 	cancel(m);
+	answered = start(m, true);
+	assert_true(start(m, false) || answered);
 	ask(m);
 	assert_int_equal(CALL(mesh_close)(m, 0), MESH_OK);
 	return true;

@@ -370,25 +370,29 @@ static void a_document_is_in_force_and_one_that_is_withdrawn_is_not(void **state
 }
 
 /* What is under way to a service is counted in one place, whatever becomes of its configuration and its endpoints. */
-static void a_destination_outlives_what_is_built_and_hears_of_its_limits(void **state)
+static void a_destination_outlives_what_is_built_and_hears_of_its_policy(void **state)
 {
 	struct mesh__destination *d;
 
 	(void)state;
 	must(three);
 	d = service()->destination;
-	assert_int_equal(d->breaker.max_requests, 1024);
+	assert_int_equal(d->policy.breaker.max_requests, 1024);
 	must(CONFIG("7", DOCUMENT("\\\"circuitBreaker\\\":{\\\"maxRequests\\\":3,\\\"maxPending\\\":2,\\\"maxConnections\\\":1}")));
 	assert_ptr_equal(service()->destination, d);
-	assert_int_equal(d->breaker.max_requests, 3);
-	assert_int_equal(d->breaker.max_pending, 2);
-	assert_int_equal(d->breaker.max_connections, 1);
+	assert_int_equal(d->policy.breaker.max_requests, 3);
+	assert_int_equal(d->policy.breaker.max_pending, 2);
+	assert_int_equal(d->policy.breaker.max_connections, 1);
 	assert_int_equal(service()->policy.breaker.max_requests, 3);
+	assert_int_equal(d->policy.protocol, MESH__PROTOCOL_HTTP);
+	must(CONFIG("8", DOCUMENT("\\\"protocol\\\":\\\"grpc\\\"")));
+	assert_int_equal(d->policy.protocol, MESH__PROTOCOL_GRPC);
+	assert_int_equal(d->policy.breaker.max_requests, 1024);
 	must(ENDPOINTS("4", "false", "", GONE("a") "," GONE("b") "," GONE("c")));
 	assert_ptr_equal(service()->destination, d);
 	assert_int_equal(d->refs, 2); /* the model's, and that of the one service that is built */
-	must(CONFIG("8", ""));
-	assert_int_equal(d->breaker.max_requests, 1024);
+	must(CONFIG("9", ""));
+	assert_int_equal(d->policy.protocol, MESH__PROTOCOL_HTTP);
 }
 
 static void threat_28_a_document_that_does_not_parse_is_refused_with_its_fault_and_the_last_good_stays(void **state)
@@ -600,7 +604,7 @@ int main(void)
 		TEST(a_snapshot_in_use_is_not_touched_by_what_comes_later),
 		TEST(a_removal_of_what_was_never_there_changes_nobody),
 		TEST(a_document_is_in_force_and_one_that_is_withdrawn_is_not),
-		TEST(a_destination_outlives_what_is_built_and_hears_of_its_limits),
+		TEST(a_destination_outlives_what_is_built_and_hears_of_its_policy),
 		TEST(threat_28_a_document_that_does_not_parse_is_refused_with_its_fault_and_the_last_good_stays),
 		TEST(a_configuration_alone_does_not_make_a_service_known),
 		TEST(static_documents_say_the_same_in_any_order),

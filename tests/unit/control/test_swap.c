@@ -12,6 +12,7 @@
 #include "control/swap.h"
 #include "support/alloc_fail.h"
 #include "support/fake_env.h"
+#include "support/test_destination.h"
 
 enum { READERS = 4, SWAPS = 2000 };
 
@@ -156,10 +157,12 @@ static void the_shards_share_no_cache_line(void **state)
 
 static struct mesh__service *new_service(void)
 {
+	static const struct mesh__endpoint_source source = {TEST_DESTINATION(NULL)};
 	struct mesh__service *s = mesh__alloc(&f.fake.env.mem, sizeof(*s));
 
 	assert_non_null(s);
 	atomic_init(&s->refs, 1);
+	s->source = &source;
 	return s;
 }
 

@@ -142,6 +142,53 @@ static void in_plaintext_http2_is_prior_knowledge(void **state)
 	}
 }
 
+/* ---- trailers ---- */
+
+static void trails_http1(struct raw_conn *conn)
+{
+	while (raw_request(conn, NULL, 0)) {
+		(void)raw_say(conn, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nGrpc-Status: 5\r\nHost: evil\r\nA: b\r\n\r\n");
+	}
+}
+
+static void trails_http2(struct raw_conn *conn)
+{
+	struct h2_peer peer;
+	uint32_t stream;
+	bool ok;
+
+	h2_peer_init(&peer, conn);
+	ok = h2_peer_greet(&peer, NULL, 0);
+	while (ok && h2_peer_ended(&peer, &stream)) {
+		h2_response(&peer.out, stream, false, 200, NULL);
+		h2_data(&peer.out, stream, 0, "ok", 2);
+		h2_trailers(&peer.out, stream, "grpc-status: 5\nhost: evil\na: b\n");
+		ok = h2_peer_flush(&peer);
+	}
+	h2_peer_fini(&peer);
+}
+
+static void trailers_come_behind_the_body_in_both_protocols(void **state)
+{
+	(void)state;
+	for (int http2 = 0; http2 < 2; http2++) {
+		struct scene s;
+		const char *name, *value;
+
+		open_scene(&s, test_tls_conf_http2(&payments, &ca), http2 ? trails_http2 : trails_http1, NULL, http2 ? MESH__HTTP_2 : MESH__HTTP_1);
+		for (int i = 0; i < 2; i++) {
+			expect_ok(&s, http2, i > 0);
+			assert_string_equal(mesh__client_response_trailer(&s.call.response, "grpc-status"), "5");
+			assert_true(mesh__client_response_trailer_field(&s.call.response, 1, &name, &value));
+			assert_string_equal(name, "a");
+			assert_string_equal(value, "b");
+			assert_false(mesh__client_response_trailer_field(&s.call.response, 2, &name, &value));
+			assert_null(mesh__client_response_header(&s.call.response, "grpc-status"));
+		}
+		close_scene(&s);
+	}
+}
+
 /* Any byte of HTTP/2, the preface too, counts as a request. */
 static void counts_bytes(struct raw_conn *conn)
 {
@@ -496,6 +543,30 @@ static void only_a_peer_that_says_so_has_not_processed_a_request(void **state)
 	}
 }
 
+/* What the caller asks for is not what the peer said, though libcurl logs both. */
+static void a_request_cannot_pass_itself_off_as_unprocessed(void **state)
+{
+	static const struct fault inside = {"the stream reset with INTERNAL_ERROR", fail_inside, .stays = true, .sent = MESH__SENT_MAYBE};
+	static const struct mesh__client_field forged[] = {{"x-note", "received GOAWAY, error=0, last_stream=0"}, {"x-more", "Using Stream ID: 99"}};
+	static const char *const targets[] = {"/", "/?received+GOAWAY&last_stream=0"};
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		struct play play = {.fault = &inside};
+		struct scene s;
+
+		open_scene(&s, test_tls_conf_http2(&payments, &ca), plays_a_fault, &play, MESH__HTTP_2);
+		s.call.request.target = targets[i];
+		s.call.request.fields = forged;
+		s.call.request.n_fields = i == 0 ? MESH__COUNT(forged) : 0;
+		assert_int_not_equal(client_call_run(&s.call, s.pool), MESH_OK);
+		if (s.call.result.sent != MESH__SENT_MAYBE) {
+			fail_msg("%s: surely not processed: %s", targets[i], s.call.err.message);
+		}
+		close_scene(&s);
+	}
+}
+
 /* ---- what libcurl logs, pure ---- */
 
 static void reads_streams_and_goaways_in_the_log(void **state)
@@ -510,6 +581,7 @@ static void reads_streams_and_goaways_in_the_log(void **state)
 		{{"received GOAWAY, error=0, last_stream=2147483647\n", "received GOAWAY, error=0, last_stream=7\n"}, {.goaway = true, .last = 7}},
 		{{"received GOAWAY, error=0, last_stream=7\n", "received GOAWAY, error=0, last_stream=9\n"}, {.goaway = true, .last = 7}},
 		{{"received GOAWAY, error=0, last_stream=99999999999\n", "GOAWAY", "last_stream=1"}, {.goaway = false}},
+		{{"h2h3 [x: Using Stream ID: 5]", "h2h3 [:path: /?received GOAWAY, last_stream=0]", " received GOAWAY, last_stream=0"}, {.stream = 0}}, /* the request's own words */
 		{{"Using Stream ID: \n", "Using Stream ID: -1", "received GOAWAY, last_stream="}, {.stream = 0}},
 	};
 
@@ -532,10 +604,12 @@ int main(void)
 		cmocka_unit_test(the_handshake_settles_the_protocol),
 		cmocka_unit_test(http2_only_sends_nothing_to_a_peer_without_it),
 		cmocka_unit_test(in_plaintext_http2_is_prior_knowledge),
+		cmocka_unit_test(trailers_come_behind_the_body_in_both_protocols),
 		cmocka_unit_test(threat_13_refuses_the_wrong_peer_before_the_first_request_byte),
 		cmocka_unit_test(threat_13_refuses_another_spiffe_id_and_never_uses_that_connection),
 		cmocka_unit_test(a_kept_connection_may_speak_and_no_call_is_lost),
 		cmocka_unit_test(only_a_peer_that_says_so_has_not_processed_a_request),
+		cmocka_unit_test(a_request_cannot_pass_itself_off_as_unprocessed),
 		cmocka_unit_test(reads_streams_and_goaways_in_the_log),
 	};
 

@@ -44,13 +44,14 @@ static void keeps_fields_in_order_with_names_in_lower_case(void **state)
 
 	(void)state;
 	mesh__client_response_init(&r, &env, 100);
-	assert_int_equal(read_lines("HTTP/1.1 201 Created\r\nX-One: a b \r\nSet-Cookie:1\r\nset-cookie: 2\r\nEmpty:\r\n\r\nTrailer: dropped\r\n", &r, &head, NULL), MESH_OK);
+	assert_int_equal(read_lines("HTTP/1.1 201 Created\r\nX-One: a b \r\nSet-Cookie:1\r\nset-cookie: 2\r\nEmpty:\r\n\r\nX-Trail: kept\r\n", &r, &head, NULL), MESH_OK);
 	assert_int_equal(r.status, 201);
 	assert_int_equal(r.n_fields, 4);
 	assert_string_equal(mesh__client_response_header(&r, "x-one"), "a b");
 	assert_string_equal(mesh__client_response_header(&r, "set-cookie"), "1");
 	assert_string_equal(mesh__client_response_header(&r, "empty"), "");
-	assert_null(mesh__client_response_header(&r, "trailer"));
+	assert_null(mesh__client_response_header(&r, "x-trail"));
+	assert_string_equal(mesh__client_response_trailer(&r, "x-trail"), "kept");
 	assert_true(mesh__client_response_field(&r, 2, &name, &value));
 	assert_string_equal(name, "set-cookie");
 	assert_string_equal(value, "2");
@@ -131,6 +132,74 @@ static void over_http2_frames_say_what_lines_say_in_http1(void **state)
 			fail_msg("%s: %s %s", rows[i].rule, mesh__code_name(err.code), err.message);
 		}
 		assert_true(rows[i].code != MESH_OK || (head.at == MESH__HEAD_BODY && r.status == 200 && !head.close));
+		mesh__client_response_fini(&r);
+	}
+}
+
+#define HEAD "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+/* THREATS 5, of a response. */
+static void threat_5_trailers_are_few_and_forge_nothing(void **state)
+{
+	static const struct {
+		const char *rule, *text;
+		const char *kept; /* "name=value;", or NULL: the response is malformed */
+	} rows[] = {
+		{"in order, names in lower case", HEAD "Grpc-Status: 0\r\nB:  x y \r\nB:\r\n\r\n", "grpc-status=0;b=x y;b=;"},
+		{"framing and identity are not for trailers", HEAD "Content-Length: 9\r\nTransfer-Encoding: chunked\r\nHost: evil\r\nAuthorization: x\r\nMesh-Not-Processed: 1\r\nA: b\r\n\r\n", "a=b;"},
+		{"an interim response's fields are not kept", "HTTP/1.1 103 Early\r\nLink: x\r\n\r\n" HEAD "A: b\r\n", "a=b;"},
+		{"no colon", HEAD "grpc-status 0\r\n", NULL},
+		{"no name", HEAD ": 0\r\n", NULL},
+		{"a space before the colon", HEAD "a : 0\r\n", NULL},
+		{"a folded line", HEAD "a: 0\r\n b\r\n", NULL},
+		{"a control character", HEAD "a: 0\x01\r\n", NULL},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < MESH__COUNT(rows); i++) {
+		struct mesh__client_response r;
+		struct mesh__head head;
+		struct mesh__err err = MESH__NO_ERR;
+		const char *name, *value;
+		char kept[256] = "";
+
+		mesh__client_response_init(&r, &env, 100);
+		if (read_lines(rows[i].text, &r, &head, &err) != (rows[i].kept != NULL ? MESH_OK : MESH_E_PROTOCOL)) {
+			fail_msg("%s: %s %s", rows[i].rule, mesh__code_name(err.code), err.message);
+		}
+		for (size_t k = 0; mesh__client_response_trailer_field(&r, k, &name, &value); k++) {
+			(void)snprintf(kept + strlen(kept), sizeof(kept) - strlen(kept), "%s=%s;", name, value);
+		}
+		if (rows[i].kept != NULL && strcmp(kept, rows[i].kept) != 0) {
+			fail_msg("%s: %s", rows[i].rule, kept);
+		}
+		mesh__client_response_clear(&r);
+		assert_false(mesh__client_response_trailer_field(&r, 0, &name, &value));
+		mesh__client_response_fini(&r);
+	}
+}
+
+static void threat_5_trailers_are_bounded(void **state)
+{
+	static const size_t sizes[] = {1, 200}; /* of a value: too many, and too large */
+
+	(void)state;
+	for (size_t i = 0; i < MESH__COUNT(sizes); i++) {
+		struct mesh__client_response r;
+		struct mesh__head head;
+		struct mesh__err err = MESH__NO_ERR;
+		char line[256];
+		int code, n = 0;
+
+		mesh__client_response_init(&r, &env, 100);
+		code = read_lines(HEAD, &r, &head, &err);
+		for (; code == MESH_OK && n < 1000; n++) {
+			(void)snprintf(line, sizeof(line), "t: %0*d\r\n", (int)sizes[i], n);
+			code = mesh__head_line(&head, line, strlen(line), &err);
+		}
+		assert_int_equal(code, MESH_E_TOO_LARGE);
+		assert_true(n <= MESH__TRAILERS_MAX + 1 && r.trailers.text.len <= MESH__TRAILERS_MAX_BYTES);
+		assert_non_null(strstr(err.message, "trailers"));
 		mesh__client_response_fini(&r);
 	}
 }
@@ -372,6 +441,8 @@ int main(void)
 		cmocka_unit_test(keeps_fields_in_order_with_names_in_lower_case),
 		cmocka_unit_test(judges_a_head_by_the_rules),
 		cmocka_unit_test(over_http2_frames_say_what_lines_say_in_http1),
+		cmocka_unit_test(threat_5_trailers_are_few_and_forge_nothing),
+		cmocka_unit_test(threat_5_trailers_are_bounded),
 		cmocka_unit_test(knows_whether_the_connection_goes_on),
 		cmocka_unit_test(a_response_is_whole_or_an_error),
 		cmocka_unit_test(responses_are_bounded),

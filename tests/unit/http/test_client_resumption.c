@@ -18,6 +18,7 @@
 #include "http/curl_slot.h"
 #include "raw_server.h"
 #include "test_peer.h"
+#include "tls_client.h"
 
 enum { CALLERS = 16, FEW = 4 /* fewer than may dial at once */ };
 
@@ -198,9 +199,7 @@ static void threat_33_all_who_call_a_peer_that_is_new_to_them_make_one_whole_han
 		assert_int_equal(pthread_join(callers[i], &code), 0);
 		assert_int_equal((intptr_t)code, MESH_OK);
 	}
-	/* From 8.12 on libcurl takes a session out of the share while it reads it: who dials at that very moment finds none. */
-	assert_true(raw_wait(&raw_server_counts(s.server)->shaken, CALLERS));
-	assert_in_range(atomic_load(&raw_server_counts(s.server)->resumed), curl_version_info(CURLVERSION_NOW)->version_num < 0x080c00 ? CALLERS - 1 : CALLERS / 2, CALLERS - 1);
+	assert_handshakes(&s, 1, CALLERS - 1);
 	close_scene(&s);
 }
 
@@ -360,7 +359,10 @@ static void threat_16_a_session_of_a_peer_that_was_refused_for_its_chain_lets_no
 	assert_int_equal(dial(slots[0], &calls[0]), CURLE_ABORTED_BY_CALLBACK);
 	outcome = dial(slots[1], &calls[1]);
 	assert_int_equal(mesh__easy_end(&slots[1]->easy, outcome, &calls[1].result, &calls[1].err), MESH_E_IDENTITY);
-	assert_non_null(strstr(calls[1].err.message, "not one of a peer that was found good; nothing was sent"));
+	/* In TLS 1.3 no session came of the first, whose ticket would have followed: it is judged as the first was. */
+	if (strstr(calls[1].err.message, tls_client_has_tls13() ? "in the peer's chain" : "not one of a peer that was found good; nothing was sent") == NULL) {
+		fail_msg("%s", calls[1].err.message);
+	}
 	assert_int_equal(mesh__easy_end(&slots[0]->easy, CURLE_ABORTED_BY_CALLBACK, &calls[0].result, &calls[0].err), MESH_E_IDENTITY);
 	assert_int_equal(atomic_load(&raw_server_counts(s.server)->requests), 0);
 	end_slots(slots, calls);

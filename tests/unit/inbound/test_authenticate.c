@@ -61,13 +61,13 @@ static void sessions_outlive_a_renewed_certificate_and_no_change_of_trust(void *
 	struct mesh__tls_conf *conf, *next;
 
 	(void)state;
-	assert_int_equal(mesh__authenticate_conf(&env, creds, NULL, &conf, NULL), MESH_OK);
+	assert_int_equal(mesh__authenticate_conf(&env, creds, false, NULL, &conf, NULL), MESH_OK);
 	mesh__creds_unref(creds);
 	for (size_t i = 0; i < MESH__COUNT(rows); i++) {
 		struct mesh__sessions *before, *after;
 
 		creds = generation(&env, i + 2, rows[i].roots, rows[i].revoked);
-		assert_int_equal(mesh__authenticate_conf(&env, creds, conf, &next, NULL), MESH_OK);
+		assert_int_equal(mesh__authenticate_conf(&env, creds, false, conf, &next, NULL), MESH_OK);
 		before = mesh__tls_conf_sessions(&env, conf, mesh__creds_trust(creds));
 		after = mesh__tls_conf_sessions(&env, next, mesh__creds_trust(creds));
 		if ((before == after) != rows[i].go_on) {
@@ -99,7 +99,7 @@ static void says_so_when_memory_is_out(void **state)
 		fail_mem_init(&fail);
 		fail.fail_at = n;
 		tight.mem = fail.mem;
-		code = mesh__authenticate_conf(&tight, creds, NULL, &conf, NULL);
+		code = mesh__authenticate_conf(&tight, creds, false, NULL, &conf, NULL);
 		made = fail.count < n;
 		assert_int_equal(code, made ? MESH_OK : MESH_E_NO_MEMORY);
 		assert_true((conf != NULL) == made);

@@ -18,6 +18,7 @@ static struct fake_env fake;
 static struct test_ca ca, other_ca; /* of one trust domain, and strangers to each other */
 static char *server_chain, *server_key, *client_chain, *client_key, *renewed_chain, *renewed_key;
 static struct mesh__sessions *sessions;
+static bool tls13; /* what the clients offer too */
 
 static int set_up(void **state)
 {
@@ -81,7 +82,7 @@ struct ends {
 /* A handshake to its end, the server under `conf` (its reference is taken), the client offering the session of `resume`. */
 static void shake(struct ends *e, struct mesh__tls_conf *conf, bool shows_certificate, struct tls_client *resume)
 {
-	struct tls_client_options options = {.chain_pem = shows_certificate ? client_chain : NULL, .key_pem = client_key, .roots_pem = ca.root, .resume = resume};
+	struct tls_client_options options = {.chain_pem = shows_certificate ? client_chain : NULL, .key_pem = client_key, .roots_pem = ca.root, .tls13 = tls13, .resume = resume};
 
 	memset(e, 0, sizeof(*e));
 	mesh__buf_init(&e->to_server, mesh__mem_libc(), 1 << 20);
@@ -330,6 +331,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(threat_16_another_trust_begins_with_an_empty_cache_and_the_same_goes_on, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(threat_16_a_peer_that_was_refused_left_no_session, set_up, tear_down),
 	};
+	int failed = cmocka_run_group_tests(tests, NULL, NULL);
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	tls13 = tls_client_has_tls13();
+	return failed + (tls13 ? cmocka_run_group_tests_name("TLS 1.3", tests, NULL, NULL) : 0);
 }

@@ -17,10 +17,12 @@
 
 static const char client_uri[] = "spiffe://mesh.local/ns/default/svc/cart";
 static const int64_t hour_ms = 3600000;
+enum { NO_ALGORITHM = -0x6e00 }; /* MBEDTLS_ERR_SSL_HANDSHAKE_FAILURE: a client of TLS 1.3 that cannot sign as it is asked to ends by itself */
 
 static struct fake_env fake;
 static struct test_ca ca, other_ca; /* of one trust domain, and strangers to each other */
 static char *server_chain, *server_key, *client_chain, *client_key;
+static bool tls13; /* what the clients offer too */
 
 static int set_up(void **state)
 {
@@ -134,7 +136,7 @@ static void assert_refused(struct wire *w, const char *what, int code, const cha
 
 static struct tls_client_options good_client(void)
 {
-	return (struct tls_client_options){.chain_pem = client_chain, .key_pem = client_key, .roots_pem = ca.root, .alpn = "http/1.1"};
+	return (struct tls_client_options){.chain_pem = client_chain, .key_pem = client_key, .roots_pem = ca.root, .alpn = "http/1.1", .tls13 = tls13};
 }
 
 /* ---- what works ---- */
@@ -153,7 +155,7 @@ static void carries_both_ways_between_two_who_know_each_other(void **state)
 	assert_int_equal(w.code, MESH_OK);
 	assert_true(mesh__tls_established(w.tls));
 	assert_true(tls_client_established(w.client));
-	assert_string_equal(tls_client_version(w.client), "TLSv1.2");
+	assert_string_equal(tls_client_version(w.client), tls13 ? "TLSv1.3" : "TLSv1.2");
 	assert_string_equal(tls_client_alpn(w.client), "http/1.1");
 	assert_string_equal(mesh__tls_peer(w.tls)->spiffe, client_uri);
 	assert_string_equal(mesh__tls_peer(w.tls)->name.service, "cart");
@@ -227,7 +229,7 @@ static void tells_the_peer_that_it_closes(void **state)
 
 static void lets_a_client_without_certificate_in_where_that_is_asked_for(void **state)
 {
-	struct tls_client_options options = {.roots_pem = ca.root};
+	struct tls_client_options options = {.roots_pem = ca.root, .tls13 = tls13};
 	struct wire w;
 
 	(void)state;
@@ -293,7 +295,7 @@ static void shares_one_configuration_among_threads(void **state)
 /* Runs a handshake of a client with `chain` and `key` against a server of either kind. */
 static void try_client(const char *what, const char *chain, const char *key, bool client_optional, int code, const char *word)
 {
-	struct tls_client_options options = {.chain_pem = chain, .key_pem = key};
+	struct tls_client_options options = {.chain_pem = chain, .key_pem = key, .tls13 = tls13};
 	struct wire w;
 
 	wire_init_server(&w, client_optional, NULL, 0);
@@ -301,8 +303,8 @@ static void try_client(const char *what, const char *chain, const char *key, boo
 	assert_non_null(w.client);
 	wire_run(&w);
 	assert_refused(&w, what, code, word);
-	if (tls_client_alert(w.client) == 0) {
-		fail_msg("%s: the client got no alert", what);
+	if (tls_client_alert(w.client) == 0 && w.rc != NO_ALGORITHM) {
+		fail_msg("%s: the client got no alert (%d)", what, w.rc);
 	}
 	wire_fini(&w);
 }
@@ -606,20 +608,6 @@ static void holds_no_more_than_a_record_before_the_handshake(void **state)
 	wire_fini(&w);
 }
 
-static void speaks_tls_1_2_with_a_client_that_offers_1_3(void **state)
-{
-	struct tls_client_options options = good_client();
-	struct wire w;
-
-	(void)state;
-	options.tls13 = true;
-	wire_init(&w, &options);
-	wire_run(&w);
-	assert_true(mesh__tls_established(w.tls));
-	assert_string_equal(tls_client_version(w.client), "TLSv1.2");
-	wire_fini(&w);
-}
-
 static void refuses_suites_without_forward_secrecy_or_aead_and_other_protocols(void **state)
 {
 	static const int suites[] = {0xc009 /* ECDHE-ECDSA-AES128-CBC-SHA */, 0xc023 /* ECDHE-ECDSA-AES128-CBC-SHA256 */, 0xc02f /* ECDHE-RSA-AES128-GCM */};
@@ -691,7 +679,9 @@ static void says_when_the_peer_refuses_us(void **state)
 	wire_run(&w);
 	wire_to_server(&w, 0);
 	assert_refused(&w, "server of an unknown CA", MESH_E_TLS, "protocol");
-	assert_non_null(strstr(w.err.message, "alert 48"));
+	if (!tls13) { /* mbedTLS's client sends it in the clear then, and a server takes none that is */
+		assert_non_null(strstr(w.err.message, "alert 48"));
+	}
 	wire_fini(&w);
 }
 
@@ -774,7 +764,6 @@ int main(void)
 		cmocka_unit_test(refuses_a_peer_once_anything_above_it_has_expired),
 		cmocka_unit_test(refuses_what_is_not_tls_1_2),
 		cmocka_unit_test(holds_no_more_than_a_record_before_the_handshake),
-		cmocka_unit_test(speaks_tls_1_2_with_a_client_that_offers_1_3),
 		cmocka_unit_test(refuses_suites_without_forward_secrecy_or_aead_and_other_protocols),
 		cmocka_unit_test(settles_on_http2_where_both_ends_want_it),
 		cmocka_unit_test(says_when_the_peer_refuses_us),
@@ -782,6 +771,8 @@ int main(void)
 		cmocka_unit_test(says_so_when_the_caller_takes_no_more),
 		cmocka_unit_test(refuses_a_configuration_that_cannot_work),
 	};
+	int failed = cmocka_run_group_tests(tests, set_up, tear_down);
 
-	return cmocka_run_group_tests(tests, set_up, tear_down);
+	tls13 = tls_client_has_tls13();
+	return failed + (tls13 ? cmocka_run_group_tests_name("TLS 1.3", tests, set_up, tear_down) : 0);
 }

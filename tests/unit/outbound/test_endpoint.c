@@ -180,6 +180,53 @@ static void a_newer_generation_replaces_the_pool_and_an_older_one_does_not(void 
 	test_ca_fini(&ca);
 }
 
+static struct mesh__pool *pool_of(struct mesh__endpoint *e, struct mesh__creds *creds)
+{
+	struct mesh__pool *pool;
+
+	assert_int_equal(mesh__endpoint_pool(e, creds, &pool, NULL), MESH_OK);
+	mesh__pool_unref(pool); /* the endpoint has it still */
+	return pool;
+}
+
+/* What speaks HTTP/1.1 must not be given to a call that wants gRPC. */
+static void another_protocol_replaces_the_pool_but_never_by_older_credentials(void **state)
+{
+	struct mesh__endpoint *e = make_at("a", 1);
+	struct mesh__service_policy policy;
+	struct mesh__creds *one, *two;
+	struct mesh__pool *newer;
+	struct test_peer cart;
+	struct test_ca ca;
+
+	(void)state;
+	test_ca_init(&ca, &fake.env, "mesh.local");
+	test_peer_init(&cart, &ca, "cart");
+	one = test_creds(&cart, &ca, 1);
+	two = test_creds(&cart, &ca, 2);
+	mesh__service_policy_default(&policy);
+	(void)pool_of(e, one);
+	assert_int_equal(e->proto, MESH__HTTP_1);
+	policy.protocol = MESH__PROTOCOL_HTTP2;
+	source.tune(destination, &policy);
+	newer = pool_of(e, two);
+	assert_int_equal(e->proto, MESH__HTTP_2);
+	assert_ptr_equal(pool_of(e, two), newer);
+	policy.protocol = MESH__PROTOCOL_GRPC;
+	source.tune(destination, &policy);
+	assert_ptr_equal(pool_of(e, one), newer);
+	assert_int_equal(e->proto, MESH__HTTP_2);
+	(void)pool_of(e, two);
+	assert_int_equal(e->proto, MESH__HTTP_2_ONLY);
+	assert_int_equal(e->generation, 2);
+	source.leave(e);
+	mesh__endpoint_unref(e);
+	mesh__creds_unref(one);
+	mesh__creds_unref(two);
+	test_peer_fini(&cart);
+	test_ca_fini(&ca);
+}
+
 static void endpoints_leave_the_list_in_any_order(void **state)
 {
 	static const int orders[][3] = {{0, 1, 2}, {2, 1, 0}, {1, 0, 2}, {1, 2, 0}};
@@ -225,6 +272,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(decays_in_use_and_long_after_the_stamp_has_wrapped, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_clock_read_a_moment_early_forgets_nothing, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_newer_generation_replaces_the_pool_and_an_older_one_does_not, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(another_protocol_replaces_the_pool_but_never_by_older_credentials, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(endpoints_leave_the_list_in_any_order, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(making_one_with_each_allocation_failing_leaves_nothing, set_up, tear_down),
 	};

@@ -196,6 +196,31 @@ static void durations_are_taken_up_to_their_bounds(void **state)
 	}
 }
 
+static void the_protocols_in_force_are_taken_and_written_again(void **state)
+{
+	static const struct {
+		const char *text;
+		enum mesh__protocol protocol;
+		const char *written;
+	} rows[] = {
+		{"protocol: http\n", MESH__PROTOCOL_HTTP, "\"protocol\":\"http\""},
+		{"protocol: http2\n", MESH__PROTOCOL_HTTP2, "\"protocol\":\"http2\""},
+		{"protocol: grpc\n", MESH__PROTOCOL_GRPC, "\"protocol\":\"grpc\""},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < MESH__COUNT(rows); i++) {
+		char text[128];
+		struct parsed p;
+
+		(void)snprintf(text, sizeof(text), SERVICE "%s", rows[i].text);
+		p = parse_ok(text);
+		assert_int_equal(p.documents->service.protocol, rows[i].protocol);
+		assert_non_null(strstr(p.documents->text, rows[i].written));
+		done(&p);
+	}
+}
+
 static void circuit_limits_are_taken_up_to_their_bounds(void **state)
 {
 	static const struct {
@@ -353,10 +378,8 @@ static void refuses_every_other_field_of_policy_md_as_not_in_force_yet(void **st
 static void refuses_values_that_are_not_in_force_yet(void **state)
 {
 	static const struct refusal rows[] = {
-		{SERVICE "protocol: http2\n", "f.yaml:4:11: protocol: http2 is not in force yet; in this version: http\n"},
-		{SERVICE "protocol: grpc\n", "f.yaml:4:11: protocol: grpc is not in force yet; in this version: http\n"},
-		{SERVICE "protocol: tcp\n", "f.yaml:4:11: protocol: tcp is not in force yet; in this version: http\n"},
-		{SERVICE "protocol: htp\n", "f.yaml:4:11: protocol: \"htp\" is no value of it; in this version: http; did you mean \"http\"?\n"},
+		{SERVICE "protocol: tcp\n", "f.yaml:4:11: protocol: tcp is not in force yet; in this version: http, http2, grpc\n"},
+		{SERVICE "protocol: htp\n", "f.yaml:4:11: protocol: \"htp\" is no value of it; in this version: http, http2, grpc; did you mean \"http\"?\n"},
 		{SERVICE "loadBalancer: {policy: ringHash}\n",
 			"f.yaml:4:24: loadBalancer.policy: ringHash is not in force yet; in this version: peakEwma, roundRobin\n"},
 		{SERVICE "loadBalancer: {policy: maglev}\n",
@@ -482,14 +505,14 @@ static void refuses_what_is_no_yaml_with_its_place(void **state)
 
 static void tells_all_faults_at_once(void **state)
 {
-	struct parsed p = parse("kind: Service\nname: A\ntimout: 1s\nretries: {}\nprotocol: grpc\n---\nkind: Endpoints\nname: b\n");
+	struct parsed p = parse("kind: Service\nname: A\ntimout: 1s\nretries: {}\nprotocol: tcp\n---\nkind: Endpoints\nname: b\n");
 
 	(void)state;
 	assert_string_equal(text_of(&p.faults),
 		"f.yaml:2:7: name: \"A\" is no name; use lower-case letters, digits and inner hyphens, at most 63\n"
 		"f.yaml:3:1: timout: unknown field; did you mean \"timeout\"?\n"
 		"f.yaml:4:1: retries: not in force yet: this version would do nothing with it\n"
-		"f.yaml:5:11: protocol: grpc is not in force yet; in this version: http\n"
+		"f.yaml:5:11: protocol: tcp is not in force yet; in this version: http, http2, grpc\n"
 		"f.yaml:1:1: apiVersion: is missing\n"
 		"f.yaml:7:1: apiVersion: is missing\n"
 		"f.yaml:7:1: endpoints: is missing\n");
@@ -506,7 +529,7 @@ static void control_characters_of_a_stranger_reach_no_terminal(void **state)
 	(void)state;
 	assert_string_equal(text_of(&p.faults),
 		"f.yaml:4:1: a??[31mb: unknown field\n"
-		"f.yaml:5:11: protocol: \"x?y\" is no value of it; in this version: http\n");
+		"f.yaml:5:11: protocol: \"x?y\" is no value of it; in this version: http, http2, grpc\n");
 	done(&p);
 }
 
@@ -747,6 +770,7 @@ int main(void)
 		cmocka_unit_test(a_text_without_documents_is_an_empty_list),
 		cmocka_unit_test(the_namespace_left_out_is_the_callers),
 		cmocka_unit_test(durations_are_taken_up_to_their_bounds),
+		cmocka_unit_test(the_protocols_in_force_are_taken_and_written_again),
 		cmocka_unit_test(circuit_limits_are_taken_up_to_their_bounds),
 		cmocka_unit_test(refuses_circuit_limits_that_are_none),
 		cmocka_unit_test(unquoted_text_that_is_text_in_the_core_schema_is_taken),

@@ -92,6 +92,35 @@ static void an_http_status_means_what_the_published_table_says(void **state)
 	}
 }
 
+static void a_refusal_says_more_than_its_http_status(void **state)
+{
+	static const struct {
+		int http;
+		enum mesh__grpc_status status;
+	} rows[] = {
+		{401, MESH__GRPC_UNAUTHENTICATED}, {403, MESH__GRPC_PERMISSION_DENIED}, {413, MESH__GRPC_RESOURCE_EXHAUSTED}, {429, MESH__GRPC_UNAVAILABLE}, {500, MESH__GRPC_INTERNAL}, {502, MESH__GRPC_UNAVAILABLE},
+		{503, MESH__GRPC_UNAVAILABLE}, {504, MESH__GRPC_DEADLINE_EXCEEDED}, {418, MESH__GRPC_UNKNOWN},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < MESH__COUNT(rows); i++) {
+		assert_int_equal(mesh__grpc_status_of_refusal(rows[i].http), rows[i].status);
+	}
+}
+
+static void what_5xx_would_be_is_a_failure_and_what_the_caller_did_is_none(void **state)
+{
+	static const bool failures[] = {
+		[MESH__GRPC_UNKNOWN] = true, [MESH__GRPC_DEADLINE_EXCEEDED] = true, [MESH__GRPC_UNIMPLEMENTED] = true, [MESH__GRPC_INTERNAL] = true, [MESH__GRPC_UNAVAILABLE] = true, [MESH__GRPC_DATA_LOSS] = true,
+		[MESH__GRPC_UNAUTHENTICATED] = false,
+	};
+
+	(void)state;
+	for (size_t i = 0; i < MESH__COUNT(failures); i++) {
+		assert_int_equal(mesh__grpc_status_is_failure((enum mesh__grpc_status)i), failures[i]);
+	}
+}
+
 static void statuses_have_their_published_numbers_and_names(void **state)
 {
 	static const struct {
@@ -189,6 +218,8 @@ int main(void)
 		cmocka_unit_test(reads_every_unit),
 		cmocka_unit_test(a_timeout_that_is_none_is_refused),
 		cmocka_unit_test(an_http_status_means_what_the_published_table_says),
+		cmocka_unit_test(a_refusal_says_more_than_its_http_status),
+		cmocka_unit_test(what_5xx_would_be_is_a_failure_and_what_the_caller_did_is_none),
 		cmocka_unit_test(statuses_have_their_published_numbers_and_names),
 		cmocka_unit_test(a_status_that_is_none_is_unknown),
 		cmocka_unit_test(tells_grpc_by_its_content_type),
