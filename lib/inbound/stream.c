@@ -451,7 +451,7 @@ int mesh__inbound_begin(struct mesh_inbound *in, int32_t status)
 	if (s == NULL || in->failed) {
 		return MESH_E_NO_MEMORY;
 	}
-	if (atomic_load(&s->step) != STEP_NONE) {
+	if (in->begun) {
 		return MESH_E_STATE;
 	}
 	s->status = status;

@@ -20,6 +20,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "h1_client.h"
 #include "patience.h"
 #include "two_meshes.h"
 
@@ -397,6 +398,36 @@ static void from_a_callback_on_the_call_thread(void)
 	stay_until_the_end();
 }
 
+/* On workers: in the middle of a request's body, and of a reply's. They are not waited for. */
+static void read_for_ever(void *user, mesh_inbound *in)
+{
+	char buf[16];
+	size_t n;
+
+	(void)user;
+	must(mesh_reply_begin(in, 200) == MESH_OK && mesh_reply_write(in, "begun", 5, NULL, 60000) == MESH_OK);
+	n_inside++;
+	(void)mesh_inbound_read(in, buf, sizeof(buf), &n, 60000);
+	stay_until_the_end();
+}
+
+static void while_a_handler_streams(void)
+{
+	struct h1_client client;
+	mesh_options *o;
+
+	look_around_at_the_end();
+	two_meshes_init(&t, NULL, NULL, NULL);
+	o = two_meshes_payments(&t);
+	must(mesh_options_set(o, "request_bodies", "streamed") == MESH_OK);
+	t.payments = open_with(o);
+	must(mesh_serve(t.payments, "pool", read_for_ever, NULL, &t.server, NULL) == MESH_OK);
+	h1_open(&client, &t, "cart");
+	must(h1_say(&client, "POST / HTTP/1.1\r\nHost: p\r\nContent-Length: 5\r\n\r\nx") && h1_head(&client) == 200);
+	wait_for(&n_inside, 1);
+	exit(FINE);
+}
+
 /* A leak checker at the exit of a forked child does not see what the parent's threads hold. */
 static bool is_child;
 __attribute__((visibility("default"))) int __lsan_is_turned_off(void);
@@ -470,6 +501,7 @@ CASE(from_a_log_sink_on_the_loop)
 CASE(from_the_allocator)
 CASE(while_another_thread_closes)
 CASE(while_threads_wait_for_requests)
+CASE(while_a_handler_streams)
 CASE(while_calls_are_under_way_that_no_thread_waits_for)
 CASE(from_a_callback_on_the_call_thread)
 CASE(in_a_forked_child)
@@ -487,6 +519,7 @@ int main(void)
 		cmocka_unit_test(threat_32_exit_from_the_allocator),
 		cmocka_unit_test(threat_32_exit_while_another_thread_closes),
 		cmocka_unit_test(threat_32_exit_while_threads_wait_for_requests),
+		cmocka_unit_test(threat_32_exit_while_a_handler_streams),
 		cmocka_unit_test(threat_32_exit_while_calls_are_under_way_that_no_thread_waits_for),
 		cmocka_unit_test(threat_32_exit_from_a_callback_on_the_call_thread),
 		cmocka_unit_test(threat_32_exit_in_a_forked_child),
