@@ -71,7 +71,7 @@ static int register_instance(struct mesh_server *s, const struct mesh__serving_o
 
 static int listen_and_start(struct mesh_server *s, const struct mesh__serving_options *o, struct mesh__err *err)
 {
-	struct mesh__http_options http = {.address = o->listen, .name = "inbound", .tls_required = true, .handler = mesh__dispatch, .user = s, .metrics = o->metrics};
+	struct mesh__http_options http = {.address = o->listen, .name = "inbound", .tls_required = true, .http2 = true, .handler = mesh__dispatch, .user = s, .metrics = o->metrics};
 	int code;
 
 	mesh__http_limits_default(&http.limits);

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -52,10 +53,9 @@ static enum mesh__refusal parse(const char *lines, bool too_large, struct read *
 	out->head.fields = out->fields;
 	out->all[0] = '\0';
 	for (size_t i = 0; i < out->head.n_fields; i++) {
-		strncat(out->all, out->fields[i].name, 200);
-		strncat(out->all, "=", 1);
-		strncat(out->all, out->fields[i].value, 200);
-		strncat(out->all, "\n", 1);
+		size_t len = strlen(out->all);
+
+		(void)snprintf(out->all + len, sizeof(out->all) - len, "%s=%s\n", out->fields[i].name, out->fields[i].value);
 	}
 	return refusal;
 }
