@@ -3,7 +3,7 @@
  * changes on the machine changes for all of them. Each round of a way has connections of its own, and is warmed up before its clock starts, until
  * --warm-ms pass without another connection.
  *
- *	client --way NAME=KIND:TO[,PID...] [--way ...] --certificate F --key F --bundle F [--endpoints F]
+ *	client --way NAME=KIND:TO[,PID...] [--way ...] --certificate F --key F --bundle F [--endpoints F] [--endpoints2 F]
  *	       [--host NAME] [--path /1k] [--bytes 1024] [--callers 1] [--handles 1] [--rounds 5] [--round-ms 500 | --calls N] [--warm-ms 50] [--since NS]
  *
  *	client --libcurl      what libcurl says of itself
@@ -101,6 +101,69 @@ static void call_for(struct caller *c, uint64_t time_ns, unsigned long calls)
 	} while (calls > 0 ? c->calls < calls : t1 - began < time_ns);
 }
 
+/* The first caller flies for all of them. */
+struct flight {
+	struct caller *c;
+	uint64_t until_ns;
+	unsigned long left; /* to be started, where there is a number */
+	bool counted;
+};
+
+static bool more(void *arg)
+{
+	struct flight *f = arg;
+
+	if (!f->counted) {
+		return now_ns(CLOCK_MONOTONIC) < f->until_ns;
+	}
+	f->left -= f->left > 0;
+	return f->left > 0;
+}
+
+static void landed(void *arg, uint64_t ns, bool ok)
+{
+	struct flight *f = arg;
+
+	latency_record(&f->c->latency, ns);
+	f->c->calls++;
+	f->c->failed += !ok;
+}
+
+static void fly_for(struct caller *c, uint64_t time_ns, unsigned long calls)
+{
+	/* As many as fly at the end come beside `left`. */
+	struct flight f = {.c = c, .until_ns = now_ns(CLOCK_MONOTONIC) + time_ns, .counted = calls > 0, .left = calls - (calls > 0 ? (unsigned long)g.target.callers : 0) + 1};
+	struct flying flying = {.more = more, .landed = landed, .arg = &f};
+
+	latency_clear(&c->latency);
+	c->calls = c->failed = 0;
+	if (c->number == 0) {
+		way_fly(g.open, g.target.callers, &flying);
+	}
+}
+
+static void work_for(struct caller *c, uint64_t time_ns, unsigned long calls)
+{
+	if (way_flies(g.open)) {
+		fly_for(c, time_ns, calls > 0 ? (unsigned long)g.calls : 0);
+	} else {
+		call_for(c, time_ns, calls);
+	}
+}
+
+/* One, for the time that it takes from opening the way. */
+static bool call_first(void)
+{
+	struct caller *c = &g.callers[0];
+
+	if (!way_flies(g.open)) {
+		return way_call(g.open, 0);
+	}
+	c->failed = 0;
+	way_fly(g.open, 1, &(struct flying){.more = more, .landed = landed, .arg = &(struct flight){.c = c, .counted = true}});
+	return c->failed == 0;
+}
+
 static void *caller_main(void *arg)
 {
 	struct caller *c = arg;
@@ -109,8 +172,8 @@ static void *caller_main(void *arg)
 	for (;;) {
 		pthread_barrier_wait(&g.step);
 		switch (g.work) {
-		case WORK_WARM_UP: call_for(c, (uint64_t)g.warm_ms * 1000000u, 0); break;
-		case WORK_MEASURE: call_for(c, (uint64_t)g.round_ms * 1000000u, share); break;
+		case WORK_WARM_UP: work_for(c, (uint64_t)g.warm_ms * 1000000u, 0); break;
+		case WORK_MEASURE: work_for(c, (uint64_t)g.round_ms * 1000000u, share); break;
 		case WORK_OVER: return NULL;
 		}
 		pthread_barrier_wait(&g.step);
@@ -229,7 +292,7 @@ static bool run_round(const struct named_way *w, struct round *r)
 	if (g.open == NULL) {
 		return false;
 	}
-	r->failed = !way_call(g.open, 0);
+	r->failed = !call_first();
 	r->first = (double)(now_ns(CLOCK_MONOTONIC) - wall) / 1e6;
 	warm_up(r);
 	r->resumed = way_resumed(g.open);
@@ -394,6 +457,7 @@ static bool take_option(char option, char *text)
 	case 'K': g.target.key = text; break;
 	case 'B': g.target.bundle = text; break;
 	case 'E': g.target.endpoints = text; break;
+	case '2': g.target.endpoints2 = text; break;
 	case 'h': g.target.host = text; break;
 	case 'p': g.target.path = text; break;
 	case 'b': ok = number(text, 0, 1L << 30, &n); g.target.bytes = (size_t)n; break;
@@ -411,7 +475,7 @@ static bool take_option(char option, char *text)
 
 static bool take_options(int argc, char **argv)
 {
-	static const struct option options[] = {{"way", 1, NULL, 'w'}, {"certificate", 1, NULL, 'C'}, {"key", 1, NULL, 'K'}, {"bundle", 1, NULL, 'B'}, {"endpoints", 1, NULL, 'E'},
+	static const struct option options[] = {{"way", 1, NULL, 'w'}, {"certificate", 1, NULL, 'C'}, {"key", 1, NULL, 'K'}, {"bundle", 1, NULL, 'B'}, {"endpoints", 1, NULL, 'E'}, {"endpoints2", 1, NULL, '2'},
 		{"host", 1, NULL, 'h'}, {"path", 1, NULL, 'p'}, {"bytes", 1, NULL, 'b'}, {"callers", 1, NULL, 'c'}, {"rounds", 1, NULL, 'r'}, {"round-ms", 1, NULL, 'm'},
 		{"calls", 1, NULL, 'n'}, {"warm-ms", 1, NULL, 'W'}, {"handles", 1, NULL, 'H'}, {"since", 1, NULL, 's'}, {0}};
 	int option;
@@ -432,7 +496,7 @@ int main(int argc, char **argv)
 		return puts(curl_version()) < 0;
 	}
 	if (!take_options(argc, argv)) {
-		fprintf(stderr, "usage: client --way NAME=tls|plain|full|resumed:ADDRESS[,PID...] | NAME=mesh|join:SERVICE[,PID...] [--way ...] --certificate F --key F --bundle F [--endpoints F]\n"
+		fprintf(stderr, "usage: client --way NAME=tls|tls2|plain|full|resumed|multi|multi2:ADDRESS[,PID...] | NAME=mesh|mesh2|async|async2|join:SERVICE[,PID...] [--way ...]\n       --certificate F --key F --bundle F [--endpoints F] [--endpoints2 F]\n"
 				"       [--host NAME] [--path /1k] [--bytes 1024] [--callers 1] [--handles 1] [--rounds 5] [--round-ms 500 | --calls N]\n       [--warm-ms 50] [--since NS]\n");
 		return 2;
 	}

@@ -97,12 +97,12 @@ def tls(field, say):
     return found
 
 
-def sweep(field, ways, told, say):
+def sweep(field, ways, told, say, bodies=None, crowds=None, **more):
     """Every size of body with every number of callers; a line each says how the two ways of `told` compare."""
     cells = []
-    for body in field.plan.bodies:
-        for callers in field.plan.callers:
-            cell = field.load(ways, callers, body)
+    for body in bodies or field.plan.bodies:
+        for callers in crowds or field.plan.callers:
+            cell = field.load(ways, callers, body, **more)
             cells.append(cell)
             say(f"body {body:>3}, {callers:2} callers: {'/'.join(told)} calls a second {ratio(cell, *told, 'callsPerSecond')['median']:.2f}")
     return cells
@@ -139,6 +139,23 @@ def servers(field, say):
         port, peer = field.our_server(mode)
         ways[mode] = f"tls:127.0.0.1:{port}{pids(peer)}"
     return {"cells": sweep(field, ways, ("inline", "nginx"), lambda line: say("servers: " + line))}
+
+
+def protocols(field, say):
+    """One server, ours, over HTTP/1.1 and HTTP/2: callers that wait, each on a thread, and one thread that has as many calls under way."""
+    port, peer = field.our_server("inline")
+    served, called = pids(peer), {}
+    for name, service, path in (("", "", "one.yaml"), ("2", "protocol: http2\n", "two.yaml")):
+        called[name] = peers.endpoints_file(os.path.join(field.mesh.dir, path), "payments", f"127.0.0.1:{port}")
+        if service:
+            with open(called[name], "a", encoding="utf-8") as out:
+                out.write(f"---\napiVersion: mesh/v1\nkind: Service\nname: payments\n{service}")
+    ways = {}
+    for version in ("", "2"):
+        ways.update({f"raw{version}": f"tls{version}:127.0.0.1:{port}{served}", f"mesh{version}": f"mesh{version}:payments{served}",
+                     f"multi{version}": f"multi{version}:127.0.0.1:{port}{served}", f"async{version}": f"async{version}:payments{served}"})
+    return {"cells": sweep(field, ways, ("async2", "multi2"), lambda line: say("protocols: " + line), bodies=[body for body in field.plan.bodies if body != "0"],
+                           crowds=[n for n in field.plan.callers if n > 1], endpoints=called[""], endpoints2=called["2"])}
 
 
 def handshakes(field, say):

@@ -140,6 +140,26 @@ def server_figures(found):
     return table(["body, callers", "server", "calls a second", "p50 µs", "p99 µs", "server CPU µs a call"], rows)
 
 
+# What each way is compared with: the same on libcurl itself, and the same over HTTP/1.1.
+PROTOCOLS = {"raw": "libcurl, HTTP/1.1", "mesh": "mesh_call, HTTP/1.1", "raw2": "libcurl, HTTP/2", "mesh2": "mesh_call, HTTP/2",
+             "multi": "libcurl's multi, HTTP/1.1", "async": "mesh_call_start, HTTP/1.1", "multi2": "libcurl's multi, HTTP/2", "async2": "mesh_call_start, HTTP/2"}
+COMPARED = {"mesh": "raw", "mesh2": "raw2", "async": "multi", "async2": "multi2"}
+
+
+def protocol_ratios(found):
+    rows = [[where(cell), PROTOCOLS[one]] + [with_spread(measure.ratio(cell, one, other, figure), times) for figure in ("callsPerSecond", "p50", "clientCpu")] +
+            [f"{measure.ratio(cell, one, other, 'peerCpu')['median']:.2f}×"]
+            for cell in found["protocols"]["cells"] for one, other in COMPARED.items()]
+    return table(["body, callers", "beside the same on libcurl alone", "calls a second", "p50", "client CPU a call", "server CPU"], rows)
+
+
+def protocol_figures(found):
+    rows = [[where(cell), PROTOCOLS[name]] + [with_spread(cell["ways"][name]["spread"][key]) for key in ("callsPerSecond", "p50", "p99", "clientCpu", "peerCpu")] +
+            [f"{max(one['connectionsAfter'] for one in cell['ways'][name]['rounds'])}"]
+            for cell in found["protocols"]["cells"] for name in PROTOCOLS]
+    return table(["body, callers", "way", "calls a second", "p50 µs", "p99 µs", "client CPU µs a call", "server CPU µs a call", "connections"], rows)
+
+
 def handshakes(found):
     rows = []
     for cell in found["handshakes"]["cells"]:
@@ -207,6 +227,8 @@ SECTIONS = {
     "connections": ("Kept connections", connections, ("calls",)),
     "server-ratios": ("Serving: ratios", server_ratios, ("servers",)),
     "server-figures": ("Serving: figures", server_figures, ("servers",)),
+    "protocol-ratios": ("HTTP/1.1 and HTTP/2, waiting and not: ratios", protocol_ratios, ("protocols",)),
+    "protocol-figures": ("HTTP/1.1 and HTTP/2, waiting and not: figures", protocol_figures, ("protocols",)),
     "handshakes": ("Handshakes", handshakes, ("handshakes",)),
     "arithmetic": ("Arithmetic", arithmetic, ("arithmetic",)),
     "memory": ("Memory", memory, ("memory",)),

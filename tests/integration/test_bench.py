@@ -61,7 +61,7 @@ class Run(unittest.TestCase):
         self.assertGreater(seen, 50)
 
     def test_every_way_had_its_rounds(self):
-        for section, ways in (("calls", {"raw", "mesh", "haproxy", "nginx"}), ("servers", {"nginx", "inline", "pool"}),
+        for section, ways in (("calls", {"raw", "mesh", "haproxy", "nginx"}), ("servers", {"nginx", "inline", "pool"}), ("protocols", set(report.PROTOCOLS)),
                               ("handshakes", {"nginx-full", "nginx-resumed", "inline-full", "inline-resumed"})):
             cell, = self.found[section]["cells"]
             self.assertEqual(set(cell["ways"]), ways)
