@@ -259,6 +259,16 @@ void mesh__exchange_gone(struct mesh__exchange *x, int code);
 /* What is overdue (limits.body_ms, reply_ms): MESH__REFUSAL_NONE, or TIMEOUT for the peer, LATE for the handler. */
 enum mesh__refusal mesh__exchange_overdue(const struct mesh__exchange *x, int64_t now_us);
 
+/* One of the core's own refusals as a reply, in JSON or, where `x` (NULL: it is not known who asked) is a gRPC request, in trailers alone. The reply borrows from the rest, which must not move. */
+struct mesh__refusal_reply {
+	struct mesh__reply reply;
+	struct mesh__field_text fields[4];
+	struct mesh__buf text;
+	char number[4];
+};
+void mesh__refusal_reply_init(struct mesh__refusal_reply *r, const struct mesh__mem *mem, const struct mesh__exchange *x, enum mesh__refusal refusal);
+void mesh__refusal_reply_fini(struct mesh__refusal_reply *r);
+
 /*
  * Has fn(x) run on the loop, now if this is it. False, and it never runs, when the server has been freed: its connections are gone. The lock keeps the server, and so the loop, from
  * being freed in between. Any thread.

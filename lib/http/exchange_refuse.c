@@ -7,55 +7,72 @@
 
 enum { TEXT_MAX = 64 * 1024, MESSAGE_MAX = 4096 };
 
-static const struct mesh__field_text not_processed = {"mesh-not-processed", "1"};
-
-static void refuse_in_json(struct mesh__exchange *x, int status, const char *code, const char *message, bool unprocessed)
+static void add_field(struct mesh__refusal_reply *r, const char *name, const char *value)
 {
-	struct mesh__field_text fields[] = {{"Content-Type", "application/json"}, not_processed};
-	struct mesh__reply reply = {.status = status, .fields = fields, .n_fields = unprocessed ? 2 : 1};
-	struct mesh__buf body;
+	r->fields[r->reply.n_fields++] = (struct mesh__field_text){name, value};
+}
 
-	mesh__buf_init(&body, &x->server->env->mem, TEXT_MAX);
-	mesh__reply_error(&body, code, message);
-	if (body.error == MESH_OK) {
-		reply.body = body.data;
-		reply.body_len = body.len;
+static void write_json(struct mesh__refusal_reply *r, const struct mesh__mem *mem, int status, const char *word, const char *sentence)
+{
+	r->reply.status = status;
+	add_field(r, "Content-Type", "application/json");
+	mesh__buf_init(&r->text, mem, TEXT_MAX);
+	mesh__reply_error(&r->text, word, sentence);
+	if (r->text.error == MESH_OK) {
+		r->reply.body = r->text.data;
+		r->reply.body_len = r->text.len;
 	}
-	mesh__exchange_reply(x, &reply);
-	mesh__buf_fini(&body);
 }
 
 /* Trailers alone: what the status would have been is said where a gRPC program looks for it. */
-static void refuse_in_grpc(struct mesh__exchange *x, int status, const char *code, const char *message, bool unprocessed)
+static void write_grpc(struct mesh__refusal_reply *r, const struct mesh__mem *mem, enum mesh__grpc_status status, const char *word, const char *sentence)
 {
-	struct mesh__field_text fields[4] = {{"Content-Type", "application/grpc"}};
-	struct mesh__reply reply = {.status = 200, .fields = fields, .n_fields = 2};
-	struct mesh__buf text;
-	char number[4];
+	r->reply.status = 200;
+	(void)snprintf(r->number, sizeof(r->number), "%u", (unsigned)status % 100);
+	add_field(r, "Content-Type", "application/grpc");
+	add_field(r, "grpc-status", r->number);
+	mesh__buf_init(&r->text, mem, MESSAGE_MAX);
+	mesh__grpc_message_encode(&r->text, word);
+	mesh__buf_str(&r->text, ": ");
+	mesh__grpc_message_encode(&r->text, sentence);
+	if (r->text.len > 0) {
+		add_field(r, "grpc-message", r->text.data);
+	}
+}
 
-	(void)snprintf(number, sizeof(number), "%u", (unsigned)mesh__grpc_status_of_refusal(status) % 100);
-	fields[1] = (struct mesh__field_text){"grpc-status", number};
-	mesh__buf_init(&text, &x->server->env->mem, MESSAGE_MAX);
-	mesh__grpc_message_encode(&text, code);
-	mesh__buf_str(&text, ": ");
-	mesh__grpc_message_encode(&text, message);
-	if (text.len > 0) {
-		fields[reply.n_fields++] = (struct mesh__field_text){"grpc-message", text.data};
+static void init(struct mesh__refusal_reply *r, const struct mesh__mem *mem, const struct mesh__exchange *x, int status, enum mesh__grpc_status grpc, const char *word, const char *sentence)
+{
+	r->reply = (struct mesh__reply){.fields = r->fields};
+	if (x != NULL && mesh__grpc_content_type(mesh__exchange_header(x, "content-type"))) {
+		write_grpc(r, mem, grpc, word, sentence);
+	} else {
+		write_json(r, mem, status, word, sentence);
 	}
-	if (unprocessed) {
-		fields[reply.n_fields++] = not_processed;
-	}
-	mesh__exchange_reply(x, &reply);
-	mesh__buf_fini(&text);
+}
+
+void mesh__refusal_reply_init(struct mesh__refusal_reply *r, const struct mesh__mem *mem, const struct mesh__exchange *x, enum mesh__refusal refusal)
+{
+	const struct mesh__refusal_text *text = mesh__refusal_text(refusal);
+
+	/* The handler may be at it still: that the service is not available would be an invitation to ask again. */
+	init(r, mem, x, text->status, refusal == MESH__REFUSAL_LATE ? MESH__GRPC_DEADLINE_EXCEEDED : mesh__grpc_status_of_refusal(text->status), text->word, text->sentence);
+}
+
+void mesh__refusal_reply_fini(struct mesh__refusal_reply *r)
+{
+	mesh__buf_fini(&r->text);
 }
 
 static void refuse(struct mesh__exchange *x, int status, const char *code, const char *message, bool unprocessed)
 {
-	if (mesh__grpc_content_type(mesh__exchange_header(x, "content-type"))) {
-		refuse_in_grpc(x, status, code, message, unprocessed);
-	} else {
-		refuse_in_json(x, status, code, message, unprocessed);
+	struct mesh__refusal_reply r;
+
+	init(&r, &x->server->env->mem, x, status, mesh__grpc_status_of_refusal(status), code, message);
+	if (unprocessed) {
+		add_field(&r, "mesh-not-processed", "1");
 	}
+	mesh__exchange_reply(x, &r.reply);
+	mesh__refusal_reply_fini(&r);
 }
 
 void mesh__exchange_refuse(struct mesh__exchange *x, int status, const char *code, const char *message)

@@ -79,24 +79,18 @@ static void on_reply(void *arg, const struct mesh__reply *r)
 
 void mesh__h1_refuse(struct mesh__conn *c, enum mesh__refusal refusal)
 {
-	static const struct mesh__field_text type = {"Content-Type", "application/json"};
 	const struct mesh__refusal_text *text = mesh__refusal_text(refusal);
-	struct mesh__reply reply = {.status = text->status, .fields = &type, .n_fields = 1, .close = true};
-	struct mesh__buf body;
+	struct mesh__refusal_reply r;
 
 	mesh__http_server_refused(c->server, "request refused", &c->peer, text->word, text->sentence);
 	if (c->h1.x != NULL && c->h1.x->streaming) {
 		mesh__h1_settle(c, false, mesh__refusal_code(refusal));
 		return;
 	}
-	mesh__buf_init(&body, &c->server->env->mem, JOIN_MAX_BYTES);
-	mesh__reply_error(&body, text->word, text->sentence);
-	if (body.error == MESH_OK) {
-		reply.body = body.data;
-		reply.body_len = body.len;
-	}
-	mesh__h1_settle(c, send_reply(c, &reply), mesh__refusal_code(refusal));
-	mesh__buf_fini(&body);
+	mesh__refusal_reply_init(&r, &c->server->env->mem, c->h1.x, refusal);
+	r.reply.close = true;
+	mesh__h1_settle(c, send_reply(c, &r.reply), mesh__refusal_code(refusal));
+	mesh__refusal_reply_fini(&r);
 }
 
 static void on_refuse(void *arg, enum mesh__refusal refusal)

@@ -431,18 +431,13 @@ static bool is_stream_error(enum mesh__refusal refusal)
 	return refusal == MESH__REFUSAL_MALFORMED || refusal == MESH__REFUSAL_FRAMING;
 }
 
-static void answer_refusal(struct mesh__h2_stream *st, const struct mesh__refusal_text *text)
+static void answer_refusal(struct mesh__h2_stream *st, enum mesh__refusal refusal)
 {
-	static const struct mesh__field_text type = {"content-type", "application/json"};
-	struct mesh__reply reply = {.status = text->status, .fields = &type, .n_fields = 1};
-	struct mesh__buf body;
+	struct mesh__refusal_reply r;
 
-	mesh__buf_init(&body, &st->conn->server->env->mem, SIZE_MAX / 2);
-	mesh__reply_error(&body, text->word, text->sentence);
-	reply.body = body.data;
-	reply.body_len = body.error == MESH_OK ? body.len : 0;
-	answer(st, &reply);
-	mesh__buf_fini(&body);
+	mesh__refusal_reply_init(&r, &st->conn->server->env->mem, st->x, refusal);
+	answer(st, &r.reply);
+	mesh__refusal_reply_fini(&r);
 }
 
 static void refuse(struct mesh__h2_stream *st, enum mesh__refusal refusal)
@@ -459,7 +454,7 @@ static void refuse(struct mesh__h2_stream *st, enum mesh__refusal refusal)
 	} else if (st->x != NULL && st->x->streaming) {
 		reset(st, MESH__H2_INTERNAL_ERROR);
 	} else {
-		answer_refusal(st, text);
+		answer_refusal(st, refusal);
 	}
 	let_go(st, mesh__refusal_code(refusal));
 }

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "base/attr.h"
+#include "support/h2_client.h"
 #include "support/http_stage.h"
 
 /* The path says the status; a query that there is, that no handler has seen it. */
@@ -81,11 +82,84 @@ static void a_grpc_request_is_refused_in_trailers_alone(void **state)
 	}
 }
 
+#define GRPC_KEEP "POST /keep HTTP/1.1\r\nHost: h\r\nContent-Type: application/grpc\r\nContent-Length: 0\r\n\r\n"
+
+/* What the core refuses by itself, after the handler has had the request: without a handler's word it is not said that nothing was processed. */
+static void the_core_answers_for_a_handler_in_the_same_form(void **state)
+{
+	const char *answer;
+	int fd;
+
+	(void)state;
+	stage_open();
+	answer = ask("/forget", "application/grpc");
+	stage_assert_has(answer, "HTTP/1.1 200 ");
+	stage_assert_has(answer, "grpc-status: 13\r\n");
+	stage_assert_has(answer, "grpc-message: no-reply: the handler gave no answer\r\n");
+	assert_null(strstr(answer, "mesh-not-processed"));
+	stage_assert_has(ask("/forget", ""), "HTTP/1.1 500 ");
+	fd = stage_dial();
+	stage_say(fd, GRPC_KEEP);
+	stage_wait(stage_is_kept);
+	fake_env_advance_ms(&stage.fake, 120001);
+	answer = stage_hear(fd, NULL);
+	stage_assert_has(answer, "HTTP/1.1 200 ");
+	stage_assert_has(answer, "grpc-status: 4\r\n");
+	assert_null(strstr(answer, "mesh-not-processed"));
+	stage_reply(stage_take_kept(), 200, "too late");
+	(void)close(fd);
+}
+
+static void expect_trailers_alone(struct h2_client *k, uint32_t stream, const char *path, const char *status, bool unprocessed)
+{
+	struct h2_message m;
+	char value[64];
+
+	h2_client_ask(k, stream, true, "POST", path, "content-type: application/grpc+proto\n");
+	h2_client_hear(k, stream, "200", &m);
+	assert_true(m.ended); /* one field block and the end of the stream: gRPC's Trailers-Only */
+	assert_true(h2_message_field(&m, "grpc-status", value, sizeof(value)));
+	assert_string_equal(value, status);
+	assert_true(h2_message_field(&m, "content-type", value, sizeof(value)));
+	assert_string_equal(value, "application/grpc");
+	assert_int_equal(h2_message_field(&m, "mesh-not-processed", value, sizeof(value)), unprocessed);
+}
+
+static void over_http2_they_are_one_field_block(void **state)
+{
+	struct h2_client k;
+
+	(void)state;
+	stage.http2 = true;
+	stage.handler = refuse;
+	stage_open();
+	h2_client_open(&k);
+	expect_trailers_alone(&k, 1, "/503?x", "14", true);
+	expect_trailers_alone(&k, 3, "/504?x", "4", true);
+	expect_trailers_alone(&k, 5, "/401", "16", false);
+	h2_client_close(&k);
+}
+
+static void the_core_answers_for_a_handler_over_http2_too(void **state)
+{
+	struct h2_client k;
+
+	(void)state;
+	stage.http2 = true;
+	stage_open();
+	h2_client_open(&k);
+	expect_trailers_alone(&k, 1, "/forget", "13", false);
+	h2_client_close(&k);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(without_grpc_it_is_json_with_the_status, stage_set_up, stage_tear_down),
 		cmocka_unit_test_setup_teardown(a_grpc_request_is_refused_in_trailers_alone, stage_set_up, stage_tear_down),
+		cmocka_unit_test_setup_teardown(the_core_answers_for_a_handler_in_the_same_form, stage_set_up, stage_tear_down),
+		cmocka_unit_test_setup_teardown(over_http2_they_are_one_field_block, stage_set_up, stage_tear_down),
+		cmocka_unit_test_setup_teardown(the_core_answers_for_a_handler_over_http2_too, stage_set_up, stage_tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
