@@ -25,6 +25,7 @@ struct calling {
 	bool has_body;
 	int64_t timeout_ms; /* 0: the service's */
 	int64_t calls, threads, rate_thousandths;
+	bool async;
 };
 
 static int read_body(struct calling *c)
@@ -105,6 +106,11 @@ static int read_arguments(struct calling *c)
 	c->calls = ctl_number(args, "number", 1);
 	c->threads = ctl_number(args, "concurrency", 1);
 	c->rate_thousandths = ctl_number(args, "rate", 0);
+	c->async = ctl_flag(args, "async");
+	if (code == CTL_OK && !c->async && c->threads > CTL_LOAD_THREADS_MAX) {
+		code = ctl_fail(c->ctl, CTL_USAGE, "-c %lld: at most %d threads; with --async one has up to %d calls under way", (long long)c->threads, CTL_LOAD_THREADS_MAX,
+			CTL_LOAD_UNDER_WAY_MAX);
+	}
 	if (code == CTL_OK) {
 		code = check_target(c);
 	}
@@ -255,12 +261,13 @@ static int call_once(struct calling *c)
 
 static int call_many(struct calling *c, int signals)
 {
-	struct ctl_load load = {&c->ctl->env, make_request, tell_one_of_many, c, c->calls, c->threads, c->rate_thousandths, signals};
+	struct ctl_load load = {.env = &c->ctl->env, .make = make_request, .failed = tell_one_of_many, .user = c, .calls = c->calls, .threads = c->threads,
+		.rate_thousandths = c->rate_thousandths, .m = c->m, .signals = signals};
 	struct ctl_load_result result;
 	struct mesh__err err = MESH__NO_ERR;
 	int code = CTL_OK;
 
-	if (ctl_load_run(&load, &result, &err) != MESH_OK) {
+	if ((c->async ? ctl_load_run_async : ctl_load_run)(&load, &result, &err) != MESH_OK) {
 		code = ctl_fail_err(c->ctl, CTL_FAILED, &err);
 	}
 	if (result.stopped) {
@@ -332,7 +339,8 @@ static const struct ctl_option call_options[] = {
 	{"header", 'H', CTL_LIST, "NAME:VALUE", "a header field", 0, 0},
 	{"body", 'd', CTL_TEXT, "BODY", "the body; @FILE reads a file, - the standard input", 0, 0},
 	{"number", 'n', CTL_INTEGER, "N", "make N calls, and print counts and percentiles", 1, CTL_LOAD_CALLS_MAX},
-	{"concurrency", 'c', CTL_INTEGER, "N", "so many at a time (default: 1)", 1, CTL_LOAD_THREADS_MAX},
+	{"concurrency", 'c', CTL_INTEGER, "N", "so many at a time (default: 1), each on a thread", 1, CTL_LOAD_UNDER_WAY_MAX},
+	{"async", 0, CTL_FLAG, NULL, "all of them on one thread, which waits for none", 0, 0},
 	{"rate", 0, CTL_DECIMAL, "R", "begin R calls a second (default: as fast as it goes)", 1, INT64_C(1000000000)},
 	{"timeout", 0, CTL_DURATION, "TIME", "for each call, tries included (default: the service's)", 1, 86400000},
 	{0},
@@ -347,6 +355,7 @@ const struct ctl_command ctl_call = {
 	"  $ meshctl call --as cart payments /make-payment -d '{\"amount\": 12}'\n"
 	"  $ meshctl call payments / -n 10000 -c 32\n"
 	"  10000 calls in 0.91 s (10989 a second): 10000 ok, 0 failed, 10000 tries\n"
-	"  $ meshctl call payments / -n 600 --rate 10 -o json\n",
+	"  $ meshctl call payments / -n 600 --rate 10 -o json\n"
+	"  $ meshctl call payments / -n 100000 -c 1000 --async\n",
 	call_options, call_run,
 };

@@ -169,14 +169,17 @@ class Threat29(MeshTest):
             self.assertEqual(outcome[0], 502, outcome)
 
     def test_a_rolling_restart_under_load_fails_no_call(self):
-        for method in ("GET", "POST"):
-            with self.subTest(method=method):
-                old = [self.mesh.serve("payments", "--version", "v1", name=f"{method}-old-{i}") for i in range(3)]
+        for protocol, way in (("http", ()), ("http", ("--async",)), ("http2", ()), ("http2", ("--async",))):
+            method = "POST" if way else "GET"  # of both no call may fail: what a replica that goes has taken it answers
+            with self.subTest(protocol=protocol, way=way, method=method):
+                self.mesh.be_patient("payments", protocol=protocol)
+                name = f"{protocol}-{method}"
+                old = [self.mesh.serve("payments", "--version", "v1", name=f"{name}-old-{i}") for i in range(3)]
                 self.mesh.wait_endpoints("payments", 3)
-                load = self.loaded(old, 100000, 500 // SLOW, "-X", method)
+                load = self.loaded(old, 100000, 500 // SLOW, "-X", method, *way)
                 new = []
                 for i, replica in enumerate(old):
-                    new.append(self.mesh.serve("payments", "--version", "v2", name=f"{method}-new-{i}"))
+                    new.append(self.mesh.serve("payments", "--version", "v2", name=f"{name}-new-{i}"))
                     self.assertEqual(replica.stop(), 0)
                 wait_until(lambda: all(connections_to(r.info["address"]) for r in new), "calls to reach the new ones", 30)
                 self.assertTrue(load.under_way(), "the load ended before the restart did")
