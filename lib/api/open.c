@@ -252,6 +252,7 @@ static void open_outbound(struct mesh__opened *m)
 	o->loop = m->loop;
 	o->control = m->control;
 	o->async.control = m->control;
+	o->async.endpoints = &m->endpoints;
 	o->max_body_bytes = m->settings.max_body_bytes;
 	o->metrics = m->metrics;
 	(void)snprintf(o->ns, sizeof(o->ns), "%s", m->settings.values[MESH__SETTING_NAMESPACE]);

@@ -195,7 +195,7 @@ struct mesh__flight_options {
 	struct mesh__client_response *response;  /* borrowed until done */
 	int64_t connect_timeout_ms;              /* counted from the dial */
 	int64_t deadline_us;                     /* monotonic; INT64_MAX: none */
-	bool streamed;                           /* a connection of its own for its whole life */
+	bool streamed;                           /* a connection of its own for its whole life; so with read() or data(). Else, over HTTP/2 and TLS, one that is shared */
 	/*
 	 * NULL: the request's own body, which is not to be had beside it. Bytes into buf: how many, > 0; 0: the end; MESH__BODY_LATER: none now, to be asked again after mesh__flight_resume(), or earlier; MESH__BODY_FAIL: the exchange ends.
 	 * With a body_len no more is asked for than is left of it; less of it is MESH_E_INVALID.
@@ -216,6 +216,9 @@ struct mesh__flight_options {
  * On failure (MESH_E_OVERLOADED, MESH_E_NO_MEMORY, MESH_E_INVALID and what else mesh__pool_exchange() says before it sends) nothing was sent, and `done` is not called.
  */
 int mesh__flight_start(struct mesh__pool *pool, struct mesh__loop *loop, const struct mesh__flight_options *options, struct mesh__flight **out, struct mesh__err *err) MESH__MUST_USE;
+
+/* Closes what the flights of this pool share on that loop: before it ends. None of them is under way there. */
+void mesh__pool_leave(struct mesh__pool *pool, struct mesh__loop *loop);
 
 /* There are bytes for `read` again, or room for `data`. The callbacks come from the loop, not in here. Until done. */
 void mesh__flight_resume(struct mesh__flight *flight);

@@ -1,30 +1,34 @@
 /*
  * A flight: an exchange of a pool that a loop drives (http/client.h). Its stages:
  *
- *	queued    in the pool's queue, or settled there, with the post that tells of it on its way
- *	flying    on a slot, whose multi is driven on the loop
+ *	queued    in the pool's queue, or settled there, with the post that tells of it on its way; or among those that wait for a shared connection
+ *	flying    on a slot, whose multi is driven on the loop, or on a shared connection (curl_shared.h)
  *	over      its owner is being told
  *
  * From flying it goes back to queued when the kept connection turned out to have ended before anything was sent.
  */
 #include <curl/curl.h>
+#include <stddef.h>
 
 #include "http/curl_drive.h"
 #include "http/curl_queue.h"
+#include "http/curl_shared.h"
 
 enum stage { STAGE_QUEUED, STAGE_FLYING, STAGE_OVER };
 
 struct mesh__flight {
 	struct mesh__waiter waiter;        /* first */
 	struct mesh__post post;
+	struct mesh__rider rider;
 	struct mesh__pool *pool;
 	struct mesh__loop *loop;
 	struct mesh__flight_options options;
 	struct mesh__timer *timer;         /* the deadline, the moment to look at the queue again, and what is due at once */
 	enum stage stage;
-	struct mesh__slot *slot;           /* while it flies; so the two below */
-	struct mesh__easy_events kept;     /* the slot's own */
-	struct mesh__drive drive;
+	struct mesh__easy *easy;           /* while it flies */
+	struct mesh__slot *slot;           /* that it is of; NULL: of a ride */
+	struct mesh__easy_events kept;     /* its own */
+	struct mesh__drive drive;          /* of the slot's multi */
 	bool resume_due;
 	int stop_code;                     /* MESH_OK: it goes on */
 	const char *stop_how;
@@ -40,7 +44,7 @@ static void arm(struct mesh__flight *f)
 {
 	int64_t until_us = f->options.deadline_us, open_us, left_us;
 
-	if (f->stage == STAGE_QUEUED) {
+	if (f->stage == STAGE_QUEUED && f->rider.at != MESH__RIDER_WAITS) {
 		open_us = mesh__queue_open_us(f->pool);
 		until_us = open_us < until_us ? open_us : until_us;
 	}
@@ -97,7 +101,11 @@ static void on_connected(void *arg)
 {
 	struct mesh__flight *f = arg;
 
-	mesh__pool_dialled(f->slot);
+	if (f->slot != NULL) {
+		mesh__pool_dialled(f->slot);
+	} else {
+		mesh__shared_judged(&f->rider);
+	}
 }
 
 static bool on_head(void *arg, int status)
@@ -106,7 +114,7 @@ static bool on_head(void *arg, int status)
 
 	(void)status;
 	/* An answer that makes libcurl stop the upload does not end, up to 7.88, while the upload pauses. */
-	if (f->slot->easy.upload_paused) {
+	if (f->easy->upload_paused) {
 		mesh__flight_resume(f);
 	}
 	return f->options.head == NULL || f->options.head(f->options.arg);
@@ -130,32 +138,66 @@ static int64_t on_read(void *arg, char *buf, size_t size)
 
 static void on_ran(void *arg);
 
-/* Off the slot again, which is as it was. */
+/* Off the multi. The handle is as it was. */
 static void get_off(struct mesh__flight *f)
 {
-	(void)curl_multi_remove_handle(f->slot->multi, f->slot->easy.curl); /* no effect where it is not on it */
-	mesh__drive_detach(&f->drive);
-	f->slot->easy.events = f->kept;
-	f->slot = NULL;
+	if (f->slot == NULL) {
+		mesh__shared_off(&f->rider);
+	} else {
+		(void)curl_multi_remove_handle(f->slot->multi, f->easy->curl); /* no effect where it is not on it */
+		mesh__drive_detach(&f->drive);
+	}
+	f->easy->events = f->kept;
 }
 
-static int get_on(struct mesh__flight *f, struct mesh__slot *slot, struct mesh__err *err)
+static int get_on(struct mesh__flight *f, struct mesh__err *err)
+{
+	int code;
+
+	if (f->slot == NULL) {
+		return mesh__shared_add(&f->rider, err);
+	}
+	code = mesh__drive_attach(&f->drive, f->loop, f->slot->multi, on_ran, f, err);
+	/* libcurl asks for a moment on the loop: nothing happens before the caller is back there. */
+	return code == MESH_OK && curl_multi_add_handle(f->slot->multi, f->easy->curl) != CURLM_OK ? mesh__fail_memory(err) : code;
+}
+
+/* The handle goes back, after an exchange that ended so. True when that can begin anew. */
+static bool give_back(struct mesh__flight *f, int code, const struct mesh__err *err)
+{
+	struct mesh__slot *slot = f->slot;
+	bool again = code != MESH_OK && mesh__easy_unsent_stale(f->easy);
+
+	f->stage = STAGE_OVER; /* others may have their turn in here, and stop what they know of */
+	f->easy = NULL;
+	f->slot = NULL;
+	if (slot != NULL) {
+		return mesh__pool_finish(slot, code, now_us(f));
+	}
+	mesh__shared_leave(&f->rider, code, err);
+	return again;
+}
+
+/* On a slot, or (NULL) on its ride. */
+static int take_off(struct mesh__flight *f, struct mesh__slot *slot, struct mesh__err *err)
 {
 	const struct mesh__flight_options *o = &f->options;
 	int code;
 
+	f->stage = STAGE_FLYING;
 	f->slot = slot;
-	f->kept = slot->easy.events;
+	f->easy = slot != NULL ? &slot->easy : &f->rider.ride->easy;
 	f->resume_due = false;
-	slot->easy.events = (struct mesh__easy_events){.connected = on_connected, .head = on_head, .data = o->data != NULL ? on_data : NULL, .read = o->read != NULL ? on_read : NULL,
+	f->kept = f->easy->events;
+	f->easy->events = (struct mesh__easy_events){.connected = on_connected, .head = on_head, .data = o->data != NULL ? on_data : NULL, .read = o->read != NULL ? on_read : NULL,
 		.body_len = o->body_len, .arg = f};
-	code = mesh__easy_begin(&slot->easy, &o->request, o->response, slot->dialling, o->connect_timeout_ms, err);
+	code = mesh__easy_begin(f->easy, &o->request, o->response, slot == NULL || slot->dialling, o->connect_timeout_ms, err);
 	if (code == MESH_OK) {
-		code = mesh__drive_attach(&f->drive, f->loop, slot->multi, on_ran, f, err);
+		code = get_on(f, err);
 	}
-	/* libcurl asks for a moment on the loop: nothing happens before the caller is back there. */
-	if (code == MESH_OK && curl_multi_add_handle(slot->multi, slot->easy.curl) != CURLM_OK) {
-		code = mesh__fail_memory(err);
+	if (code != MESH_OK) {
+		get_off(f);
+		(void)give_back(f, code, err);
 	}
 	return code;
 }
@@ -165,37 +207,53 @@ static int proceed(struct mesh__flight *f, int code, struct mesh__slot *slot, st
 {
 	if (code == MESH_E_WOULD_BLOCK) {
 		f->stage = STAGE_QUEUED;
-	} else if (code != MESH_OK) {
+	} else if (code != MESH_OK || (code = take_off(f, slot, err)) != MESH_OK) {
 		return code;
-	} else {
-		f->stage = STAGE_FLYING;
-		code = get_on(f, slot, err);
-		if (code != MESH_OK) {
-			get_off(f);
-			mesh__pool_give(slot, now_us(f), false);
-			return code;
-		}
 	}
 	arm(f);
 	return MESH_OK;
+}
+
+static int ask_for_a_stream(struct mesh__flight *f, bool again, struct mesh__err *err)
+{
+	struct mesh__shared *shared;
+	int code = mesh__shared_of(f->pool, f->loop, &shared, err);
+
+	return code == MESH_OK ? mesh__shared_board(shared, &f->rider, again, err) : code;
+}
+
+/* Where nothing streams, over HTTP/2, a stream of a connection that is shared; else, and where there is none to be had, a connection of its own. */
+static int seek(struct mesh__flight *f, bool again, struct mesh__err *err)
+{
+	const struct mesh__flight_options *o = &f->options;
+	bool shares = !o->streamed && o->read == NULL && o->data == NULL && mesh__shared_may(f->pool);
+	struct mesh__slot *slot = NULL;
+	int code = MESH_OK;
+
+	f->stage = STAGE_QUEUED;
+	if (shares) {
+		code = ask_for_a_stream(f, again, err);
+	}
+	if (code == MESH_OK && (!shares || f->rider.ride == NULL)) {
+		code = mesh__pool_ask(f->pool, &f->waiter, again, &slot, err);
+	}
+	return proceed(f, code, slot, err);
 }
 
 static void land(struct mesh__flight *f, CURLcode outcome)
 {
 	struct mesh__client_result result = {.sent = MESH__SENT_NOTHING};
 	struct mesh__err err = MESH__NO_ERR;
-	struct mesh__slot *slot = f->slot;
 	int code;
 
 	get_off(f);
-	code = mesh__easy_end(&slot->easy, (int)outcome, &result, &err);
-	if (!mesh__pool_finish(slot, code, now_us(f))) {
+	code = mesh__easy_end(f->easy, (int)outcome, &result, &err);
+	if (!give_back(f, code, &err)) {
 		conclude(f, code, &result, &err);
 		return;
 	}
 	mesh__err_clear(&err);
-	code = mesh__pool_ask(f->pool, &f->waiter, true, &slot, &err);
-	code = proceed(f, code, slot, &err);
+	code = f->stop_code != MESH_OK ? mesh__queue_fail(f->pool, f->stop_code, f->stop_how, &err) : seek(f, true, &err);
 	if (code != MESH_OK) {
 		conclude_unsent(f, code, &err);
 	}
@@ -210,7 +268,7 @@ static void on_ran(void *arg)
 	if (msg != NULL && msg->msg == CURLMSG_DONE) {
 		land(f, msg->data.result);
 	} else if (f->drive.dead) {
-		mesh__easy_stop(&f->slot->easy, MESH_E_NO_MEMORY, "the loop cannot watch the connection: out of memory or of file descriptors");
+		mesh__easy_stop(f->easy, MESH_E_NO_MEMORY, "the loop cannot watch the connection: out of memory or of file descriptors");
 		land(f, CURLE_OUT_OF_MEMORY);
 	} else {
 		mesh__pool_heard(f->slot);
@@ -238,6 +296,47 @@ static void on_settled(void *arg)
 	}
 }
 
+/* ---- On shared connections ---- */
+
+static struct mesh__flight *flight_of(struct mesh__rider *r)
+{
+	return (struct mesh__flight *)(void *)((char *)r - offsetof(struct mesh__flight, rider));
+}
+
+static void on_turn(struct mesh__rider *r, struct mesh__ride *ride)
+{
+	struct mesh__flight *f = flight_of(r);
+	struct mesh__err err = MESH__NO_ERR;
+
+	(void)ride;
+	if (proceed(f, MESH_OK, NULL, &err) != MESH_OK) {
+		conclude_unsent(f, err.code, &err);
+	}
+}
+
+static void on_landed(struct mesh__rider *r, int outcome)
+{
+	land(flight_of(r), (CURLcode)outcome);
+}
+
+static void on_refused(struct mesh__rider *r, int code, const struct mesh__err *err)
+{
+	conclude_unsent(flight_of(r), code, err);
+}
+
+static void on_elsewhere(struct mesh__rider *r)
+{
+	struct mesh__flight *f = flight_of(r);
+	struct mesh__err err = MESH__NO_ERR;
+	int code = seek(f, true, &err);
+
+	if (code != MESH_OK) {
+		conclude_unsent(f, code, &err);
+	}
+}
+
+static const struct mesh__rider_calls rider_calls = {.turn = on_turn, .landed = on_landed, .refused = on_refused, .elsewhere = on_elsewhere};
+
 /* On whatever thread has made room. */
 static void tell_settled(struct mesh__waiter *w)
 {
@@ -251,8 +350,12 @@ static void tell_settled(struct mesh__waiter *w)
 static void end(struct mesh__flight *f)
 {
 	if (f->stage == STAGE_FLYING) {
-		mesh__easy_stop(&f->slot->easy, f->stop_code, f->stop_how);
+		mesh__easy_stop(f->easy, f->stop_code, f->stop_how);
 		land(f, CURLE_ABORTED_BY_CALLBACK);
+	} else if (f->rider.at == MESH__RIDER_WAITS) {
+		f->stage = STAGE_OVER;
+		mesh__shared_leave(&f->rider, f->stop_code, NULL);
+		conclude_stopped(f);
 	} else if (mesh__queue_leave(&f->waiter)) {
 		conclude_stopped(f);
 	} /* else the post comes */
@@ -261,7 +364,7 @@ static void end(struct mesh__flight *f)
 static const char *too_late(const struct mesh__flight *f)
 {
 	return f->stage == STAGE_QUEUED ? "the deadline passed before there was a connection" :
-		f->slot->easy.passed ? "the deadline passed before the response was whole; the request may have been processed" :
+		f->easy->passed ? "the deadline passed before the response was whole; the request may have been processed" :
 		"the deadline passed before the connection was made; nothing was sent";
 }
 
@@ -277,13 +380,13 @@ static void on_time(void *arg)
 		end(f);
 		return;
 	}
-	if (f->stage == STAGE_QUEUED) {
+	if (f->stage == STAGE_QUEUED && f->rider.at != MESH__RIDER_WAITS) {
 		mesh__queue_serve(f->pool);
 	}
 	f->resume_due = false;
 	arm(f);
 	if (resume) {
-		mesh__drive_unpause(&f->drive, f->slot->easy.curl);
+		mesh__drive_unpause(&f->drive, f->easy->curl); /* what pauses has a connection of its own */
 	}
 }
 
@@ -292,7 +395,6 @@ static void on_time(void *arg)
 int mesh__flight_start(struct mesh__pool *pool, struct mesh__loop *loop, const struct mesh__flight_options *options, struct mesh__flight **out, struct mesh__err *err)
 {
 	struct mesh__flight *f = mesh__alloc(&pool->env->mem, sizeof(*f));
-	struct mesh__slot *slot = NULL;
 	int code;
 
 	*out = NULL;
@@ -303,12 +405,12 @@ int mesh__flight_start(struct mesh__pool *pool, struct mesh__loop *loop, const s
 	f->loop = loop;
 	f->options = *options;
 	f->waiter.settled = tell_settled;
+	f->rider.calls = &rider_calls;
 	f->begun_us = now_us(f);
 	mesh__client_response_clear(options->response);
 	code = mesh__timer_new(loop, on_time, f, &f->timer) == MESH_OK ? mesh__pool_check(pool, f->begun_us, options->deadline_us, NULL, err) : mesh__fail_memory(err);
 	if (code == MESH_OK) {
-		code = mesh__pool_ask(pool, &f->waiter, false, &slot, err);
-		code = proceed(f, code, slot, err);
+		code = seek(f, false, err);
 	}
 	if (code != MESH_OK) {
 		flight_free(f);
@@ -320,7 +422,7 @@ int mesh__flight_start(struct mesh__pool *pool, struct mesh__loop *loop, const s
 
 void mesh__flight_resume(struct mesh__flight *f)
 {
-	if (f->stage == STAGE_FLYING && !f->resume_due) {
+	if (f->stage == STAGE_FLYING && f->slot != NULL && !f->resume_due) {
 		f->resume_due = true;
 		arm(f);
 	}
@@ -333,7 +435,7 @@ void mesh__flight_stop(struct mesh__flight *f, int code, const char *how)
 	}
 	set_stop(f, code, how);
 	if (f->stage == STAGE_FLYING) {
-		mesh__easy_stop(&f->slot->easy, code, how); /* nothing more is read, or told */
+		mesh__easy_stop(f->easy, code, how); /* nothing more is read, or told */
 	}
 	arm(f);
 }

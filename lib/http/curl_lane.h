@@ -1,5 +1,5 @@
 /*
- * A curl_multi that is driven on the loop for its whole life, and its connections. Loop's thread only (http/curl_multi.c is the one user).
+ * A curl_multi that is driven on the loop for its whole life, and its connections. Loop's thread only (curl_multi.c and curl_shared.c are its users).
  */
 #ifndef MESH__HTTP_CURL_LANE_H
 #define MESH__HTTP_CURL_LANE_H
@@ -17,6 +17,8 @@ struct mesh__lane {
 	struct mesh__drive drive;         /* its; the lane may be freed when it tells that libcurl has run */
 	struct mesh__conns conns;
 	size_t n_transfers;
+	int places;                       /* curl_shared.c: how many connections it may have, */
+	bool judged;                      /* and whether one of them has led to a good peer */
 	bool spent;                       /* takes no new transfer */
 };
 

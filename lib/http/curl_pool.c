@@ -4,6 +4,7 @@
 #include "http/circuit.h"
 #include "http/curl_peer.h"
 #include "http/curl_queue.h"
+#include "http/curl_shared.h"
 #include "http/curl_slot.h"
 
 /* ---- A pool ---- */
@@ -391,6 +392,7 @@ void mesh__pool_sweep(struct mesh__pool *pool, bool all)
 void mesh__pool_retire(struct mesh__pool *pool)
 {
 	close_idle(pool, true, true);
+	mesh__shared_retire(pool);
 }
 
 void mesh__pool_abandon(struct mesh__pool *pool)
@@ -402,4 +404,5 @@ void mesh__pool_abandon(struct mesh__pool *pool)
 		mesh__conns_abandon(&slot->conns);
 		mesh__wakeup_abandon(&slot->wakeup);
 	}
+	mesh__shared_abandon(pool);
 }

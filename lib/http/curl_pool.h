@@ -31,21 +31,24 @@ struct mesh__slot {
 };
 
 struct mesh__waiter;
+struct mesh__shared;
 
 struct mesh__pool {
 	const struct mesh__env *env;
 	struct mesh__pool_options options;
+	atomic_bool speaks_http1;       /* the peer was asked for HTTP/2, and took HTTP/1.1 */
 	atomic_int n_waiting;           /* changed under the lock, and before he who waits looks at the shelves: whoever puts a slot there sees him, or he the slot */
 	char apart[MESH__APART];
 	atomic_int refs;
 	struct mesh__shelves shelves;   /* the idle ones; their locks are taken under this pool's or alone */
 	pthread_mutex_t mu;             /* guards what follows; held for list work alone, never across I/O or into libcurl. A call that finds an idle connection takes it not at all */
 	struct mesh__slot *all;
-	int32_t n_connections;          /* slots, and leaves to make one */
+	int32_t n_connections;          /* slots, leaves to make one, and places for those that are shared */
 	struct mesh__dials dials;
 	struct mesh__share *share;      /* what the next dial resumes from; NULL: none yet */
 	int32_t n_failed;               /* dials in a row that failed */
 	struct mesh__waiter *first, *last;
+	struct mesh__shared *shared;    /* the connections that flights share, one for each loop (curl_shared.h) */
 	struct mesh__pool *circuit_next; /* guarded by the circuit's lock: among its pools, */
 	bool hungry;                    /* and whether this one waits for a place (circuit.h) */
 };

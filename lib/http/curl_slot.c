@@ -7,7 +7,7 @@ static void tell_dialled(void *arg)
 	mesh__pool_dialled(arg);
 }
 
-int mesh__slot_new(struct mesh__pool *pool, struct mesh__slot **out, struct mesh__err *err)
+int mesh__slot_easy(struct mesh__pool *pool, struct mesh__easy *easy, struct mesh__conns *conns, struct mesh__err *err)
 {
 	const struct mesh__target *target = &pool->options.target;
 	struct mesh__creds *creds = pool->options.creds;
@@ -22,6 +22,21 @@ int mesh__slot_new(struct mesh__pool *pool, struct mesh__slot **out, struct mesh
 		.plaintext = target->insecure_plaintext,
 		.proto = pool->options.proto,
 	};
+	int code = mesh__pool_share(pool, &peer.share, err);
+
+	if (code == MESH_OK) {
+		code = mesh__easy_init(easy, pool->env, &peer, conns, err);
+	}
+	mesh__share_unref(peer.share);
+	if (code == MESH_OK) {
+		/* An endpoint's address needs no resolving: else libcurl looks after each exchange through all places of its cache for one that has expired. */
+		(void)curl_easy_setopt(easy->curl, CURLOPT_DNS_CACHE_TIMEOUT, -1L);
+	}
+	return code;
+}
+
+int mesh__slot_new(struct mesh__pool *pool, struct mesh__slot **out, struct mesh__err *err)
+{
 	struct mesh__slot *slot = mesh__alloc(&pool->env->mem, sizeof(*slot));
 	int code;
 
@@ -31,14 +46,8 @@ int mesh__slot_new(struct mesh__pool *pool, struct mesh__slot **out, struct mesh
 	slot->pool = pool;
 	slot->wakeup = (struct mesh__wakeup){{-1, -1}};
 	mesh__conns_init(&slot->conns, pool->env);
-	code = mesh__pool_share(pool, &peer.share, err);
+	code = mesh__slot_easy(pool, &slot->easy, &slot->conns, err);
 	if (code == MESH_OK) {
-		code = mesh__easy_init(&slot->easy, pool->env, &peer, &slot->conns, err);
-	}
-	mesh__share_unref(peer.share);
-	if (code == MESH_OK) {
-		/* An endpoint's address needs no resolving: else libcurl looks after each exchange through all places of its cache for one that has expired. */
-		(void)curl_easy_setopt(slot->easy.curl, CURLOPT_DNS_CACHE_TIMEOUT, -1L);
 		slot->easy.events = (struct mesh__easy_events){.connected = tell_dialled, .arg = slot};
 		slot->multi = mesh__wakeup_multi(&slot->wakeup);
 		/* Without the descriptors for it libcurl 7.88 makes a multi all the same, one that cannot be woken: an exchange on it could not be cancelled. */

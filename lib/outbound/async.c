@@ -180,6 +180,14 @@ void mesh__async_end(struct mesh_request *r)
 
 /* ---- The end of all ---- */
 
+/* The calls' connections that are shared are the loop's. */
+static void leave_pools(void *arg)
+{
+	struct mesh__async *a = arg;
+
+	mesh__endpoint_list_leave(a->endpoints, a->loop);
+}
+
 void mesh__async_close(struct mesh__async *a)
 {
 	struct mesh__loop *loop;
@@ -190,6 +198,7 @@ void mesh__async_close(struct mesh__async *a)
 	(void)pthread_mutex_unlock(&a->mu);
 	if (loop != NULL) {
 		mesh__control_listen(a->control, NULL, NULL);
+		mesh__loop_post(loop, &a->last_post, leave_pools, a);
 		mesh__loop_stop(loop);
 		mesh__loop_join(loop);
 	}

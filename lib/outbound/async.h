@@ -11,13 +11,16 @@
 #include "outbound/events.h"
 
 struct mesh__control;
+struct mesh__endpoint_list;
 
 struct mesh__async {
 	const struct mesh__env *env;
 	pthread_mutex_t mu;                 /* guards that one loop is made, and none after the close */
 	struct mesh__loop *_Atomic loop;    /* NULL: no call has been started yet */
 	bool closed;
-	struct mesh__control *control;      /* tells of news; set before the first call */
+	struct mesh__control *control;      /* tells of news; set before the first call, as the next */
+	struct mesh__endpoint_list *endpoints;
+	struct mesh__post last_post;
 	struct mesh__post news_post;
 	atomic_bool news_posted;
 	struct mesh_request *waiting;       /* the calls that wait for news; the call thread's */

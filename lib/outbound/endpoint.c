@@ -66,16 +66,37 @@ void mesh__endpoint_list_fini(struct mesh__endpoint_list *list)
 	(void)pthread_mutex_destroy(&list->mu);
 }
 
+/* Its pool, referenced, or NULL. */
+static struct mesh__pool *pool_of(struct mesh__endpoint *e)
+{
+	struct mesh__pool *pool;
+
+	(void)pthread_mutex_lock(&e->mu);
+	pool = e->pool == NULL ? NULL : mesh__pool_ref(e->pool);
+	(void)pthread_mutex_unlock(&e->mu);
+	return pool;
+}
+
 void mesh__endpoint_list_sweep(struct mesh__endpoint_list *list)
 {
 	(void)pthread_mutex_lock(&list->mu);
 	for (struct mesh__endpoint *e = list->first; e != NULL; e = e->next) {
-		struct mesh__pool *pool;
-		(void)pthread_mutex_lock(&e->mu);
-		pool = e->pool == NULL ? NULL : mesh__pool_ref(e->pool);
-		(void)pthread_mutex_unlock(&e->mu);
+		struct mesh__pool *pool = pool_of(e);
 		if (pool != NULL) {
 			mesh__pool_sweep(pool, false); /* closes connections: no call waits for that */
+			mesh__pool_unref(pool);
+		}
+	}
+	(void)pthread_mutex_unlock(&list->mu);
+}
+
+void mesh__endpoint_list_leave(struct mesh__endpoint_list *list, struct mesh__loop *loop)
+{
+	(void)pthread_mutex_lock(&list->mu);
+	for (struct mesh__endpoint *e = list->first; e != NULL; e = e->next) {
+		struct mesh__pool *pool = pool_of(e);
+		if (pool != NULL) {
+			mesh__pool_leave(pool, loop);
 			mesh__pool_unref(pool);
 		}
 	}

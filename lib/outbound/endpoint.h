@@ -50,6 +50,9 @@ void mesh__endpoint_list_fini(struct mesh__endpoint_list *list);
 /* Closes connections idle for too long. */
 void mesh__endpoint_list_sweep(struct mesh__endpoint_list *list);
 
+/* What their pools share on that loop is closed: before it ends. The loop's thread; none of its calls is under way. */
+void mesh__endpoint_list_leave(struct mesh__endpoint_list *list, struct mesh__loop *loop);
+
 /* In a forked child: no lock is taken. */
 void mesh__endpoint_list_abandon(struct mesh__endpoint_list *list);
 

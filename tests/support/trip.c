@@ -50,21 +50,36 @@ struct mesh__pool_options trip_stage_pool_options(struct trip_stage *s, const st
 	return options;
 }
 
-void trip_stage_open_narrow(struct trip_stage *s, const struct test_peer *shown, raw_script script, void *arg, int32_t max_connections, int32_t max_pending)
+static void open_stage(struct trip_stage *s, struct mesh__tls_conf *conf, raw_script script, void *arg, const struct mesh__pool_options *wanted)
 {
 	struct mesh__creds *creds = test_creds(&trip_cart, &trip_ca, 1);
 	struct mesh__pool_options options;
 
 	memset(s, 0, sizeof(*s));
-	s->conf = shown != NULL ? test_tls_conf(shown, &trip_ca, false) : NULL;
+	s->conf = conf;
 	s->server = raw_server_new(s->conf, script, arg);
 	options = trip_stage_pool_options(s, &trip_payments);
 	options.creds = creds;
-	options.max_connections = max_connections;
-	options.max_pending = max_pending;
+	options.proto = wanted->proto;
+	options.max_connections = wanted->max_connections;
+	options.max_pending = wanted->max_pending;
 	assert_int_equal(mesh__pool_new(&trip_env, &options, &s->pool, NULL), MESH_OK);
 	assert_int_equal(mesh__loop_new(&trip_env, &s->loop, NULL), MESH_OK);
 	mesh__creds_unref(creds);
+}
+
+void trip_stage_open_narrow(struct trip_stage *s, const struct test_peer *shown, raw_script script, void *arg, int32_t max_connections, int32_t max_pending)
+{
+	struct mesh__pool_options wanted = {.max_connections = max_connections, .max_pending = max_pending};
+
+	open_stage(s, shown != NULL ? test_tls_conf(shown, &trip_ca, false) : NULL, script, arg, &wanted);
+}
+
+void trip_stage_open_http2(struct trip_stage *s, const struct test_peer *shown, bool http2, raw_script script, void *arg, int32_t max_pending)
+{
+	struct mesh__pool_options wanted = {.proto = MESH__HTTP_2, .max_connections = 64, .max_pending = max_pending};
+
+	open_stage(s, http2 ? test_tls_conf_http2(shown, &trip_ca) : test_tls_conf(shown, &trip_ca, false), script, arg, &wanted);
 }
 
 void trip_stage_open(struct trip_stage *s, const struct test_peer *shown, raw_script script, void *arg)
@@ -74,6 +89,7 @@ void trip_stage_open(struct trip_stage *s, const struct test_peer *shown, raw_sc
 
 void trip_stage_close(struct trip_stage *s)
 {
+	mesh__pool_leave(s->pool, s->loop);
 	mesh__pool_unref(s->pool);
 	mesh__loop_free(s->loop);
 	raw_server_free(s->server);
@@ -100,6 +116,9 @@ static void on_done(void *arg, int code, const struct mesh__client_result *resul
 	(void)snprintf(t->message, sizeof(t->message), "%s", err->message);
 	if (t->then != NULL) {
 		assert_int_equal(mesh__flight_start(t->stage->pool, t->stage->loop, &t->then->options, &t->then->flight, NULL), MESH_OK);
+	}
+	if (t->after != NULL) {
+		t->after(t);
 	}
 	if (--t->stage->left == 0) {
 		mesh__loop_stop(t->stage->loop);

@@ -27,6 +27,8 @@ struct trip_stage {
 /* `shown` is the server's certificate; NULL: it shakes no hands. The pool expects payments. */
 void trip_stage_open(struct trip_stage *s, const struct test_peer *shown, raw_script script, void *arg);
 void trip_stage_open_narrow(struct trip_stage *s, const struct test_peer *shown, raw_script script, void *arg, int32_t max_connections, int32_t max_pending);
+/* The pool asks for HTTP/2. `http2`: the server takes it. */
+void trip_stage_open_http2(struct trip_stage *s, const struct test_peer *shown, bool http2, raw_script script, void *arg, int32_t max_pending);
 void trip_stage_close(struct trip_stage *s);
 
 /* Towards the stage's server, without credentials. */
@@ -42,6 +44,7 @@ struct trip {
 	struct mesh__client_result result;
 	char message[480];
 	struct trip *then;      /* started when it is done */
+	void (*after)(struct trip *t); /* called then, too */
 	/* A streamed one. */
 	size_t size;            /* of the upload, of a pattern */
 	size_t n_read, n_taken; /* given to it, and come from it */
