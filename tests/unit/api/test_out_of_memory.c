@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 #include <ctype.h>
+#include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -187,6 +188,8 @@ static void look_at_response(const mesh_request *r)
 	assert_int_equal(len, 5);
 	assert_string_equal(CALL(mesh_response_header)(r, "x-paid"), "yes");
 	assert_int_equal(CALL(mesh_response_field)(r, 0, &name, &value), 1);
+	assert_null(CALL(mesh_response_trailer)(r, "x-sum"));
+	assert_int_equal(CALL(mesh_response_trailer_field)(r, 0, &name, &value), 0);
 	(void)CALL(mesh_response_instance)(r);
 	(void)CALL(mesh_response_version)(r);
 	assert_true(CALL(mesh_request_tries)(r) >= 1);
@@ -442,6 +445,138 @@ static void threat_31_out_of_memory_in_a_mesh_that_serves(void **state)
 	two_meshes_fini(&t);
 }
 
+/* ---- A mesh that serves what streams, to a thread that takes its requests ---- */
+
+enum order { ORDER_STREAM = '1', ORDER_COLLECT, ORDER_REFUSE, ORDER_ABORT };
+
+static void on_stream(void *user, mesh_inbound *in, int32_t kind)
+{
+	(void)user;
+	(void)in;
+	(void)kind;
+}
+
+static void reply_in_pieces(mesh_inbound *in)
+{
+	char piece[3];
+	const char *name, *value;
+	size_t got = 1;
+	int32_t code = MESH_OK;
+
+	while (code == MESH_OK && got > 0) {
+		code = CALL(mesh_inbound_read)(in, piece, sizeof(piece), &got, patience(PATIENCE_MS));
+	}
+	(void)CALL(mesh_inbound_trailer)(in, "x-sum");
+	(void)CALL(mesh_inbound_trailer_field)(in, 0, &name, &value);
+	(void)CALL(mesh_reply_trailer)(in, "x-sum", "1");
+	if (code == MESH_OK && CALL(mesh_reply_begin)(in, 200) == MESH_OK && CALL(mesh_reply_write)(in, "five", 5, &got, patience(PATIENCE_MS)) == MESH_OK) {
+		(void)CALL(mesh_reply_end)(in);
+	} else {
+		(void)CALL(mesh_reply_abort)(in);
+	}
+}
+
+/* No assertion: memory may be failing, and it is another thread's test. */
+static void carry_out(mesh_inbound *in)
+{
+	const char *order = mesh_inbound_header(in, "x-order"), *body;
+	size_t len;
+
+	mesh_string_free(CALL(mesh_inbound_address)(in));
+	(void)CALL(mesh_inbound_on_stream)(in, on_stream, NULL);
+	(void)CALL(mesh_inbound_gone)(in);
+	if (order == NULL || *order == ORDER_ABORT) {
+		(void)mesh_reply_abort(in);
+	} else if (*order == ORDER_REFUSE) {
+		(void)CALL(mesh_reply_refuse)(in, "not now");
+	} else if (*order == ORDER_STREAM) {
+		reply_in_pieces(in);
+	} else if (CALL(mesh_inbound_collect)(in, patience(PATIENCE_MS)) == MESH_OK) {
+		body = mesh_inbound_body(in, &len);
+		(void)mesh_reply(in, 200, body, len);
+	} else {
+		(void)mesh_reply(in, 500, NULL, 0);
+	}
+}
+
+static void *take_requests(void *arg)
+{
+	mesh_inbound *in;
+	int32_t code = MESH_OK;
+
+	while (code != MESH_E_CLOSED && code != MESH_E_STATE) {
+		code = CALL(mesh_server_next)(arg, &in, patience(PATIENCE_MS));
+		if (code == MESH_OK) {
+			carry_out(in);
+		}
+	}
+	return NULL;
+}
+
+/* True when it was answered as it should be. */
+static bool order(mesh *m, enum order what)
+{
+	char text[2] = {(char)what, '\0'};
+	mesh_request *r = mesh_request_new(m, "payments", "POST", "/make-payment");
+	bool done;
+
+	assert_int_equal(mesh_request_timeout(r, patience(PATIENCE_MS)), MESH_OK);
+	assert_int_equal(mesh_request_header(r, "x-order", text), MESH_OK);
+	assert_int_equal(mesh_request_body(r, "five", 5), MESH_OK);
+	done = mesh_call(r) == MESH_OK && mesh_response_status(r) == 200 && strcmp(mesh_response_body(r, NULL), "five") == 0 &&
+		(what != ORDER_STREAM || strcmp(mesh_response_trailer(r, "x-sum"), "1") == 0);
+	mesh_request_free(r);
+	return done;
+}
+
+static void order_all(mesh *m)
+{
+	bool streamed = order(m, ORDER_STREAM), collected = order(m, ORDER_COLLECT);
+
+	assert_false(order(m, ORDER_REFUSE));
+	assert_false(order(m, ORDER_ABORT));
+	if ((!order(m, ORDER_STREAM) && !streamed) || (!order(m, ORDER_COLLECT) && !collected)) {
+		fail_msg("allocation %ld: two calls went unanswered", n);
+	}
+}
+
+static void threat_31_out_of_memory_in_a_mesh_that_serves_what_streams(void **state)
+{
+	mesh_options *o, *caller;
+	struct two_meshes t;
+	pthread_t thread;
+	mesh *cart;
+
+	(void)state;
+	two_meshes_init(&t, NULL, NULL, NULL);
+	o = two_meshes_payments(&t);
+	assert_int_equal(mesh_options_set(o, "request_bodies", "streamed"), MESH_OK);
+	mesh_options_allocator(o, t.mem.mem.alloc, t.mem.mem.resize, t.mem.mem.release, t.mem.mem.user);
+	t.payments = two_meshes_open(o);
+	assert_int_equal(mesh_serve(t.payments, "pull", NULL, NULL, &t.server, NULL), MESH_OK);
+	assert_int_equal(pthread_create(&thread, NULL, take_requests, t.server), 0);
+	caller = two_meshes_options(&t, "cart");
+	assert_int_equal(mesh_open(caller, &cart, NULL), MESH_OK);
+	order_all(cart); /* warm, so that what is walked is the requests */
+	n = 1;
+	do {
+		fail_mem_next(&t.mem, n);
+		(void)CALL(mesh_set_ready)(t.payments, 0, "walked");
+		while (mesh_set_ready(t.payments, 1, NULL) != MESH_OK) {
+		}
+		(void)CALL(mesh_server_event_fd)(t.server);
+		order_all(cart);
+		n += walk_stride();
+	} while (n - walk_stride() <= t.mem.count);
+	assert_int_equal(mesh_close(cart, 0), MESH_OK);
+	mesh_options_free(caller);
+	assert_int_equal(mesh_close(t.payments, 0), MESH_OK);
+	t.payments = NULL;
+	(void)pthread_join(thread, NULL);
+	assert_int_equal(t.mem.live, 0);
+	two_meshes_fini(&t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -449,6 +584,7 @@ int main(void)
 		cmocka_unit_test(threat_31_out_of_memory_in_what_a_mesh_says),
 		cmocka_unit_test(threat_31_out_of_memory_in_a_mesh_that_calls),
 		cmocka_unit_test(threat_31_out_of_memory_in_a_mesh_that_serves),
+		cmocka_unit_test(threat_31_out_of_memory_in_a_mesh_that_serves_what_streams),
 		cmocka_unit_test(threat_31_out_of_memory_no_public_function_is_left_out),
 	};
 
