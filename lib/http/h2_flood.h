@@ -18,14 +18,15 @@ enum {
 	MESH__H2_UPDATES_PER_DATA = 10
 };
 
-/* X(NAME, budget a second, "word", "sentence"): frames that are counted by the second. Those of unknown types are not: they cost what their bytes cost. */
+/* X(NAME, budget a second, "word", "sentence"): frames that are counted by the second; REFUSED are ours, of streams over the limit, as a peer may begin many before it has heard of that. Those of unknown types are not: they cost what their bytes cost. */
 #define MESH__H2_BUDGETS(X)                                                                                            \
 	X(PING, 1000, "ping-flood", "too many PING frames in a second")                                                 \
 	X(SETTINGS, 50, "settings-flood", "too many SETTINGS frames in a second")                                       \
 	X(PRIORITY, 1000, "priority-flood", "too many PRIORITY frames in a second")                                     \
 	X(EMPTY_DATA, 100, "empty-data-flood", "too many empty DATA frames in a second")                                \
 	X(WINDOW_UPDATE, 1000, "window-update-flood", "too many WINDOW_UPDATE frames in a second")                      \
-	X(GOAWAY, 10, "goaway-flood", "too many GOAWAY frames in a second")
+	X(GOAWAY, 10, "goaway-flood", "too many GOAWAY frames in a second")                                             \
+	X(REFUSED, 500, "refused-stream-flood", "too many streams in a second that were refused, being too many at a time")
 
 /* X(NAME, "word", "sentence"): the other reasons. */
 #define MESH__H2_FLOOD_REASONS(X)                                                                                      \

@@ -311,6 +311,9 @@ static int on_sent(nghttp2_session *session, const nghttp2_frame *frame, void *a
 			h2->n_own_resets -= h2->n_own_resets > 0;
 			return judge(h2, mesh__h2_meter_reset(&h2->meter, h2->now_us));
 		}
+		if (frame->rst_stream.error_code == NGHTTP2_REFUSED_STREAM) {
+			return judge(h2, mesh__h2_meter_count(&h2->meter, MESH__H2_COUNTED_REFUSED, h2->now_us));
+		}
 		break;
 	case NGHTTP2_GOAWAY:
 		h2->fault = frame->goaway.error_code;
