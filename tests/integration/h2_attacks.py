@@ -24,16 +24,17 @@ def each(make, n):
     return b"".join(make(s) for s in itertools.islice(streams(), n))
 
 
-# Resets: theirs, and ours that they provoke (CVE-2023-44487, CVE-2025-8671). (bytes, errors of GOAWAY that end it): the last of the errors are those by which RFC 9113 ends a connection at the first such frame.
+# Resets: theirs, and ours that they provoke (CVE-2023-44487, CVE-2025-8671). (bytes, errors of GOAWAY that end it): the others are those by which the server's HTTP/2 library ends it at the first such frame, or at the hundred and first stream whose
+# reset has not gone out yet.
 RESETS = {
     "requests, each reset at once": (lambda n: each(lambda s: h2.request(s) + h2.rst_stream(s), n), {CALM}),
     "half requests, each reset at once": (lambda n: each(lambda s: h2.request(s, end=False, method="POST") + h2.rst_stream(s), n), {CALM}),
     "fifty requests, then fifty resets": (lambda n: b"".join(each_of(range(at, at + 100, 2), h2.request) + each_of(range(at, at + 100, 2), h2.rst_stream) for at in range(1, 2 * n, 100)), {CALM}),
     "a window that grows by nothing": (lambda n: each(lambda s: h2.request(s, end=False, method="POST") + h2.window_update(s, 0), n), {CALM, PROTOCOL}),
-    "a window that overflows": (lambda n: each(lambda s: h2.request(s, end=False, method="POST") + h2.window_update(s, 0x7fffffff), n), {CALM}),
+    "a window that overflows": (lambda n: each(lambda s: h2.request(s, end=False, method="POST") + h2.window_update(s, 0x7fffffff), n), {CALM, PROTOCOL}),
     "a body after the end": (lambda n: each(lambda s: h2.request(s) + h2.data(s, b"x"), n), {CALM, h2.STREAM_CLOSED, PROTOCOL}),
     "fields after the end": (lambda n: each(lambda s: h2.request(s) + h2.headers(s, [("a", "b")]), n), {CALM, h2.STREAM_CLOSED, PROTOCOL}),
-    "malformed requests": (lambda n: each(lambda s: h2.headers(s, MALFORMED), n), {CALM}),
+    "malformed requests": (lambda n: each(lambda s: h2.headers(s, MALFORMED), n), {CALM, PROTOCOL}),
     "bodies that are longer than they say": (lambda n: each(lambda s: h2.request(s, end=False, method="POST", more=[("content-length", "1")]) + h2.data(s, b"xy"), n), {CALM, PROTOCOL}),
     "trailers that end nothing": (lambda n: each(lambda s: h2.request(s, end=False, method="POST") + h2.headers(s, [("a", "b")], end=False), n), {CALM, PROTOCOL}),
     "priorities of four bytes": (lambda n: each(lambda s: h2.request(s, end=False, method="POST") + h2.frame(h2.PRIORITY, 0, s, bytes(4)), n), {CALM, h2.FRAME_SIZE_ERROR}),
