@@ -553,6 +553,7 @@ static void an_idle_connection_is_told_that_it_ends(void **state)
 {
 	struct h2_message m;
 	struct h2_client k;
+	struct h2_frame_view frame;
 	uint32_t last;
 
 	(void)state;
@@ -560,6 +561,9 @@ static void an_idle_connection_is_told_that_it_ends(void **state)
 	h2_client_open(&k);
 	h2_client_ask(&k, 1, true, "GET", "/nothing", NULL);
 	h2_client_hear(&k, 1, "204", &m);
+	h2_ping(&k.peer.out, 0, 1);
+	assert_true(h2_peer_flush(&k.peer));
+	assert_true(h2_peer_await(&k.peer, H2_PING, 0, &frame)); /* so that it is idle by now */
 	pass_ms(stage.limits.idle_ms);
 	assert_int_equal(h2_client_hear_goaway(&k, &last), H2_NO_ERROR);
 	assert_int_equal(last, 1);
