@@ -383,10 +383,11 @@ static void become_http2(struct mesh__conn *c, const char *bytes, size_t len)
 
 static void on_first_bytes(struct mesh__conn *c, const char *bytes, size_t len)
 {
+	static const char preface[] = MESH__H2_PREFACE;
 	struct mesh__h2_conn *h = &c->h2;
 	size_t left = MESH__H2_PREFACE_BYTES - h->preface_len, n = len < left ? len : left;
 
-	if (memcmp(bytes, MESH__H2_PREFACE + h->preface_len, n) != 0) {
+	if (memcmp(bytes, preface + h->preface_len, n) != 0) {
 		become_http1(c, bytes, len);
 		return;
 	}
