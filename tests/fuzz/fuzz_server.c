@@ -1,9 +1,10 @@
 /*
  * The real server core under a script: bytes cut anywhere on several connections, half-closes, resets, peers that do not read, a clock that moves, handlers that reply now, later, never, from another
- * thread, or with a stream, a drain, and an end in the middle. The input is what peers send; a byte from 0xf8 on is a step of the script (enum step).
+ * thread, or with a stream, a drain, and an end in the middle. The input is what peers send; a byte from 0xf8 on is a step of the script (enum step). A script that begins with a STEP_MODE of 0x80 or more has a server that streams
+ * bodies: some acts are then others (streamed_act), and from 0xc0 on readers take all that comes.
  *
  * What must hold: the handler sees exactly the requests that the model reads (server_model.h), one at a time and in order, no field of which could forge anything; answers come whole, one a request, in
- * order, none after a last one; all ends, and no memory is left.
+ * order, none after a last one; what is read of a body is what was sent of it, and its end is the end; each wait is followed by one event, and none comes from inside a call; all ends, and no memory is left.
  */
 #include <stddef.h>
 #include <stdint.h>
@@ -19,7 +20,7 @@
 #include "support/alloc_fail.h"
 #include "support/fake_env.h"
 
-enum { N_LINKS = 4, N_HELD = 12, N_REQUESTS = 512, CONNECTIONS_MAX = 3, STREAM_MAX = 8192, BIG = 20000, STATUS_REFUSED = 403 /* the handler's, without a tag; the core never says it */ };
+enum { N_LINKS = 4, N_HELD = 12, N_REQUESTS = 512, CONNECTIONS_MAX = 3, STREAM_MAX = 8192, STREAM_MAX_WITH_ROOM = 1024 * 1024, BIG = 20000, STATUS_REFUSED = 403 /* the handler's, without a tag; the core never says it */ };
 
 enum step {
 	STEP_LINK = 0xf8,   /* n: goes on with connection n, dialled where it is not open */
@@ -34,12 +35,16 @@ enum step {
 
 enum act { ACT_REPLY, ACT_REPLY_ELSEWHERE, ACT_REFUSE, ACT_FORGET, ACT_FORGET_ELSEWHERE, ACT_BEGIN, ACT_WRITE, ACT_WRITE_BIG, ACT_END, ACT_CLOSE, ACT_FORGERY, ACT_204, ACT_304, ACT_BIG, ACT_TWICE, ACT_HOLD };
 
+/* With a server that streams bodies, in the place of those that are as good as others. */
+enum { ACT_READ = ACT_REFUSE, ACT_WRITE_ROOM = ACT_FORGET_ELSEWHERE, ACT_BEGIN_SIZED = ACT_CLOSE, ACT_TRAILERS = ACT_FORGERY, ACT_ABORT = ACT_TWICE };
+
 struct link {
 	struct io_peer peer;
 	bool dialled;
 	unsigned serial;
 	struct mesh__buf sent;   /* all that the server may have read */
 	size_t model_at;         /* what the model has read of it */
+	bool reading;            /* the request there has been handed over, and its body may not be whole */
 	bool over;               /* the last request has been read, or the last answer was asked for */
 	bool streamed;
 	bool busy;               /* the handler has a request of it */
@@ -53,6 +58,10 @@ struct held {
 	int index;               /* of the request on its connection */
 	bool streaming, ended;
 	char tag[32];
+	bool wants, waits, gone, eager;
+	bool in_call;
+	struct mesh__buf got;    /* of its body */
+	bool got_all;
 };
 
 static struct {
@@ -64,7 +73,7 @@ static struct {
 	struct held held[N_HELD];
 	unsigned n_serials;
 	int mode, at;
-	bool draining, stopped;
+	bool draining, stopped, streams;
 	int n_drained;
 } stage;
 
@@ -114,24 +123,52 @@ static void check_request(const struct mesh__exchange *x, const struct model_req
 	const char *body = mesh__exchange_body(x, &len);
 	const char *length = mesh__exchange_header(x, "Content-Length");
 
+	len = stage.streams ? model->body.len : len; /* it is compared as it is read */
+	body = stage.streams ? model->body.data : body;
 	CHECK(text_same(model->method, mesh__exchange_method(x)));
 	CHECK(model->path.at == NULL || (text_same(model->path, mesh__exchange_path(x)) && text_same(model->query, mesh__exchange_query(x))));
 	CHECK(len == model->body.len && (len == 0 || memcmp(body, model->body.data, len) == 0));
-	CHECK(length == NULL || strtoull(length, NULL, 10) == len);
+	CHECK(length == NULL || stage.streams || strtoull(length, NULL, 10) == len);
 	CHECK(mesh__exchange_peer(x) == NULL && mesh__exchange_path(x)[0] == '/');
 	check_fields(x, model);
+}
+
+static enum model_verdict read_model(const struct link *l, struct model_request *model)
+{
+	return model_read(l->sent.data + l->model_at, l->sent.len - l->model_at, stage.streams, model);
+}
+
+/* The request that was handed over last is passed over once it is whole. */
+static void pass(struct link *l)
+{
+	struct model_request model;
+
+	if (l->reading) {
+		enum model_verdict v = read_model(l, &model);
+
+		if (v == MODEL_TAKE || v == MODEL_MAY) {
+			l->model_at += model.used;
+			l->reading = false;
+		}
+		model_fini(&model);
+	}
 }
 
 static int take_request(struct link *l, const struct mesh__exchange *x)
 {
 	struct model_request model;
-	enum model_verdict v = model_read(l->sent.data + l->model_at, l->sent.len - l->model_at, &model);
+	enum model_verdict v;
 	int index = l->n_requests++;
 
+	pass(l);
+	CHECK(!l->reading);
+	v = read_model(l, &model);
+	v = stage.streams && v == MODEL_UNFINISHED ? model.head : v;
 	CHECK(v == MODEL_TAKE || v == MODEL_MAY);
 	CHECK(!l->over && !l->busy && index < N_REQUESTS);
 	check_request(x, &model);
-	l->model_at += model.used;
+	l->reading = stage.streams;
+	l->model_at += stage.streams ? 0 : model.used;
 	l->over = model.last;
 	l->busy = true;
 	l->requests[index].head = text_same(model.method, "HEAD");
@@ -148,7 +185,7 @@ static void on_gone(void *arg)
 {
 	struct held *h = arg;
 
-	CHECK(h->x != NULL && h->streaming && !h->ended);
+	CHECK(h->x != NULL && h->streaming && !h->ended && !h->in_call);
 	h->ended = true; /* once */
 }
 
@@ -156,9 +193,119 @@ static void mark(struct held *h, bool last)
 {
 	if (h->link != NULL) {
 		h->link->requests[h->index].answered = true;
-		h->link->over |= last;
+		pass(h->link);
+		h->link->over |= last || h->link->reading; /* an early answer is the last */
 		h->link->busy = false;
 	}
+	mesh__buf_fini(&h->got);
+}
+
+/* ---- Streamed bodies ---- */
+
+static void check_got(const struct held *h)
+{
+	struct model_request model;
+	enum model_verdict v;
+
+	if (h->link == NULL) {
+		return;
+	}
+	CHECK(h->link->reading);
+	v = read_model(h->link, &model);
+	CHECK(model.body.len >= h->got.len && (h->got.len == 0 || memcmp(model.body.data, h->got.data, h->got.len) == 0));
+	CHECK(!h->got_all || ((v == MODEL_TAKE || v == MODEL_MAY) && model.body.len == h->got.len));
+	model_fini(&model);
+}
+
+static void check_trailers(const struct held *h)
+{
+	size_t n = mesh__exchange_n_trailers(h->x);
+
+	CHECK(n <= 128);
+	for (size_t i = 0; i < n; i++) {
+		struct mesh__field_text f = mesh__exchange_trailer(h->x, i);
+
+		CHECK(f.name[0] != '\0' && strpbrk(f.name, "\r\n: ABCDEFGHIJKLMNOPQRSTUVWXYZ") == NULL && strpbrk(f.value, "\r\n") == NULL);
+		CHECK(strcmp(f.name, "content-length") != 0 && strcmp(f.name, "transfer-encoding") != 0 && strcmp(f.name, "host") != 0 && strcmp(f.name, "authorization") != 0 && strncmp(f.name, "mesh-", 5) != 0);
+	}
+}
+
+/* False: there is nothing more to read, for now or for good. */
+static bool read_some(struct held *h, size_t size)
+{
+	char buf[4096];
+	size_t n;
+	int code;
+
+	h->in_call = true;
+	code = mesh__exchange_read(h->x, buf, size < sizeof(buf) ? size : sizeof(buf), &n);
+	h->in_call = false;
+	CHECK(h->gone ? code != MESH_OK && code != MESH_E_WOULD_BLOCK : code == MESH_OK || code == MESH_E_WOULD_BLOCK);
+	CHECK(code == MESH_OK || n == 0);
+	h->wants = code == MESH_E_WOULD_BLOCK;
+	if (code == MESH_OK) {
+		CHECK(n == 0 || !h->got_all);
+		mesh__buf_add(&h->got, buf, n);
+		h->got_all = n == 0;
+		check_got(h);
+	}
+	if (code == MESH_OK && n == 0) {
+		check_trailers(h);
+	}
+	return code == MESH_OK && n > 0;
+}
+
+static void on_readable(void *arg)
+{
+	struct held *h = arg;
+
+	CHECK(h->x != NULL && h->wants && !h->in_call && !h->gone);
+	h->wants = false;
+	h->gone = mesh__exchange_is_gone(h->x); /* which is told next */
+	while (h->eager && read_some(h, 4096)) {
+	}
+	h->gone = false;
+}
+
+static void on_writable(void *arg)
+{
+	struct held *h = arg;
+
+	CHECK(h->x != NULL && h->waits && !h->in_call && !h->gone && mesh__stream_room(h->x) > 0);
+	h->waits = false;
+}
+
+static void on_gone_event(void *arg)
+{
+	struct held *h = arg;
+
+	CHECK(h->x != NULL && !h->in_call && !h->gone && !h->wants && !h->waits && mesh__exchange_is_gone(h->x));
+	h->gone = true;
+	if (h->link != NULL) {
+		h->link->busy = false;
+		h->link->over = true;
+		h->link = NULL;
+	}
+}
+
+static void write_room(struct held *h)
+{
+	static const char big[100000] = {'R'};
+	size_t room = mesh__stream_room(h->x);
+
+	h->waits = room == 0;
+	if (room > 0) {
+		(void)!mesh__stream_write(h->x, big, room < sizeof(big) ? room : sizeof(big));
+	}
+}
+
+static void abort_stream(struct held *h)
+{
+	struct mesh__exchange *x = h->x;
+
+	mark(h, true);
+	h->x = NULL;
+	mesh__stream_abort(x);
 }
 
 static void reply(struct held *h, int status, const char *body, size_t len, bool close, const struct mesh__field_text *more)
@@ -178,6 +325,17 @@ static void reply(struct held *h, int status, const char *body, size_t len, bool
 static void reply_tag(struct held *h)
 {
 	reply(h, 200, h->tag, strlen(h->tag), false, NULL);
+}
+
+static void reply_trailers(struct held *h, const struct mesh__field_text *trailers, size_t n)
+{
+	struct mesh__field_text field = {"X-Tag", h->tag};
+	struct mesh__reply r = {.status = 200, .fields = &field, .n_fields = 1, .body = h->tag, .body_len = strlen(h->tag), .trailers = trailers, .n_trailers = n};
+	struct mesh__exchange *x = h->x;
+
+	mark(h, false);
+	h->x = NULL;
+	mesh__exchange_reply(x, &r);
 }
 
 static void reply_twice(struct held *h)
@@ -208,11 +366,11 @@ static void refuse(struct held *h)
 	mesh__exchange_refuse(x, STATUS_REFUSED, "refused", "\"no\"\r\n");
 }
 
-static void begin(struct held *h)
+static void begin(struct held *h, bool sized)
 {
-	struct mesh__field_text field = {"X-Tag", h->tag};
+	struct mesh__field_text fields[2] = {{"X-Tag", h->tag}, {"Content-Length", "30"}};
 
-	if (mesh__stream_begin(h->x, 200, &field, 1, on_gone, h)) {
+	if (mesh__stream_begin(h->x, 200, fields, sized ? 2 : 1, on_gone, h)) {
 		h->streaming = true;
 		if (h->link != NULL) {
 			h->link->streamed = true;
@@ -253,6 +411,33 @@ static void act_on_stream(struct held *h, enum act act)
 	}
 }
 
+/* True when it was one that only a server which streams bodies knows. */
+static bool streamed_act(struct held *h, enum act act)
+{
+	static const struct mesh__field_text trailers[] = {{"X-Sum", "7"}, {"Content-Length", "9"}, {"mesh-load", "1"}};
+
+	if (!stage.streams) {
+		return false;
+	}
+	if ((int)act == ACT_READ) {
+		(void)read_some(h, 7);
+	} else if ((int)act == ACT_WRITE_ROOM && h->streaming) {
+		write_room(h);
+	} else if ((int)act == ACT_BEGIN_SIZED && !h->streaming) {
+		begin(h, true);
+	} else if ((int)act == ACT_TRAILERS && h->streaming) {
+		(void)!mesh__stream_trailer(h->x, "X-Sum", "7"); /* 128 of them fit */
+		CHECK(mesh__stream_trailer(h->x, "Host", "x"));
+	} else if ((int)act == ACT_TRAILERS) {
+		reply_trailers(h, trailers, 3);
+	} else if ((int)act == ACT_ABORT) {
+		abort_stream(h);
+	} else {
+		return false;
+	}
+	return true;
+}
+
 static void act_whole(struct held *h, enum act act)
 {
 	static const struct mesh__field_text forgery = {"X-Split", "a\r\nSet-Cookie: b"};
@@ -267,7 +452,7 @@ static void act_whole(struct held *h, enum act act)
 		forget(h);
 		break;
 	case ACT_BEGIN:
-		begin(h);
+		begin(h, false);
 		break;
 	case ACT_CLOSE:
 		reply(h, 200, h->tag, strlen(h->tag), true, NULL);
@@ -294,13 +479,18 @@ static void act_whole(struct held *h, enum act act)
 
 static void act(struct held *h, enum act what)
 {
-	bool elsewhere = !h->streaming && (what == ACT_REPLY_ELSEWHERE || what == ACT_FORGET_ELSEWHERE);
+	bool elsewhere = !h->streaming && (what == ACT_REPLY_ELSEWHERE || (what == ACT_FORGET_ELSEWHERE && !stage.streams));
 
 	if (h->x == NULL || what == ACT_HOLD) {
 		return;
 	}
+	if (stage.streams && elsewhere) {
+		mesh__exchange_watch(h->x, NULL, NULL);
+	}
 	io_be_on_loop(stage.loop, !elsewhere);
-	if (h->streaming) {
+	if (streamed_act(h, what)) {
+		;
+	} else if (h->streaming) {
 		act_on_stream(h, what);
 	} else {
 		act_whole(h, what);
@@ -310,6 +500,7 @@ static void act(struct held *h, enum act what)
 
 static void on_request(void *user, struct mesh__exchange *x)
 {
+	static const struct mesh__exchange_events events = {on_readable, on_writable, on_gone_event};
 	struct link *l = link_of(x);
 	struct held now = {.x = x}, *h = &now;
 
@@ -318,9 +509,17 @@ static void on_request(void *user, struct mesh__exchange *x)
 	for (int i = 0; i < N_HELD && h == &now; i++) {
 		h = stage.held[i].x == NULL ? &stage.held[i] : h;
 	}
-	*h = (struct held){.x = x, .link = l, .index = take_request(l, x)};
+	*h = (struct held){.x = x, .link = l, .index = take_request(l, x), .eager = stage.streams && (stage.mode & 0xc0) == 0xc0};
+	mesh__buf_init(&h->got, mesh__mem_libc(), SIZE_MAX / 2);
+	if (stage.streams && h != &now) {
+		mesh__exchange_watch(x, &events, h);
+	}
 	(void)snprintf(h->tag, sizeof(h->tag), "%u.%d", l->serial, h->index);
-	act(h, h == &now ? ACT_REPLY : (enum act)stage.mode);
+	if (h->eager && h != &now) {
+		while (read_some(h, 4096)) {
+		}
+	}
+	act(h, h == &now ? ACT_REPLY : (enum act)(stage.mode % 16));
 }
 
 /* ---- What was said to a peer ---- */
@@ -398,7 +597,7 @@ static struct tale check_answers(const struct link *l)
 static enum model_verdict verdict_on_rest(const struct link *l)
 {
 	struct model_request model;
-	enum model_verdict v = l->sent.len == l->model_at ? MODEL_UNFINISHED : model_read(l->sent.data + l->model_at, l->sent.len - l->model_at, &model);
+	enum model_verdict v = l->sent.len == l->model_at ? MODEL_UNFINISHED : read_model(l, &model);
 
 	if (l->sent.len > l->model_at) {
 		model_fini(&model);
@@ -407,7 +606,7 @@ static enum model_verdict verdict_on_rest(const struct link *l)
 }
 
 /* At the end of a connection. */
-static void check_link(const struct link *l)
+static void check_link(struct link *l)
 {
 	struct tale tale = check_answers(l);
 	bool broken = l->peer.reset || l->peer.server_reset || stage.draining || (l->peer.ended && l->streamed);
@@ -416,6 +615,7 @@ static void check_link(const struct link *l)
 	if (broken) {
 		return;
 	}
+	pass(l);
 	CHECK(tale.whole);
 	if (tale.own != 0) {
 		/* But for those about time and silence, its words are about a request that the handler did not see. */
@@ -520,7 +720,7 @@ static void step(enum step what, uint8_t n)
 		act(&stage.held[n / 16 % N_HELD], (enum act)(n % 16));
 		break;
 	case STEP_MODE:
-		stage.mode = n % 16;
+		stage.mode = n;
 		break;
 	case STEP_OTHER:
 		other(l, n);
@@ -593,7 +793,7 @@ static void finish(void)
 	}
 }
 
-static void set_up(struct mesh__metrics **metrics)
+static void set_up(const uint8_t *data, size_t size, struct mesh__metrics **metrics)
 {
 	struct mesh__http_options options = {.name = "fuzz", .handler = on_request};
 
@@ -611,7 +811,9 @@ static void set_up(struct mesh__metrics **metrics)
 	options.limits.max_header_bytes = MODEL_HEADER_MAX;
 	options.limits.max_fields = MODEL_FIELDS_MAX;
 	options.limits.max_body_bytes = MODEL_BODY_MAX;
-	options.limits.max_stream_bytes = STREAM_MAX;
+	stage.streams = size >= 2 && data[0] == STEP_MODE && data[1] >= 0x80;
+	options.stream_bodies = stage.streams;
+	options.limits.max_stream_bytes = stage.streams ? STREAM_MAX_WITH_ROOM : STREAM_MAX;
 	options.limits.drain_grace_ms = 1000;
 	options.address = (struct mesh__addr){.ip = "127.0.0.1", .port = 80};
 	CHECK(mesh__loop_new(&stage.fake.env, &stage.loop, NULL) == MESH_OK);
@@ -622,7 +824,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct mesh__metrics *metrics;
 
-	set_up(&metrics);
+	set_up(data, size, &metrics);
 	play(data, size);
 	finish();
 	mesh__loop_free(stage.loop);

@@ -67,6 +67,22 @@ int answer_head(const char *bytes, size_t len, size_t *at, struct answer *out)
 	return 0;
 }
 
+/* The trailer section: what may stand there, and an empty line. */
+static int trailers(const char *bytes, size_t len, size_t *at)
+{
+	struct text_span line;
+
+	while (text_line(bytes, len, at, &line)) {
+		if (line.len == 0) {
+			return 1;
+		}
+		if (!starts(line, "x-sum: ") && !starts(line, "X-Sum: ")) {
+			return -1;
+		}
+	}
+	return 0;
+}
+
 int answer_chunks(const char *bytes, size_t len, size_t *at)
 {
 	struct text_span line;
@@ -77,6 +93,9 @@ int answer_chunks(const char *bytes, size_t len, size_t *at)
 			return -1;
 		}
 		size = (size_t)strtoull(line.at, NULL, 16);
+		if (size == 0) {
+			return trailers(bytes, len, at);
+		}
 		if (len - *at < size + 2) {
 			return 0;
 		}
@@ -84,9 +103,6 @@ int answer_chunks(const char *bytes, size_t len, size_t *at)
 			return -1;
 		}
 		*at += size + 2;
-		if (size == 0) {
-			return 1;
-		}
 	}
 	return 0;
 }

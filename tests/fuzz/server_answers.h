@@ -18,7 +18,7 @@ struct answer {
 /* Reads one head at bytes[*at] and moves *at beyond it. 1: read; 0: there is but a part of one; -1: it is malformed. */
 int answer_head(const char *bytes, size_t len, size_t *at, struct answer *out);
 
-/* Moves *at beyond a chunked body. The same results. */
+/* Moves *at beyond a chunked body and its trailers, of which only X-Sum may be there. The same results. */
 int answer_chunks(const char *bytes, size_t len, size_t *at);
 
 #endif

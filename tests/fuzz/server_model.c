@@ -123,7 +123,7 @@ static enum model_verdict read_field(struct text_span line, struct model_request
 	return worst(v, weigh_field(name, value, out, f));
 }
 
-static enum model_verdict judge_framing(const struct framing *f, const struct model_request *out, uint64_t *length)
+static enum model_verdict judge_framing(const struct framing *f, const struct model_request *out, uint64_t max_body, uint64_t *length)
 {
 	struct text_span number = f->length;
 	char digits[24] = "";
@@ -146,7 +146,7 @@ static enum model_verdict judge_framing(const struct framing *f, const struct mo
 		memcpy(digits, number.at, number.len);
 		*length = strtoull(digits, NULL, 10);
 	}
-	if (*length > MODEL_BODY_MAX) {
+	if (*length > max_body) {
 		return MODEL_REFUSE;
 	}
 	if (f->n_expect > 0 && !out->http_1_0 && (f->n_expect > 1 || !text_same_nocase(f->expect, "100-continue"))) {
@@ -191,6 +191,12 @@ static enum model_verdict read_trailers(const char *bytes, size_t len, size_t *a
 	return MODEL_UNFINISHED;
 }
 
+/* What has come of a chunk or a body that is not whole. */
+static void add_part(const char *bytes, size_t len, uint64_t size, struct mesh__buf *body)
+{
+	mesh__buf_add(body, bytes, len < size ? len : (size_t)size);
+}
+
 static enum model_verdict read_chunks(const char *bytes, size_t len, size_t *at, struct mesh__buf *body)
 {
 	enum model_verdict v = MODEL_TAKE, rest;
@@ -206,10 +212,11 @@ static enum model_verdict read_chunks(const char *bytes, size_t len, size_t *at,
 			rest = read_trailers(bytes, len, at);
 			return rest == MODEL_UNFINISHED ? rest : worst(v, rest);
 		}
-		if (size > MODEL_BODY_MAX - body->len) {
+		if (size > body->max_bytes - body->len) {
 			return MODEL_REFUSE;
 		}
 		if (len - *at < size + 2) {
+			add_part(bytes + *at, len - *at, size, body);
 			return len - *at > size && bytes[*at + size] != '\r' ? MODEL_REFUSE : MODEL_UNFINISHED;
 		}
 		if (memcmp(bytes + *at + size, "\r\n", 2) != 0) {
@@ -227,6 +234,7 @@ static enum model_verdict read_body(const char *bytes, size_t len, size_t *at, c
 		return read_chunks(bytes, len, at, body);
 	}
 	if (len - *at < length) {
+		add_part(bytes + *at, len - *at, length, body);
 		return MODEL_UNFINISHED;
 	}
 	mesh__buf_add(body, bytes + *at, (size_t)length);
@@ -261,23 +269,23 @@ static enum model_verdict read_head(const char *bytes, size_t len, size_t *at, s
 	if (v == MODEL_REFUSE || *at > MODEL_HEADER_MAX) {
 		return MODEL_REFUSE;
 	}
-	return worst(v, judge_framing(f, out, length));
+	return worst(v, judge_framing(f, out, out->body.max_bytes, length));
 }
 
-enum model_verdict model_read(const char *bytes, size_t len, struct model_request *out)
+enum model_verdict model_read(const char *bytes, size_t len, bool streamed, struct model_request *out)
 {
 	struct framing f = {0};
-	enum model_verdict head, body;
+	enum model_verdict body;
 	uint64_t length = 0;
 	size_t at = 0;
 
 	memset(out, 0, sizeof(*out));
-	mesh__buf_init(&out->body, mesh__mem_libc(), MODEL_BODY_MAX);
-	head = len > 0 ? read_head(bytes, len, &at, out, &f, &length) : MODEL_UNFINISHED;
-	if (head == MODEL_UNFINISHED || head == MODEL_REFUSE) {
-		return head;
+	mesh__buf_init(&out->body, mesh__mem_libc(), streamed ? SIZE_MAX / 2 : MODEL_BODY_MAX);
+	out->head = len > 0 ? read_head(bytes, len, &at, out, &f, &length) : MODEL_UNFINISHED;
+	if (out->head == MODEL_UNFINISHED || out->head == MODEL_REFUSE) {
+		return out->head;
 	}
 	body = read_body(bytes, len, &at, &f, length, &out->body);
 	out->used = at;
-	return body == MODEL_UNFINISHED ? body : worst(head, body);
+	return body == MODEL_UNFINISHED ? body : worst(out->head, body);
 }

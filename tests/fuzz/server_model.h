@@ -27,12 +27,13 @@ struct model_request {
 	bool http_1_0;
 	bool last;             /* surely: nothing after it is a request */
 	bool expects;          /* it has an Expect field */
-	struct mesh__buf body; /* whole when the request is */
+	struct mesh__buf body; /* whole when the request is; else what has come of it */
+	enum model_verdict head; /* of the header alone */
 	size_t used;           /* bytes of the whole request */
 };
 
-/* Reads the first request; release with model_fini() whatever the verdict. */
-enum model_verdict model_read(const char *bytes, size_t len, struct model_request *out);
+/* Reads the first request, whose body has a bound unless it is `streamed`; release with model_fini() whatever the verdict. */
+enum model_verdict model_read(const char *bytes, size_t len, bool streamed, struct model_request *out);
 void model_fini(struct model_request *request);
 
 #endif

@@ -188,10 +188,18 @@ static void knows_the_fields_of_one_connection_and_of_the_mesh(void **state)
 		"host", "HOST", "connection", "Content-Length", "transfer-encoding", "Keep-Alive", "upgrade", "te", "Trailer", "expect", "proxy-connection",
 	};
 
+	static const char *const kept[] = {"Authorization", "proxy-authorization", "COOKIE", "mesh-load", "X-Forwarded-Client-Cert"};
+
 	(void)state;
 	for (size_t i = 0; i < MESH__COUNT(hop); i++) {
 		assert_true(mesh__field_is_hop(hop[i], strlen(hop[i])));
+		assert_false(mesh__field_may_trail(hop[i], strlen(hop[i])));
 	}
+	for (size_t i = 0; i < MESH__COUNT(kept); i++) {
+		assert_false(mesh__field_may_trail(kept[i], strlen(kept[i])));
+	}
+	assert_true(mesh__field_may_trail(BYTES("grpc-status")));
+	assert_true(mesh__field_may_trail(BYTES("X-Authorization")));
 	assert_false(mesh__field_is_hop(BYTES("Hos")));
 	assert_false(mesh__field_is_hop(BYTES("Hosts")));
 	assert_false(mesh__field_is_hop(BYTES("")));
