@@ -5,8 +5,11 @@
 #include <stddef.h>
 #include <cmocka.h>
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "http/core.h"
 
 struct held held;
 
@@ -146,6 +149,36 @@ void held_wait(int n)
 {
 	n_awaited = n;
 	stage_wait(has_come);
+}
+
+static void sweep_now(void *arg)
+{
+	*(int64_t *)arg = stage.server->n_sweeps;
+	mesh__http_server_sweep_soon(stage.server);
+}
+
+static void count_sweeps(void *arg)
+{
+	*(int64_t *)arg = stage.server->n_sweeps;
+}
+
+void held_advance_ms(int64_t ms)
+{
+	int64_t before, now;
+
+	fake_env_advance_ms(&stage.fake, ms);
+	stage_on_loop(sweep_now, &before);
+	do {
+		stage_on_loop(count_sweeps, &now);
+	} while (now == before);
+}
+
+void held_assert_cut(int fd)
+{
+	char byte;
+
+	assert_true(stage_recv(fd, &byte, 1) < 0);
+	assert_int_equal(errno, ECONNRESET);
 }
 
 void held_forget_events(void)

@@ -35,6 +35,12 @@ bool held_has_ended(void);
 /* Waits for the n-th request. */
 void held_wait(int n);
 
+/* Time passes, and the server looks at what is overdue. */
+void held_advance_ms(int64_t ms);
+
+/* The connection was cut, and no byte came before that. */
+void held_assert_cut(int fd);
+
 /* Forgets which events were there. */
 void held_forget_events(void);
 
