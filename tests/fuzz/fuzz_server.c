@@ -635,6 +635,32 @@ static void check_link(struct link *l)
 
 /* ---- The script ---- */
 
+/* Of a reader that waits nothing has come, and of a writer that waits something is still to be taken: else they had been told. */
+static void check_waits(void)
+{
+	for (int i = 0; i < N_HELD; i++) {
+		const struct held *h = &stage.held[i];
+		struct model_request model;
+
+		if (h->x == NULL || h->link == NULL || h->link->peer.closed) {
+			continue;
+		}
+		CHECK(!h->waits || h->link->peer.window < SIZE_MAX / 2);
+		if (h->wants) {
+			enum model_verdict v = read_model(h->link, &model);
+
+			CHECK(v != MODEL_TAKE && model.body.len == h->got.len);
+			model_fini(&model);
+		}
+	}
+}
+
+static void run(void)
+{
+	io_run(stage.loop);
+	check_waits();
+}
+
 static void hang_up(struct link *l)
 {
 	if (!l->dialled) {
@@ -726,7 +752,7 @@ static void step(enum step what, uint8_t n)
 		other(l, n);
 		break;
 	}
-	io_run(stage.loop);
+	run();
 }
 
 static bool has_operand(uint8_t what)
@@ -742,7 +768,7 @@ static void play(const uint8_t *data, size_t size)
 	for (i = 0; i < size && !stage.stopped; i++) {
 		if (data[i] >= STEP_LINK) {
 			say(&stage.links[stage.at], data + from, i - from);
-			io_run(stage.loop);
+			run();
 			if (has_operand(data[i]) && i + 1 == size) {
 				return;
 			}
@@ -752,7 +778,7 @@ static void play(const uint8_t *data, size_t size)
 		}
 	}
 	say(&stage.links[stage.at], data + (from < i ? from : i), from < i ? i - from : 0);
-	io_run(stage.loop);
+	run();
 }
 
 /* All replies are made, and all peers read. */
@@ -764,7 +790,7 @@ static void settle(void)
 	stage.mode = ACT_REPLY;
 	for (int i = 0; i < N_HELD; i++) {
 		act(&stage.held[i], ACT_REPLY);
-		io_run(stage.loop);
+		run();
 	}
 }
 
@@ -779,7 +805,7 @@ static void finish(void)
 		}
 		for (int i = 0; i < 4; i++) {
 			fake_env_advance_ms(&stage.fake, 3600000);
-			io_run(stage.loop);
+			run();
 		}
 		CHECK(io_n_open(stage.loop) == 0);
 		CHECK(stage.n_drained == (int)stage.draining);
