@@ -15,8 +15,10 @@
 
 #include "http/server.h"
 #include "server_answers.h"
+#include "server_check.h"
 #include "server_io.h"
 #include "server_model.h"
+#include "server_reader.h"
 #include "support/alloc_fail.h"
 #include "support/fake_env.h"
 
@@ -58,10 +60,7 @@ struct held {
 	int index;               /* of the request on its connection */
 	bool streaming, ended;
 	char tag[32];
-	bool wants, waits, gone, eager;
-	bool in_call;
-	struct mesh__buf got;    /* of its body */
-	bool got_all;
+	struct reader reader;    /* with a server that streams bodies */
 };
 
 static struct {
@@ -78,15 +77,6 @@ static struct {
 } stage;
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define CHECK(holds) check((holds), #holds)
-static void check(bool holds, const char *what)
-{
-	if (!holds) {
-		(void)fprintf(stderr, "broken: %s\n", what);
-		abort();
-	}
-}
 
 /* ---- What the handler sees ---- */
 
@@ -185,7 +175,7 @@ static void on_gone(void *arg)
 {
 	struct held *h = arg;
 
-	CHECK(h->x != NULL && h->streaming && !h->ended && !h->in_call);
+	CHECK(h->x != NULL && h->streaming && !h->ended && !h->reader.in_call);
 	h->ended = true; /* once */
 }
 
@@ -197,105 +187,19 @@ static void mark(struct held *h, bool last)
 		h->link->over |= last || h->link->reading; /* an early answer is the last */
 		h->link->busy = false;
 	}
-	mesh__buf_fini(&h->got);
+	reader_end(&h->reader);
 }
 
 /* ---- Streamed bodies ---- */
-
-static void check_got(const struct held *h)
-{
-	struct model_request model;
-	enum model_verdict v;
-
-	if (h->link == NULL) {
-		return;
-	}
-	CHECK(h->link->reading);
-	v = read_model(h->link, &model);
-	CHECK(model.body.len >= h->got.len && (h->got.len == 0 || memcmp(model.body.data, h->got.data, h->got.len) == 0));
-	CHECK(!h->got_all || ((v == MODEL_TAKE || v == MODEL_MAY) && model.body.len == h->got.len));
-	model_fini(&model);
-}
-
-static void check_trailers(const struct held *h)
-{
-	size_t n = mesh__exchange_n_trailers(h->x);
-
-	CHECK(n <= 128);
-	for (size_t i = 0; i < n; i++) {
-		struct mesh__field_text f = mesh__exchange_trailer(h->x, i);
-
-		CHECK(f.name[0] != '\0' && strpbrk(f.name, "\r\n: ABCDEFGHIJKLMNOPQRSTUVWXYZ") == NULL && strpbrk(f.value, "\r\n") == NULL);
-		CHECK(strcmp(f.name, "content-length") != 0 && strcmp(f.name, "transfer-encoding") != 0 && strcmp(f.name, "host") != 0 && strcmp(f.name, "authorization") != 0 && strncmp(f.name, "mesh-", 5) != 0);
-	}
-}
-
-/* False: there is nothing more to read, for now or for good. */
-static bool read_some(struct held *h, size_t size)
-{
-	char buf[4096];
-	size_t n;
-	int code;
-
-	h->in_call = true;
-	code = mesh__exchange_read(h->x, buf, size < sizeof(buf) ? size : sizeof(buf), &n);
-	h->in_call = false;
-	CHECK(h->gone ? code != MESH_OK && code != MESH_E_WOULD_BLOCK : code == MESH_OK || code == MESH_E_WOULD_BLOCK);
-	CHECK(code == MESH_OK || n == 0);
-	h->wants = code == MESH_E_WOULD_BLOCK;
-	if (code == MESH_OK) {
-		CHECK(n == 0 || !h->got_all);
-		mesh__buf_add(&h->got, buf, n);
-		h->got_all = n == 0;
-		check_got(h);
-	}
-	if (code == MESH_OK && n == 0) {
-		check_trailers(h);
-	}
-	return code == MESH_OK && n > 0;
-}
-
-static void on_readable(void *arg)
-{
-	struct held *h = arg;
-
-	CHECK(h->x != NULL && h->wants && !h->in_call && !h->gone);
-	h->wants = false;
-	h->gone = mesh__exchange_is_gone(h->x); /* which is told next */
-	while (h->eager && read_some(h, 4096)) {
-	}
-	h->gone = false;
-}
-
-static void on_writable(void *arg)
-{
-	struct held *h = arg;
-
-	CHECK(h->x != NULL && h->waits && !h->in_call && !h->gone && mesh__stream_room(h->x) > 0);
-	h->waits = false;
-}
 
 static void on_gone_event(void *arg)
 {
 	struct held *h = arg;
 
-	CHECK(h->x != NULL && !h->in_call && !h->gone && !h->wants && !h->waits && mesh__exchange_is_gone(h->x));
-	h->gone = true;
 	if (h->link != NULL) {
 		h->link->busy = false;
 		h->link->over = true;
 		h->link = NULL;
-	}
-}
-
-static void write_room(struct held *h)
-{
-	static const char big[100000] = {'R'};
-	size_t room = mesh__stream_room(h->x);
-
-	h->waits = room == 0;
-	if (room > 0) {
-		(void)!mesh__stream_write(h->x, big, room < sizeof(big) ? room : sizeof(big));
 	}
 }
 
@@ -420,9 +324,9 @@ static bool streamed_act(struct held *h, enum act act)
 		return false;
 	}
 	if ((int)act == ACT_READ) {
-		(void)read_some(h, 7);
+		(void)reader_take(&h->reader, 7);
 	} else if ((int)act == ACT_WRITE_ROOM && h->streaming) {
-		write_room(h);
+		reader_write_room(&h->reader);
 	} else if ((int)act == ACT_BEGIN_SIZED && !h->streaming) {
 		begin(h, true);
 	} else if ((int)act == ACT_TRAILERS && h->streaming) {
@@ -500,7 +404,6 @@ static void act(struct held *h, enum act what)
 
 static void on_request(void *user, struct mesh__exchange *x)
 {
-	static const struct mesh__exchange_events events = {on_readable, on_writable, on_gone_event};
 	struct link *l = link_of(x);
 	struct held now = {.x = x}, *h = &now;
 
@@ -509,15 +412,10 @@ static void on_request(void *user, struct mesh__exchange *x)
 	for (int i = 0; i < N_HELD && h == &now; i++) {
 		h = stage.held[i].x == NULL ? &stage.held[i] : h;
 	}
-	*h = (struct held){.x = x, .link = l, .index = take_request(l, x), .eager = stage.streams && (stage.mode & 0xc0) == 0xc0};
-	mesh__buf_init(&h->got, mesh__mem_libc(), SIZE_MAX / 2);
-	if (stage.streams && h != &now) {
-		mesh__exchange_watch(x, &events, h);
-	}
+	*h = (struct held){.x = x, .link = l, .index = take_request(l, x)};
 	(void)snprintf(h->tag, sizeof(h->tag), "%u.%d", l->serial, h->index);
-	if (h->eager && h != &now) {
-		while (read_some(h, 4096)) {
-		}
+	if (stage.streams && h != &now) {
+		reader_begin(&h->reader, x, &l->sent, l->model_at, (stage.mode & 0xc0) == 0xc0, on_gone_event, h);
 	}
 	act(h, h == &now ? ACT_REPLY : (enum act)(stage.mode % 16));
 }
@@ -635,22 +533,13 @@ static void check_link(struct link *l)
 
 /* ---- The script ---- */
 
-/* Of a reader that waits nothing has come, and of a writer that waits something is still to be taken: else they had been told. */
 static void check_waits(void)
 {
 	for (int i = 0; i < N_HELD; i++) {
 		const struct held *h = &stage.held[i];
-		struct model_request model;
 
-		if (h->x == NULL || h->link == NULL || h->link->peer.closed) {
-			continue;
-		}
-		CHECK(!h->waits || h->link->peer.window < SIZE_MAX / 2);
-		if (h->wants) {
-			enum model_verdict v = read_model(h->link, &model);
-
-			CHECK(v != MODEL_TAKE && model.body.len == h->got.len);
-			model_fini(&model);
+		if (h->x != NULL && h->link != NULL && !h->link->peer.closed) {
+			reader_check_waits(&h->reader, h->link->peer.window > SIZE_MAX / 2);
 		}
 	}
 }
@@ -667,7 +556,10 @@ static void hang_up(struct link *l)
 		return;
 	}
 	for (int i = 0; i < N_HELD; i++) {
-		stage.held[i].link = stage.held[i].link == l ? NULL : stage.held[i].link;
+		if (stage.held[i].link == l) {
+			stage.held[i].link = NULL;
+			stage.held[i].reader.sent = NULL;
+		}
 	}
 	io_peer_fini(&l->peer);
 	mesh__buf_fini(&l->sent);
