@@ -299,6 +299,9 @@ MESH_API int32_t mesh_response_field(const mesh_request *request, size_t index, 
 MESH_API const char *mesh_response_trailer(const mesh_request *request, const char *name);
 MESH_API int32_t mesh_response_trailer_field(const mesh_request *request, size_t index, const char **name, const char **value);
 
+/* The version of HTTP that it came by: 1 or 2. */
+MESH_API int32_t mesh_inbound_http_version(const mesh_inbound *inbound);
+
 /* The body, with a NUL behind it that *len does not count; "" when there is none. Lives until the next call. `len` may be NULL. */
 MESH_API const char *mesh_response_body(const mesh_request *request, size_t *len);
 

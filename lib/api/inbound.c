@@ -45,6 +45,11 @@ int32_t mesh_inbound_field(const mesh_inbound *in, size_t index, const char **na
 	return found;
 }
 
+int32_t mesh_inbound_http_version(const mesh_inbound *in)
+{
+	return in == NULL ? 0 : mesh__exchange_is_http2(in->x) ? 2 : 1;
+}
+
 const char *mesh_inbound_body(const mesh_inbound *in, size_t *len)
 {
 	size_t n = 0;

@@ -1,20 +1,8 @@
 #include "support/h1_client.h"
 
-#include <arpa/inet.h>
-#include <errno.h>
-#include <netinet/tcp.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
-#include "support/patience.h"
-#include "support/test_ca.h"
-#include "support/tls_client.h"
-
-enum { WAIT_MS = 20000, SOCKET_BYTES = 32 * 1024 };
 
 static void must(bool ok, const char *what)
 {
@@ -24,136 +12,22 @@ static void must(bool ok, const char *what)
 	}
 }
 
-/* ---- The connection ---- */
-
-static short wait_for(struct h1_client *c, short events, int timeout_ms)
-{
-	struct pollfd p = {.fd = c->fd, .events = events};
-	int n;
-
-	do {
-		n = poll(&p, 1, timeout_ms);
-	} while (n < 0 && errno == EINTR);
-	return n == 1 ? p.revents : 0;
-}
-
-/* What has come; false when nothing had. */
-static bool take_in(struct h1_client *c)
-{
-	char bytes[16 * 1024];
-	ssize_t n = c->eof ? 0 : recv(c->fd, bytes, sizeof(bytes), MSG_DONTWAIT);
-
-	if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
-		return false;
-	}
-	c->reset = c->reset || (n < 0 && errno == ECONNRESET);
-	c->eof = c->eof || n <= 0;
-	if (n > 0) {
-		if (c->at == c->plain.len) {
-			mesh__buf_clear(&c->plain);
-			c->at = 0;
-		}
-		mesh__buf_add(&c->in, bytes, (size_t)n);
-		c->eof = tls_client_step(c->tls, &c->in, &c->out, &c->plain) != 0 || c->eof;
-	}
-	return true;
-}
-
-static void push_out(struct h1_client *c)
-{
-	ssize_t n = c->eof ? 0 : send(c->fd, c->out.data, c->out.len, MSG_DONTWAIT | MSG_NOSIGNAL);
-
-	if (n > 0) {
-		mesh__buf_consume(&c->out, (size_t)n);
-	} else if (n < 0 && errno != EAGAIN && errno != EINTR) {
-		while (!c->eof && take_in(c)) { /* an answer may have come before */
-		}
-		c->reset = c->reset || errno == ECONNRESET || errno == EPIPE;
-		c->eof = true;
-	}
-}
-
-/* One step in both directions, waiting for either. */
-static void step(struct h1_client *c)
-{
-	short happened = wait_for(c, (short)(POLLIN | (c->out.len > 0 ? POLLOUT : 0)), (int)patience(WAIT_MS));
-
-	must(happened != 0, "nothing happens");
-	if ((happened & (POLLIN | POLLHUP | POLLERR)) != 0) {
-		(void)take_in(c);
-	}
-	if ((happened & POLLOUT) != 0) {
-		push_out(c);
-	}
-}
-
-static int dial(const struct two_meshes *t)
-{
-	struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	struct mesh__addr address;
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), bytes = SOCKET_BYTES, on = 1;
-
-	must(fd >= 0, "no socket");
-	two_meshes_address(t, &address);
-	in.sin_port = htons((uint16_t)address.port);
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	(void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes));
-	must(connect(fd, (struct sockaddr *)&in, sizeof(in)) == 0, "no connection");
-	return fd;
-}
-
 void h1_open(struct h1_client *c, const struct two_meshes *t, const char *service)
 {
-	struct tls_client_options options = {.roots_pem = t->ca.root};
-	char *chain, *key;
-
 	memset(c, 0, sizeof(*c));
-	mesh__buf_init(&c->in, mesh__mem_libc(), SIZE_MAX / 2);
-	mesh__buf_init(&c->out, mesh__mem_libc(), SIZE_MAX / 2);
-	mesh__buf_init(&c->plain, mesh__mem_libc(), SIZE_MAX / 2);
-	test_ca_leaf(&t->ca, service, &chain, &key);
-	options.chain_pem = chain;
-	options.key_pem = key;
-	c->tls = tls_client_new(&options);
-	mesh__free(chain);
-	mesh__free(key);
-	c->fd = dial(t);
-	(void)tls_client_step(c->tls, &c->in, &c->out, &c->plain);
-	while (!tls_client_established(c->tls)) {
-		must(!c->eof, "no handshake");
-		step(c);
-	}
+	tls_wire_open(&c->wire, t, service, NULL);
 }
 
 void h1_close(struct h1_client *c)
 {
-	if (c->tls != NULL) {
-		(void)close(c->fd);
-		tls_client_free(c->tls);
-		mesh__buf_fini(&c->in);
-		mesh__buf_fini(&c->out);
-		mesh__buf_fini(&c->plain);
-		c->tls = NULL;
-	}
+	tls_wire_close(&c->wire);
 }
 
 /* ---- Sending ---- */
 
 bool h1_send(struct h1_client *c, const void *bytes, size_t len)
 {
-	const char *at = bytes;
-
-	while (len > 0 && !c->eof) {
-		size_t n = len < 64 * 1024 ? len : 64 * 1024;
-
-		must(tls_client_send(c->tls, at, n, &c->out) == 0, "TLS does not send");
-		at += n;
-		len -= n;
-		while (c->out.len > 0 && !c->eof) {
-			step(c);
-		}
-	}
-	return !c->eof;
+	return tls_wire_send(&c->wire, bytes, len);
 }
 
 bool h1_say(struct h1_client *c, const char *text)
@@ -174,50 +48,22 @@ bool h1_send_end(struct h1_client *c, const char *trailers)
 	return h1_say(c, "0\r\n") && h1_say(c, trailers) && h1_say(c, "\r\n");
 }
 
-ssize_t h1_try_send(struct h1_client *c, const void *bytes, size_t len)
-{
-	size_t n = len < 16 * 1024 ? len : 16 * 1024;
-
-	push_out(c);
-	(void)take_in(c);
-	if (c->eof) {
-		return -1;
-	}
-	if (c->out.len > 0) {
-		return 0;
-	}
-	must(tls_client_send(c->tls, bytes, n, &c->out) == 0, "TLS does not send");
-	push_out(c);
-	return (ssize_t)n;
-}
-
 /* ---- The response ---- */
-
-bool h1_comes(struct h1_client *c, int timeout_ms)
-{
-	while (c->at == c->plain.len && !c->eof) {
-		if (wait_for(c, POLLIN, timeout_ms) == 0) {
-			return false;
-		}
-		(void)take_in(c);
-	}
-	return true;
-}
 
 /* Up to and with the line end into line[size], without it; false when the connection was closed. */
 static bool read_line(struct h1_client *c, char *line, size_t size)
 {
 	char *end;
 
-	while ((end = c->at == c->plain.len ? NULL : memchr(c->plain.data + c->at, '\n', c->plain.len - c->at)) == NULL) {
-		if (c->eof) {
+	while ((end = c->wire.at == c->wire.plain.len ? NULL : memchr(c->wire.plain.data + c->wire.at, '\n', c->wire.plain.len - c->wire.at)) == NULL) {
+		if (c->wire.eof) {
 			return false;
 		}
-		step(c);
+		tls_wire_step(&c->wire);
 	}
-	(void)snprintf(line, size, "%.*s", (int)(end - (c->plain.data + c->at)), c->plain.data + c->at);
+	(void)snprintf(line, size, "%.*s", (int)(end - (c->wire.plain.data + c->wire.at)), c->wire.plain.data + c->wire.at);
 	line[strcspn(line, "\r")] = '\0';
-	c->at = (size_t)(end + 1 - c->plain.data);
+	c->wire.at = (size_t)(end + 1 - c->wire.plain.data);
 	return true;
 }
 
@@ -288,17 +134,17 @@ ssize_t h1_body(struct h1_client *c, char *bytes, size_t size)
 	if (c->ended) {
 		return 0;
 	}
-	while (c->at == c->plain.len) {
-		if (c->eof) {
+	while (c->wire.at == c->wire.plain.len) {
+		if (c->wire.eof) {
 			return -1;
 		}
-		step(c);
+		tls_wire_step(&c->wire);
 	}
-	n = c->plain.len - c->at;
+	n = c->wire.plain.len - c->wire.at;
 	n = n < size ? n : size;
 	n = n < c->left ? n : (size_t)c->left;
-	memcpy(bytes, c->plain.data + c->at, n);
-	c->at += n;
+	memcpy(bytes, c->wire.plain.data + c->wire.at, n);
+	c->wire.at += n;
 	c->left -= n;
 	c->ended = !c->chunked && c->left == 0;
 	return (ssize_t)n;

@@ -116,6 +116,7 @@ static void threat_32_null_inbound_requests_are_refused(void **state)
 	assert_null(mesh_inbound_trailer(NULL, "a"));
 	assert_int_equal(mesh_inbound_trailer_field(NULL, 0, NULL, NULL), 0);
 	assert_int_equal(mesh_inbound_gone(NULL), 0);
+	assert_int_equal(mesh_inbound_http_version(NULL), 0);
 	assert_int_equal(mesh_inbound_on_stream(NULL, NULL, NULL), MESH_E_INVALID);
 	assert_int_equal(mesh_reply_trailer(NULL, "a", "b"), MESH_E_INVALID);
 	assert_int_equal(mesh_reply_begin(NULL, 200), MESH_E_INVALID);

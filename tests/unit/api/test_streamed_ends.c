@@ -96,7 +96,7 @@ static void a_caller_that_goes_is_told_of_whole_requests_too(void **state)
 	assert_int_equal(mesh_reply_begin(in, 200), MESH_OK);
 	assert_int_equal(h1_head(&kept.client), 200);
 	kept_write(in, "unread");
-	assert_true(h1_comes(&kept.client, (int)kept_patient_ms()));
+	assert_true(tls_wire_comes(&kept.client.wire, (int)kept_patient_ms()));
 	h1_close(&kept.client);
 	while (mesh_reply_write(in, "more", 4, NULL, kept_patient_ms()) == MESH_OK) {
 	}
@@ -244,7 +244,7 @@ static void the_drain_waits_for_streams(void **state)
 	kept_write(in, "as ever");
 	assert_int_equal(mesh_reply_end(in), MESH_OK);
 	assert_string_equal(h1_text(&kept.client), "as ever");
-	assert_true(h1_comes(&kept.client, (int)kept_patient_ms()) && kept.client.eof); /* the connection has served its last */
+	assert_true(tls_wire_comes(&kept.client.wire, (int)kept_patient_ms()) && kept.client.wire.eof); /* the connection has served its last */
 	assert_int_equal(pthread_join(closer, NULL), 0);
 	assert_int_equal(close_code, MESH_OK);
 }
@@ -327,7 +327,7 @@ static bool exchange_once(void)
 		return false;
 	}
 	while (kept_count(&kept.n) == 0) {
-		if (h1_comes(&kept.client, 1)) {
+		if (tls_wire_comes(&kept.client.wire, 1)) {
 			return false; /* refused before the handler, or cut */
 		}
 	}

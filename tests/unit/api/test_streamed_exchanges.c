@@ -30,7 +30,7 @@ static void a_request_is_answered_while_it_comes_in_every_mode(void **state)
 		assert_true(h1_send_chunk(&kept.client, "one", 3));
 		kept_expect_read(in, "one");
 		kept_write(in, "eins");
-		assert_true(h1_comes(&kept.client, (int)kept_patient_ms()));
+		assert_true(tls_wire_comes(&kept.client.wire, (int)kept_patient_ms()));
 		assert_true(h1_send_chunk(&kept.client, "two", 3));
 		kept_expect_read(in, "two");
 		assert_true(h1_send_end(&kept.client, ""));
@@ -317,10 +317,10 @@ static void who_asks_before_sending_the_body_is_told_when_it_is_read(void **stat
 	(void)state;
 	assert_true(h1_say(&kept.client, "POST / HTTP/1.1\r\nHost: p\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n"));
 	in = kept_next();
-	assert_false(h1_comes(&kept.client, 50));
+	assert_false(tls_wire_comes(&kept.client.wire, 50));
 	assert_int_equal(mesh_inbound_read(in, buf, sizeof(buf), &n, 0), MESH_E_WOULD_BLOCK);
-	assert_true(h1_comes(&kept.client, (int)kept_patient_ms()));
-	assert_true(strncmp(kept.client.plain.data + kept.client.at, "HTTP/1.1 100", 12) == 0);
+	assert_true(tls_wire_comes(&kept.client.wire, (int)kept_patient_ms()));
+	assert_true(strncmp(kept.client.wire.plain.data + kept.client.wire.at, "HTTP/1.1 100", 12) == 0);
 	assert_true(h1_say(&kept.client, "ok"));
 	kept_expect_read(in, "ok");
 	assert_int_equal(mesh_reply(in, 200, NULL, 0), MESH_OK);
