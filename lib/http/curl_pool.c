@@ -109,16 +109,18 @@ static void discard(struct mesh__pool *pool, struct mesh__slot *slot, int64_t al
 {
 	(void)pthread_mutex_lock(&pool->mu);
 	unlink_slot_locked(pool, slot);
-	mesh__circuit_disconnect_locked(pool);
 	if (slot->dialling) {
 		mesh__dials_end(&pool->dials);
 	}
 	if (alive_us != 0) {
 		mesh__dials_lost(&pool->dials, alive_us);
 	}
+	(void)pthread_mutex_unlock(&pool->mu);
+	mesh__slot_free(slot); /* closed before its place is free: never is there one more than may be */
+	(void)pthread_mutex_lock(&pool->mu);
+	mesh__circuit_disconnect_locked(pool);
 	mesh__queue_serve_locked(pool);
 	(void)pthread_mutex_unlock(&pool->mu);
-	mesh__slot_free(slot);
 	mesh__circuit_relieve(pool->options.circuit);
 }
 

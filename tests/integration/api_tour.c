@@ -413,6 +413,8 @@ static void tour_checked_call(mesh *m)
 		CHECK(strcmp(mesh_response_body(r, &len), "made") == 0 && len == 4);
 		CHECK_TEXT(mesh_response_header(r, "x-ANSWER"), "first");
 		CHECK_TEXT(mesh_response_header(r, "absent"), NULL);
+		CHECK_TEXT(mesh_response_trailer(r, "absent"), NULL);
+		CHECK(mesh_response_trailer_field(r, 0, &name, &value) == 0);
 		CHECK_TEXT(mesh_response_instance(r), "payments");
 		CHECK_TEXT(mesh_response_version(r), "v1");
 	}

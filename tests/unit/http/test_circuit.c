@@ -8,10 +8,14 @@
 
 #include <cmocka.h>
 
+#include <fcntl.h>
+
 #include "alloc_fail.h"
+#include "client_call.h"
 #include "fake_env.h"
 #include "http/circuit.h"
 #include "http/curl_queue.h"
+#include "raw_server.h"
 #include "telemetry/metrics.h"
 
 enum { POOLS = 3, ASKED = 8 };
@@ -196,6 +200,70 @@ static void an_idle_connection_is_closed_for_who_comes(void **state)
 	assert_int_equal(mesh__circuit_connections(stage.circuit), 3);
 }
 
+static int watched_fd;
+static bool was_closed;
+
+static void settle_and_look(struct mesh__waiter *w)
+{
+	settle(w);
+	was_closed = fcntl(watched_fd, F_GETFD) == -1;
+}
+
+/* A real connection of pool 0 that is idle, and watched. */
+static void make_idle(struct raw_server *server)
+{
+	struct client_call call;
+
+	raw_server_address(server, &stage.pools[0]->options.target.address);
+	client_call_init(&call, "GET", NULL);
+	call.env = stage.fake.env;
+	assert_int_equal(client_call_run(&call, stage.pools[0]), MESH_OK);
+	client_call_fini(&call);
+	watched_fd = stage.pools[0]->all->conns.first->fd;
+	assert_int_not_equal(fcntl(watched_fd, F_GETFD), -1);
+}
+
+static struct asked *wait_and_look(size_t i)
+{
+	struct asked *a = &stage.asked[stage.n_asked++];
+
+	a->waiter.settled = settle_and_look;
+	a->code = mesh__pool_ask(stage.pools[i], &a->waiter, false, &a->slot, NULL);
+	assert_int_equal(a->code, MESH_E_WOULD_BLOCK);
+	return a;
+}
+
+/* Else there would be one more than the limit, be it for a moment. */
+static void a_place_is_free_once_its_connection_is_closed(void **state)
+{
+	struct raw_server *server = raw_server_new(NULL, raw_answer_ok, NULL);
+	struct asked *first, *waiting;
+
+	(void)state;
+	begin(1, 1, 10);
+	make_idle(server);
+	first = ask(0);
+	waiting = wait_and_look(0);
+	give(first, false);
+	assert_true(waiting->settled);
+	assert_true(was_closed);
+	raw_server_free(server);
+}
+
+static void nor_is_it_free_to_others_before(void **state)
+{
+	struct raw_server *server = raw_server_new(NULL, raw_answer_ok, NULL);
+
+	(void)state;
+	begin(2, 3, 10);
+	(void)ask(0);
+	make_idle(server);
+	(void)ask(1);
+	assert_true(wait_and_look(1)->settled);
+	assert_true(was_closed);
+	raw_server_free(server);
+}
+
 static void the_last_idle_connection_of_an_endpoint_stays(void **state)
 {
 	(void)state;
@@ -348,6 +416,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_place_that_becomes_free_goes_to_who_waits_elsewhere, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_connection_that_becomes_idle_is_closed_for_who_waits_elsewhere, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(an_idle_connection_is_closed_for_who_comes, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_place_is_free_once_its_connection_is_closed, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(nor_is_it_free_to_others_before, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(the_last_idle_connection_of_an_endpoint_stays, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(who_waits_at_the_same_endpoint_is_served_first, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(over_max_pending_of_all_a_call_is_refused_by_name, set_up, tear_down),
