@@ -5,6 +5,7 @@ import os
 import subprocess
 import unittest
 
+import h2
 import peers
 from support import SLOW, MeshTest
 
@@ -53,6 +54,23 @@ class Http2(MeshTest):
         done = subprocess.run(["curl", "-sS", "--http2", *known, self.url], capture_output=True, text=True, timeout=60 * SLOW)
         self.assertNotEqual(done.returncode, 0)
         self.assertEqual(self.judge.handled(), 0)
+
+    def test_who_is_revoked_is_told_to_go_and_what_was_asked_before_is_answered(self):
+        """THREATS 16: the connection outlives the handshake; who is on it is looked at again."""
+        self.mesh.serve("slow", "--delay", "3s", name="slow")
+        slow = self.mesh.endpoints("slow")[0]["address"]
+        with h2.dial(self.judge.address, peers.client_context(self.cart)) as idle, h2.dial(slow, peers.client_context(self.cart)) as busy:
+            idle.say(h2.request(1))
+            self.assertEqual(idle.until_over(1).status(1), 200)
+            busy.say(h2.request(1))
+            self.mesh.ctl("cert", "revoke", self.cart.serial)
+            idle.until_closed()
+            self.assertEqual(idle.goaway, (1, h2.NO_ERROR))
+            self.assertEqual(busy.until_over(1).status(1), 200)
+            busy.say(h2.request(3))
+            busy.until_closed()
+            self.assertIsNone(busy.status(3))
+            self.assertEqual(self.judge.handled(), 1)
 
 
 if __name__ == "__main__":
