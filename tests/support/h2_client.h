@@ -1,61 +1,33 @@
-/*
- * HTTP/2 over tls_wire.h, with several streams on one connection: whole bodies are sent within the server's windows, what comes is counted and checked (serving_is_filled()), and a stream whose reader is slow gives no window back.
- */
+/* An HTTP/2 client of the server on http_stage.h: h2_peer.h with what a test of that server asks and hears. It blocks, with a deadline; what does not come as said fails the test. */
 #ifndef TESTS_SUPPORT_H2_CLIENT_H
 #define TESTS_SUPPORT_H2_CLIENT_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include "support/h2_frames.h"
-#include "support/tls_wire.h"
-
-enum { H2_CLIENT_STREAMS = 8 };
-
-struct h2_client_stream {
-	int64_t window;   /* what the server lets us send */
-	int status;       /* 0: none yet */
-	size_t n_body;    /* bytes that came */
-	bool intact;      /* as serving_fill() fills */
-	bool slow;        /* gives no window back; set to false, it gives what it owes at the next step */
-	size_t owed;
-	bool ended;
-	bool was_reset;
-	uint32_t error;   /* of the reset */
-	char text[256];   /* the beginning of the body */
-	char lines[1024]; /* fields and trailers, "name: value\n" each */
-};
+#include "support/h2_peer.h"
 
 struct h2_client {
-	struct tls_wire wire;
-	struct h2_inflater *inflater;
-	struct mesh__buf out;
-	int64_t window, first_window;
-	size_t owed;
-	uint32_t n_streams;
-	struct h2_client_stream streams[H2_CLIENT_STREAMS];
-	bool goaway;
-	uint32_t last; /* the last stream that it lets finish */
+	struct raw_conn conn;
+	struct h2_peer peer;
 };
 
-void h2_client_open(struct h2_client *c, const struct two_meshes *t, const char *service);
-void h2_client_close(struct h2_client *c);
+/* A connection on which nothing was said; and one with the preface. */
+void h2_client_dial(struct h2_client *k);
+void h2_client_open(struct h2_client *k);
+void h2_client_close(struct h2_client *k);
 
-/* Begins a request on a new stream; its number from 0. */
-uint32_t h2_client_request(struct h2_client *c, const char *method, const char *path, bool ended);
+/* Sends a request's head, `whole` with no body, and what waited in peer.out before it. `more` as in h2_request(). */
+void h2_client_ask(struct h2_client *k, uint32_t stream, bool whole, const char *method, const char *path, const char *more);
 
-/* Sends DATA within the windows, and takes what comes meanwhile. False when the stream or the connection has ended. */
-bool h2_client_send(struct h2_client *c, uint32_t n, const void *bytes, size_t len);
-/* The end of the request; trailers as lines "name: value\n", or NULL. */
-void h2_client_end(struct h2_client *c, uint32_t n, const char *trailers);
-void h2_client_reset(struct h2_client *c, uint32_t n, uint32_t error);
+/* The next head, which must be of this stream, with this status. */
+void h2_client_hear(struct h2_client *k, uint32_t stream, const char *status, struct h2_message *message);
+void h2_client_hear_body(struct h2_client *k, uint32_t stream, const char *expected);
 
-/* Takes at least one frame, waiting for it; false when the connection has ended. */
-bool h2_client_step(struct h2_client *c);
+/* RST_STREAM's code. */
+uint32_t h2_client_hear_reset(struct h2_client *k, uint32_t stream);
 
-/* Until the response's head, or its end, or a reset; false when the connection ended before. */
-bool h2_client_await_head(struct h2_client *c, uint32_t n);
-bool h2_client_await_end(struct h2_client *c, uint32_t n);
+/* GOAWAY's code; its last stream in *last. */
+uint32_t h2_client_hear_goaway(struct h2_client *k, uint32_t *last);
+
+/* The connection's end. */
+void h2_client_hear_end(struct h2_client *k);
 
 #endif

@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "h2_client.h"
+#include "h2_caller.h"
 #include "kept.h"
 #include "patience.h"
 #include "serving.h"
@@ -18,7 +18,7 @@
 static const long flat_bytes = 4 << 20; /* as over HTTP/1.1, for each of two streams, and the connection's window */
 
 static struct serving s;
-static struct h2_client c;
+static struct h2_caller c;
 
 static size_t long_body(void)
 {
@@ -28,12 +28,12 @@ static size_t long_body(void)
 static void open_way(const struct stream_way *way)
 {
 	serving_open(&s, way->mode, "streamed", way->handler, NULL, NULL);
-	h2_client_open(&c, &s.t, "cart");
+	h2_caller_open(&c, &s.t, "cart");
 }
 
 static void close_way(void)
 {
-	h2_client_close(&c);
+	h2_caller_close(&c);
 	serving_fini(&s);
 }
 
@@ -51,7 +51,7 @@ static void send_long_body(uint32_t n, size_t len)
 	for (size_t at = 0; at < len; at += sizeof(piece)) {
 		size_t some = len - at < sizeof(piece) ? len - at : sizeof(piece);
 		serving_fill(piece, some, at);
-		assert_true(h2_client_send(&c, n, piece, some));
+		assert_true(h2_caller_send(&c, n, piece, some));
 	}
 }
 
@@ -66,18 +66,18 @@ static void long_bodies_are_intact_both_ways_and_memory_flat(void **state)
 		open_way(&stream_ways[i]);
 		serving_forget_most(&s);
 		before = s.n_bytes;
-		up = h2_client_request(&c, "POST", "/upload", false);
+		up = h2_caller_request(&c, "POST", "/upload", false);
 		send_long_body(up, long_body());
-		h2_client_end(&c, up, NULL);
-		assert_true(h2_client_await_end(&c, up));
+		h2_caller_end(&c, up, NULL);
+		assert_true(h2_caller_await_end(&c, up));
 		(void)snprintf(text, sizeof(text), "%zu intact", long_body());
 		assert_string_equal(c.streams[up].text, text);
 		(void)snprintf(path, sizeof(path), "/download?%zu", long_body());
-		down = h2_client_request(&c, "GET", path, true);
-		both = h2_client_request(&c, "POST", "/echo", false);
+		down = h2_caller_request(&c, "GET", path, true);
+		both = h2_caller_request(&c, "POST", "/echo", false);
 		send_long_body(both, long_body() / 4); /* while the other comes */
-		h2_client_end(&c, both, NULL);
-		assert_true(h2_client_await_end(&c, down) && h2_client_await_end(&c, both));
+		h2_caller_end(&c, both, NULL);
+		assert_true(h2_caller_await_end(&c, down) && h2_caller_await_end(&c, both));
 		assert_true(c.streams[down].intact && c.streams[both].intact);
 		assert_int_equal(c.streams[down].n_body, long_body());
 		assert_int_equal(c.streams[both].n_body, long_body() / 4);
@@ -100,20 +100,20 @@ static void a_slow_stream_holds_up_none_beside_it(void **state)
 		serving_forget_most(&s);
 		before = s.n_bytes;
 		(void)snprintf(path, sizeof(path), "/download?%zu", len);
-		slow = h2_client_request(&c, "GET", path, true);
+		slow = h2_caller_request(&c, "GET", path, true);
 		c.streams[slow].slow = true;
 		while (c.streams[slow].n_body < H2_WINDOW) {
-			assert_true(h2_client_step(&c));
+			assert_true(h2_caller_step(&c));
 		}
-		fast = h2_client_request(&c, "GET", path, true);
-		up = h2_client_request(&c, "POST", "/upload", false);
+		fast = h2_caller_request(&c, "GET", path, true);
+		up = h2_caller_request(&c, "POST", "/upload", false);
 		send_long_body(up, len);
-		h2_client_end(&c, up, NULL);
-		assert_true(h2_client_await_end(&c, up) && h2_client_await_end(&c, fast));
+		h2_caller_end(&c, up, NULL);
+		assert_true(h2_caller_await_end(&c, up) && h2_caller_await_end(&c, fast));
 		assert_int_equal(c.streams[slow].n_body, H2_WINDOW); /* and not a byte more */
 		flat_since(before);
 		c.streams[slow].slow = false;
-		assert_true(h2_client_await_end(&c, slow));
+		assert_true(h2_caller_await_end(&c, slow));
 		assert_true(c.streams[slow].intact && c.streams[fast].intact);
 		assert_int_equal(c.streams[slow].n_body, len);
 		assert_int_equal(c.streams[fast].n_body, len);
@@ -126,35 +126,35 @@ static void a_slow_stream_holds_up_none_beside_it(void **state)
 static int set_up(void **state)
 {
 	(void)kept_set_up(state);
-	h2_client_open(&c, &kept.serving.t, "cart");
+	h2_caller_open(&c, &kept.serving.t, "cart");
 	return 0;
 }
 
 static int tear_down(void **state)
 {
-	h2_client_close(&c);
+	h2_caller_close(&c);
 	return kept_tear_down(state);
 }
 
 static void trailers_and_half_closes_go_both_ways(void **state)
 {
-	uint32_t n = h2_client_request(&c, "POST", "/", false);
+	uint32_t n = h2_caller_request(&c, "POST", "/", false);
 	mesh_inbound *in = kept_next();
 
 	(void)state;
 	assert_int_equal(mesh_inbound_http_version(in), 2);
 	assert_int_equal(mesh_reply_begin(in, 200), MESH_OK);
-	assert_true(h2_client_await_head(&c, n));
-	assert_true(h2_client_send(&c, n, "ask", 3));
+	assert_true(h2_caller_await_head(&c, n));
+	assert_true(h2_caller_send(&c, n, "ask", 3));
 	kept_expect_read(in, "ask");
-	h2_client_end(&c, n, "sum: 7\nauthorization: me\n");
+	h2_caller_end(&c, n, "sum: 7\nauthorization: me\n");
 	kept_expect_read(in, "");
 	assert_string_equal(mesh_inbound_trailer(in, "Sum"), "7");
 	assert_null(mesh_inbound_trailer(in, "authorization"));
 	kept_write(in, "answer");
 	assert_int_equal(mesh_reply_trailer(in, "grpc-status", "0"), MESH_OK);
 	assert_int_equal(mesh_reply_end(in), MESH_OK);
-	assert_true(h2_client_await_end(&c, n));
+	assert_true(h2_caller_await_end(&c, n));
 	assert_string_equal(c.streams[n].text, "answer");
 	assert_non_null(strstr(c.streams[n].lines, "grpc-status: 0\n"));
 	assert_false(c.streams[n].was_reset);
@@ -162,45 +162,45 @@ static void trailers_and_half_closes_go_both_ways(void **state)
 
 static void an_early_answer_ends_the_stream_and_not_the_connection(void **state)
 {
-	uint32_t n = h2_client_request(&c, "POST", "/", false), next;
+	uint32_t n = h2_caller_request(&c, "POST", "/", false), next;
 
 	(void)state;
 	assert_int_equal(mesh_reply(kept_next(), 403, "not you", 7), MESH_OK);
-	assert_true(h2_client_await_end(&c, n));
+	assert_true(h2_caller_await_end(&c, n));
 	assert_int_equal(c.streams[n].status, 403);
 	assert_string_equal(c.streams[n].text, "not you");
-	next = h2_client_request(&c, "GET", "/", true);
+	next = h2_caller_request(&c, "GET", "/", true);
 	assert_int_equal(mesh_reply(kept_next(), 200, NULL, 0), MESH_OK);
-	assert_true(h2_client_await_end(&c, next));
+	assert_true(h2_caller_await_end(&c, next));
 	assert_int_equal(c.streams[next].status, 200);
 }
 
 static void what_the_handler_gives_up_on_is_reset(void **state)
 {
-	uint32_t n = h2_client_request(&c, "GET", "/", true);
+	uint32_t n = h2_caller_request(&c, "GET", "/", true);
 	mesh_inbound *in = kept_next();
 
 	(void)state;
 	assert_int_equal(mesh_reply_begin(in, 200), MESH_OK);
 	kept_write(in, "half");
 	assert_int_equal(mesh_reply_abort(in), MESH_OK);
-	assert_true(h2_client_await_end(&c, n));
+	assert_true(h2_caller_await_end(&c, n));
 	assert_true(c.streams[n].was_reset);
 	assert_int_equal(c.streams[n].error, H2_INTERNAL_ERROR);
-	n = h2_client_request(&c, "GET", "/", true);
+	n = h2_caller_request(&c, "GET", "/", true);
 	assert_int_equal(mesh_reply_abort(kept_next()), MESH_OK);
-	assert_true(h2_client_await_end(&c, n));
+	assert_true(h2_caller_await_end(&c, n));
 	assert_true(c.streams[n].was_reset);
-	n = h2_client_request(&c, "GET", "/", true); /* its neighbours live on */
+	n = h2_caller_request(&c, "GET", "/", true); /* its neighbours live on */
 	assert_int_equal(mesh_reply(kept_next(), 204, NULL, 0), MESH_OK);
-	assert_true(h2_client_await_end(&c, n));
+	assert_true(h2_caller_await_end(&c, n));
 	assert_int_equal(c.streams[n].status, 204);
 }
 
 static void a_caller_that_resets_is_told_of_in_the_middle_and_before(void **state)
 {
 	static const char piece[1 << 20];
-	uint32_t n = h2_client_request(&c, "POST", "/", false);
+	uint32_t n = h2_caller_request(&c, "POST", "/", false);
 	mesh_inbound *in = kept_next();
 	char buf[8];
 	int32_t code;
@@ -208,16 +208,16 @@ static void a_caller_that_resets_is_told_of_in_the_middle_and_before(void **stat
 
 	(void)state;
 	assert_int_equal(mesh_inbound_on_stream(in, kept_on_event, NULL), MESH_OK);
-	h2_client_reset(&c, n, H2_CANCEL);
+	h2_caller_reset(&c, n, H2_CANCEL);
 	assert_int_equal(mesh_inbound_read(in, buf, sizeof(buf), &got, kept_patient_ms()), MESH_E_RESET);
 	kept_await(&kept.n_told[MESH_EVENT_GONE], 1);
 	assert_int_equal(mesh_inbound_gone(in), 1);
 	assert_int_equal(mesh_reply(in, 200, NULL, 0), MESH_OK);
-	n = h2_client_request(&c, "GET", "/", true);
+	n = h2_caller_request(&c, "GET", "/", true);
 	in = kept_next();
 	assert_int_equal(mesh_reply_begin(in, 200), MESH_OK);
-	assert_true(h2_client_await_head(&c, n));
-	h2_client_reset(&c, n, H2_CANCEL);
+	assert_true(h2_caller_await_head(&c, n));
+	h2_caller_reset(&c, n, H2_CANCEL);
 	do {
 		code = mesh_reply_write(in, piece, sizeof(piece), NULL, kept_patient_ms());
 	} while (code == MESH_OK);
@@ -234,13 +234,13 @@ static void who_asks_late_is_told_that_the_caller_has_gone(void **state)
 	(void)state;
 	(void)tear_down(NULL);
 	kept_open("pool", "whole", NULL);
-	h2_client_open(&c, &kept.serving.t, "cart");
-	n = h2_client_request(&c, "GET", "/", true);
+	h2_caller_open(&c, &kept.serving.t, "cart");
+	n = h2_caller_request(&c, "GET", "/", true);
 	in = kept_next();
-	h2_client_reset(&c, n, H2_CANCEL);
-	n = h2_client_request(&c, "GET", "/", true);
+	h2_caller_reset(&c, n, H2_CANCEL);
+	n = h2_caller_request(&c, "GET", "/", true);
 	assert_int_equal(mesh_reply(kept_next(), 200, NULL, 0), MESH_OK); /* the reset came before this one */
-	assert_true(h2_client_await_end(&c, n));
+	assert_true(h2_caller_await_end(&c, n));
 	assert_int_equal(mesh_inbound_gone(in), 1);
 	assert_int_equal(mesh_inbound_on_stream(in, kept_on_event, NULL), MESH_OK);
 	kept_await(&kept.n_told[MESH_EVENT_GONE], 1);
@@ -258,23 +258,23 @@ static void *close_slowly(void *arg)
 
 static void the_drain_says_goaway_and_lets_streams_finish(void **state)
 {
-	uint32_t n = h2_client_request(&c, "POST", "/", false);
+	uint32_t n = h2_caller_request(&c, "POST", "/", false);
 	mesh_inbound *in = kept_next();
 	pthread_t closer;
 
 	(void)state;
 	assert_int_equal(pthread_create(&closer, NULL, close_slowly, NULL), 0);
 	while (!c.goaway) {
-		assert_true(h2_client_step(&c));
+		assert_true(h2_caller_step(&c));
 	}
-	assert_true(h2_client_send(&c, n, "late", 4));
+	assert_true(h2_caller_send(&c, n, "late", 4));
 	kept_expect_read(in, "late");
 	assert_int_equal(mesh_reply_begin(in, 200), MESH_OK);
 	kept_write(in, "as ever");
 	assert_int_equal(mesh_reply_end(in), MESH_OK);
-	assert_true(h2_client_await_end(&c, n));
+	assert_true(h2_caller_await_end(&c, n));
 	assert_string_equal(c.streams[n].text, "as ever");
-	while (h2_client_step(&c)) {
+	while (h2_caller_step(&c)) {
 	}
 	assert_int_equal(pthread_join(closer, NULL), 0);
 	assert_int_equal(close_code, MESH_OK);
