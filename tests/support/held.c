@@ -211,6 +211,19 @@ const char *held_text(void)
 	return held.body.len > 0 ? held.body.data : "";
 }
 
+static void unread_now(void *arg)
+{
+	((struct act *)arg)->len = mesh__exchange_unread(held.x);
+}
+
+size_t held_unread(void)
+{
+	struct act a = {.len = 0};
+
+	stage_on_loop(unread_now, &a);
+	return a.len;
+}
+
 static void begin_now(void *arg)
 {
 	struct act *a = arg;

@@ -48,6 +48,9 @@ void held_forget_events(void);
 int held_read(void);
 const char *held_text(void);
 
+/* What has come and was not read. */
+size_t held_unread(void);
+
 /* The reply. `fields` ends with a NULL name; NULL: none. */
 bool held_begin(int status, const struct mesh__field_text *fields);
 bool held_write(const void *bytes, size_t len);
