@@ -281,6 +281,55 @@ MESH_API int32_t mesh_poll(mesh *m, mesh_event *events, int32_t n, int64_t timeo
  */
 MESH_API int32_t mesh_event_fd(mesh *m);
 
+/* ---- Calling with bodies that stream ---- */
+
+/*
+ * The request's body, the response's, or both may stream, at the pace of the slower side: what nobody takes is not taken from who sends it, beyond a bound of some 512 KiB a body. A streamed call has a connection of its own for its
+ * whole life. What is said here holds for each of its two directions by itself: one thread may write while another reads.
+ *
+ * The functions that wait do so for at most `timeout_ms`. With 0 or less they do not wait: what cannot go on at once says MESH_E_WOULD_BLOCK, which is followed by one event when it could go on, or never will. On the mesh's own
+ * threads, so in the functions below, a call with a timeout says MESH_E_WOULD_BLOCK too, and nothing follows. MESH_E_FORKED in a forked child.
+ *
+ * Once the head of the response is there, the call's time ends, unless mesh_request_timeout() has set it; from there on a call on which nothing moves for 60 s, in either direction, ends with MESH_E_TIMEOUT. mesh_cancel() ends it at any
+ * moment, and so does mesh_request_free() once the call is over: what the other side has of it is then seen to be cut.
+ */
+
+/*
+ * The body will be written: `length` bytes, or -1 where that is not known. Such a call has to be started: mesh_call() returns MESH_E_STATE. Of a body nothing is kept: once a part of it has gone out, the call is not tried again.
+ * Before the call; MESH_E_STATE while one is under way, and beside mesh_request_body(); MESH_E_INVALID, MESH_E_NO_MEMORY.
+ */
+MESH_API int32_t mesh_request_upload(mesh_request *request, int64_t length);
+
+/*
+ * The response's body will be read: the call is over, for mesh_call() and for who is told of a started one, as soon as the response's head is there, and mesh_response_body() is "". The request may be called again only when the body
+ * is through, both ways. Before the call; errors as above.
+ */
+MESH_API int32_t mesh_request_download(mesh_request *request);
+
+/*
+ * What has come to pass: MESH_EVENT_READABLE after a mesh_response_read(), MESH_EVENT_WRITABLE after a mesh_request_write(), that said MESH_E_WOULD_BLOCK: try again. Called on a thread of the library, where it must not block; it
+ * may use and free the request, and is not called after that; who frees it on another thread sees to it that it is not running there then. Who sets none gets these as events of mesh_poll(), with the `user` of mesh_call_start().
+ */
+typedef void (*mesh_stream_fn)(void *user, mesh_request *request, int32_t kind);
+MESH_API int32_t mesh_request_on_stream(mesh_request *request, mesh_stream_fn fn, void *user);
+
+/*
+ * Writes bytes of the body, copied: with a timeout all `len` of them, with 0 as many as there is room for. *written (which may be NULL) is how many, also on failure. From the start of the call on, whether or not the response has
+ * begun. Errors: MESH_E_TIMEOUT, MESH_E_WOULD_BLOCK (none was written); MESH_E_RESET (nobody reads on: the connection broke, or the answer is whole already), MESH_E_CANCELLED, MESH_E_CLOSED and whatever else ended the call;
+ * MESH_E_TOO_LARGE (more than the length that was told: none was written); MESH_E_STATE (no call was started, or after the end); MESH_E_INVALID, MESH_E_NO_MEMORY.
+ */
+MESH_API int32_t mesh_request_write(mesh_request *request, const void *bytes, size_t len, size_t *written, int64_t timeout_ms);
+
+/* The body is whole; the response may come, or go on, after it. MESH_E_INVALID: fewer bytes than the length that was told, and it did not end; MESH_E_STATE. */
+MESH_API int32_t mesh_request_end(mesh_request *request);
+
+/*
+ * Reads the next bytes of the response's body: at least one, at most `size`, of which *n is how many; MESH_OK with *n == 0 is the end, and the trailers are there. There is no bound on its length. Errors: MESH_E_STATE before the
+ * call is over; MESH_E_TIMEOUT, MESH_E_WOULD_BLOCK (it can be called again after both); MESH_E_RESET, MESH_E_PROTOCOL, MESH_E_CANCELLED, MESH_E_CLOSED and whatever else broke it off, after the bytes that came before:
+ * mesh_request_error() has the rest.
+ */
+MESH_API int32_t mesh_response_read(mesh_request *request, void *buf, size_t size, size_t *n, int64_t timeout_ms);
+
 /* ---- What came of it ---- */
 
 /* The status of the response, 100 to 599, or 0 when there is none. */

@@ -37,8 +37,12 @@ void mesh_request_free(mesh_request *r)
 	}
 	if (mesh__opened_is_parents(m)) {
 		r->telling.started = false; /* no lock is taken */
+		r->telling.pending = 0;
 	}
-	mesh__request_free(r);
+	/* The mesh stays open as long as a call of it runs, and so keeps what the call thread frees. */
+	if (mesh__opened_is_parents(m) || !mesh__streamed_give_up(r)) {
+		mesh__request_free(r);
+	}
 	mesh__opened_unref(m);
 }
 
@@ -174,11 +178,17 @@ int32_t mesh_response_field(const mesh_request *r, size_t index, const char **na
 	return found;
 }
 
+/* Of a streamed response: once its end was read. Until then they are the call thread's. */
+static bool trailers_are_there(const mesh_request *r)
+{
+	return r != NULL && (r->streamed == NULL || !r->streamed->download || r->streamed->end_read);
+}
+
 const char *mesh_response_trailer(const mesh_request *r, const char *name)
 {
 	const char *field, *value;
 
-	for (size_t i = 0; r != NULL && name != NULL && mesh__client_response_trailer_field(&r->response, i, &field, &value); i++) {
+	for (size_t i = 0; trailers_are_there(r) && name != NULL && mesh__client_response_trailer_field(&r->response, i, &field, &value); i++) {
 		if (mesh__str_eq_nocase(name, strlen(name), field)) {
 			return value;
 		}
@@ -189,7 +199,7 @@ const char *mesh_response_trailer(const mesh_request *r, const char *name)
 int32_t mesh_response_trailer_field(const mesh_request *r, size_t index, const char **name, const char **value)
 {
 	const char *field = NULL, *text = NULL;
-	int32_t found = r != NULL && mesh__client_response_trailer_field(&r->response, index, &field, &text);
+	int32_t found = trailers_are_there(r) && mesh__client_response_trailer_field(&r->response, index, &field, &text);
 
 	if (name != NULL) {
 		*name = found ? field : NULL;

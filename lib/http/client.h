@@ -223,6 +223,12 @@ void mesh__pool_leave(struct mesh__pool *pool, struct mesh__loop *loop);
 /* There are bytes for `read` again, or room for `data`. The callbacks come from the loop, not in here. Until done. */
 void mesh__flight_resume(struct mesh__flight *flight);
 
+/* Another deadline from here on, also from within its functions. */
+void mesh__flight_deadline(struct mesh__flight *flight, int64_t deadline_us);
+
+/* What `done` would tell of it now, while it runs and its head is there. */
+void mesh__flight_so_far(const struct mesh__flight *flight, struct mesh__client_result *result);
+
 /* Ends it: `done` follows from the loop, with `code`, unless it was over already. `how`, a string that lives until then, continues "host at address: ". Also in its own callbacks; until done. */
 void mesh__flight_stop(struct mesh__flight *flight, int code, const char *how);
 

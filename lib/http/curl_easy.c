@@ -368,6 +368,13 @@ bool mesh__easy_keeps_connection(const struct mesh__easy *e)
 	return e->passed && !e->head.close && e->stopped.code == MESH_OK;
 }
 
+void mesh__easy_so_far(const struct mesh__easy *e, struct mesh__client_result *result)
+{
+	result->reused = e->reused;
+	result->http2 = e->http2;
+	result->connect_us = e->reused || !e->may_dial ? 0 : (e->passed ? e->passed_us : mesh__mono_us(e->conns->env)) - e->begun_us;
+}
+
 int mesh__easy_end(struct mesh__easy *e, int curl_code, struct mesh__client_result *result, struct mesh__err *err)
 {
 	int code;
@@ -377,9 +384,7 @@ int mesh__easy_end(struct mesh__easy *e, int curl_code, struct mesh__client_resu
 		mesh__unprocessed_listen(e, false);
 	}
 	result->sent = e->passed && !mesh__unprocessed_surely(e, curl_code) ? MESH__SENT_MAYBE : MESH__SENT_NOTHING;
-	result->reused = e->reused;
-	result->http2 = e->http2;
-	result->connect_us = e->reused || !e->may_dial ? 0 : (e->passed ? e->passed_us : mesh__mono_us(e->conns->env)) - e->begun_us;
+	mesh__easy_so_far(e, result);
 	code = mesh__easy_verdict(e, curl_code, err);
 	e->lost = e->dial_refused || e->again || e->stale || (e->http2 && e->reused && code == MESH_E_RESET && result->sent == MESH__SENT_MAYBE && e->head.n_bytes == 0);
 	if (e->share != NULL && (e->refused || code == MESH_E_IDENTITY)) {

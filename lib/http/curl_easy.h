@@ -114,6 +114,9 @@ bool mesh__easy_session_came(struct mesh__easy *e);
 /* True when the connection may serve another exchange after this one, which succeeded. */
 bool mesh__easy_keeps_connection(const struct mesh__easy *e);
 
+/* On which connection it runs, and what dialling took. */
+void mesh__easy_so_far(const struct mesh__easy *e, struct mesh__client_result *result);
+
 /* The exchange is over, the handle off its multi; `curl_code` is libcurl's verdict (a CURLcode). Fills in *result but for total_us, and returns the code of client.h with its message. */
 int mesh__easy_end(struct mesh__easy *e, int curl_code, struct mesh__client_result *result, struct mesh__err *err) MESH__MUST_USE;
 

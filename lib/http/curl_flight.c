@@ -428,6 +428,24 @@ void mesh__flight_resume(struct mesh__flight *f)
 	}
 }
 
+void mesh__flight_deadline(struct mesh__flight *f, int64_t deadline_us)
+{
+	bool sooner = deadline_us < f->options.deadline_us;
+
+	f->options.deadline_us = deadline_us;
+	if (sooner && f->stage != STAGE_OVER) {
+		arm(f); /* else the timer looks again when it comes: a deadline that moves on with each byte costs nothing */
+	}
+}
+
+void mesh__flight_so_far(const struct mesh__flight *f, struct mesh__client_result *result)
+{
+	*result = (struct mesh__client_result){.sent = MESH__SENT_MAYBE, .total_us = now_us(f) - f->begun_us};
+	if (f->slot != NULL) {
+		mesh__easy_so_far(&f->slot->easy, result);
+	}
+}
+
 void mesh__flight_stop(struct mesh__flight *f, int code, const char *how)
 {
 	if (f->stage == STAGE_OVER || f->stop_code != MESH_OK) {

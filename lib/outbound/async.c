@@ -82,15 +82,13 @@ static int open_thread(struct mesh__async *a, struct mesh__err *err)
 
 /* ---- Cancelling ---- */
 
-static void tell_end(struct mesh_request *r);
-
 static void on_cancel(void *arg)
 {
 	struct mesh_request *r = arg;
 
 	r->call.cancel_seen = true;
 	if (r->call.ended) {
-		tell_end(r);
+		mesh__async_through(r);
 	} else if (r->call.begun) {
 		mesh__parked_cancel(r);
 	} /* else its beginning, which is posted, finds it cancelled */
@@ -128,6 +126,9 @@ int mesh__async_start(struct mesh_request *r, mesh_done_fn done, void *user)
 	}
 	mesh__call_prepare(r, true);
 	r->call = (struct mesh__parked){.done = done, .user = user};
+	if (r->streamed != NULL) {
+		mesh__streamed_begin(r);
+	}
 	code = open_thread(&o->async, &r->err);
 	if (code == MESH_OK && !mesh__running_enter(&o->running, r)) {
 		code = mesh__fail(&r->err, MESH_E_CLOSED, "the mesh is closed");
@@ -146,35 +147,55 @@ int mesh__async_start(struct mesh_request *r, mesh_done_fn done, void *user)
 	return MESH_OK;
 }
 
-/* The request is the application's again: nothing of it is touched after it was told. */
-static void tell_end(struct mesh_request *r)
+/* Nothing of it is touched after it was told: the application may have freed it. */
+static void tell(struct mesh_request *r)
 {
-	struct mesh__async *a = &r->outbound->async;
 	mesh_done_fn done = r->call.done;
-	void *user = r->call.user;
-	int code = r->call.code;
 
-	mesh__cancel_reset(r->cancel);
-	atomic_store(&r->running, false);
+	r->call.told = true;
 	if (done == NULL) {
-		mesh__events_done(&a->events, r);
+		mesh__events_done(&r->outbound->async.events, r);
 	} else {
-		done(user, r, code);
+		done(r->call.user, r, r->call.code);
 	}
+}
+
+/* The request is the application's again, unless that has freed it meanwhile. */
+static void give_back(struct mesh_request *r)
+{
+	mesh__cancel_reset(r->cancel);
+	if (!r->call.told) {
+		atomic_store(&r->running, false);
+		tell(r);
+	} else if (!mesh__streamed_give_back(r)) {
+		mesh__request_free(r);
+	}
+}
+
+void mesh__async_through(struct mesh_request *r)
+{
+	if (r->call.cancel_posted == r->call.cancel_seen && (r->streamed == NULL || !mesh__streamed_settle(r))) {
+		give_back(r);
+	}
+}
+
+void mesh__async_landed(struct mesh_request *r)
+{
+	mesh__cancel_unwatch(r->cancel);
+	r->call.ended = true;
+	mesh__running_leave(&r->outbound->running, r);
+	mesh__async_through(r);
 }
 
 void mesh__async_end(struct mesh_request *r)
 {
-	struct mesh__running *running = &r->outbound->running;
-
 	mesh__parked_end(r);
-	mesh__cancel_unwatch(r->cancel);
 	r->call.code = mesh__call_conclude(r);
 	mesh__request_let_go(r);
-	r->call.ended = true;
-	mesh__running_leave(running, r);
-	if (r->call.cancel_posted == r->call.cancel_seen) {
-		tell_end(r);
+	if (r->streamed != NULL && mesh__streamed_concluded(r)) {
+		tell(r); /* its bodies are still on their way */
+	} else {
+		mesh__async_landed(r);
 	}
 }
 

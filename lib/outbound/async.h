@@ -38,6 +38,12 @@ int mesh__async_start(struct mesh_request *request, mesh_done_fn done, void *use
 /* The machine is through with the call. The call thread. */
 void mesh__async_end(struct mesh_request *request);
 
+/* The flight of a streamed call, which was over already, is over too. The call thread. */
+void mesh__async_landed(struct mesh_request *request);
+
+/* Looks whether all of an ended call is through, what was on its way to the call thread included; then it is told, or freed where the application has done so already. The call thread. */
+void mesh__async_through(struct mesh_request *request);
+
 /* Whether this is the call thread. */
 bool mesh__async_is_current(const struct mesh__async *async);
 

@@ -5,8 +5,7 @@
 #include "outbound/steps.h"
 #include "policy/deadline.h"
 
-/* The answer says that no handler saw the request (mesh-not-processed, POLICY.md). */
-static bool says_not_processed(const struct mesh__client_response *response)
+bool mesh__response_not_processed(const struct mesh__client_response *response)
 {
 	if (response->status == 503 || response->status == 429) {
 		return mesh__str_eq(mesh__client_response_header(response, "mesh-not-processed"), "1");
@@ -18,7 +17,7 @@ static enum mesh__try_end judge(const struct mesh_request *r, int code)
 {
 	switch (code) {
 	case MESH_OK:
-		return says_not_processed(&r->response) ? MESH__TRY_NOT_PROCESSED : MESH__TRY_ANSWERED;
+		return mesh__response_not_processed(&r->response) ? MESH__TRY_NOT_PROCESSED : MESH__TRY_ANSWERED;
 	case MESH_E_TIMEOUT:
 	case MESH_E_CANCELLED:
 	case MESH_E_CLOSED:

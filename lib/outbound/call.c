@@ -153,11 +153,22 @@ static int make(struct mesh_request *r)
 	return code;
 }
 
+/* The bodies of a streamed call are the call thread's affair: started, and waited for. */
+static int call_streamed(struct mesh_request *r)
+{
+	int code = r->streamed->upload ? MESH_E_STATE : mesh__async_start(r, NULL, NULL);
+
+	return code == MESH_OK ? mesh__events_await(&r->outbound->async.events, r) : code;
+}
+
 int mesh__call(struct mesh_request *r)
 {
 	bool idle = false;
 	int code;
 
+	if (r->streamed != NULL && !mesh__call_on_own_thread(r->outbound)) {
+		return call_streamed(r);
+	}
 	if (!atomic_compare_exchange_strong(&r->running, &idle, true)) {
 		return MESH_E_STATE;
 	}

@@ -120,6 +120,24 @@ void mesh__events_done(struct mesh__events *e, struct mesh_request *r)
 	(void)pthread_mutex_unlock(&e->mu);
 }
 
+void mesh__events_tell(struct mesh__events *e, struct mesh_request *r, int32_t kind)
+{
+	(void)pthread_mutex_lock(&e->mu);
+	if (!r->telling.muted) {
+		add_locked(e, r, kind);
+		wake_locked(e);
+	}
+	(void)pthread_mutex_unlock(&e->mu);
+}
+
+void mesh__events_mute(struct mesh__events *e, struct mesh_request *r)
+{
+	(void)pthread_mutex_lock(&e->mu);
+	remove_locked(e, r);
+	r->telling.muted = true;
+	(void)pthread_mutex_unlock(&e->mu);
+}
+
 /* ---- Those who ask ---- */
 
 int mesh__events_await(struct mesh__events *e, struct mesh_request *r)

@@ -25,6 +25,7 @@ struct mesh__events {
 struct mesh__telling {
 	bool started;                      /* a call of it was, whose end is told here */
 	bool over;                         /* that call is */
+	bool muted;
 	uint32_t pending;                  /* a bit for each kind of event that waits */
 	struct mesh_request *prev, *next;  /* among those with any */
 };
@@ -38,7 +39,13 @@ void mesh__events_begin(struct mesh__events *events, struct mesh_request *reques
 /* The started call is over, with request->call.code. The request is the application's again, and not to be touched: it may be freed at once. */
 void mesh__events_done(struct mesh__events *events, struct mesh_request *request);
 
-/* Nothing is told of it any more. */
+/* Something of it that streams can go on: a kind of event. */
+void mesh__events_tell(struct mesh__events *events, struct mesh_request *request, int32_t kind);
+
+/* Nothing is told of it any more, whatever comes: the application has freed it. */
+void mesh__events_mute(struct mesh__events *events, struct mesh_request *request);
+
+/* What has not been told of it is told no more. */
 void mesh__events_forget(struct mesh__events *events, struct mesh_request *request);
 
 /* Waits until the started call of `request` is over; its code, and no event tells of it any more. MESH_E_STATE: none was started; MESH_E_WOULD_BLOCK: this is a thread of the mesh's own. */

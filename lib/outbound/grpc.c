@@ -54,6 +54,10 @@ bool mesh__grpc_observe(struct mesh_request *r)
 {
 	enum mesh__grpc_status status;
 
+	/* The status comes with the trailers. */
+	if (r->parked && r->call.flight != NULL) {
+		return false;
+	}
 	if (!r->is_grpc || r->response.status == 0 || (r->end != MESH__TRY_ANSWERED && r->end != MESH__TRY_NOT_PROCESSED)) {
 		return false;
 	}

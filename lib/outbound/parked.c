@@ -82,6 +82,10 @@ static void on_flown(void *arg, int code, const struct mesh__client_result *resu
 	struct mesh_request *r = arg;
 
 	r->call.flight = NULL;
+	if (r->streamed != NULL && !mesh__streamed_landed(r, &code, err)) {
+		mesh__async_landed(r);
+		return;
+	}
 	r->try_code = code;
 	r->result = *result;
 	if (code != MESH_OK) {
@@ -94,8 +98,12 @@ int mesh__parked_exchange(struct mesh_request *r, struct mesh__pool *pool, const
 {
 	struct mesh__flight_options o = {.request = *what, .response = &r->response, .connect_timeout_ms = r->service->policy.connect_timeout_ms, .deadline_us = r->deadline_us,
 		.done = on_flown, .arg = r};
-	int code = mesh__flight_start(pool, r->outbound->async.loop, &o, &r->call.flight, &r->err);
+	int code;
 
+	if (r->streamed != NULL) {
+		mesh__streamed_board(r, &o);
+	}
+	code = mesh__flight_start(pool, r->outbound->async.loop, &o, &r->call.flight, &r->err);
 	return code == MESH_OK ? MESH_E_WOULD_BLOCK : code;
 }
 

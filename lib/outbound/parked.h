@@ -17,7 +17,8 @@ struct mesh__parked {
 	bool cancel_posted;                /* guarded by the cancel's own lock until it is unwatched */
 	bool cancel_seen;                  /* it has come */
 	bool begun;                        /* the call thread has it */
-	bool ended;                        /* all is over but for a cancel_post that is on its way */
+	bool ended;                        /* all is over but for a post that is on its way */
+	bool told;                         /* its end was */
 	mesh_done_fn done;
 	void *user;
 	int code;                          /* what came of it */

@@ -67,7 +67,7 @@ void mesh__request_free(struct mesh_request *r)
 	if (r == NULL) {
 		return;
 	}
-	if (r->telling.started) {
+	if (r->telling.started || r->telling.pending != 0) {
 		mesh__events_forget(&r->outbound->async.events, r);
 	}
 	mesh__request_let_go(r);
@@ -76,6 +76,7 @@ void mesh__request_free(struct mesh_request *r)
 		mesh__free((void *)(uintptr_t)r->fields[i].value);
 	}
 	mesh__client_response_fini(&r->response);
+	mesh__streamed_free(r->streamed);
 	mesh__cancel_free(r->cancel);
 	mesh__free(r->body);
 	mesh__free(r);
@@ -113,6 +114,9 @@ int mesh__request_body(struct mesh_request *r, const void *bytes, size_t len)
 {
 	char *copy;
 
+	if (r->streamed != NULL && r->streamed->upload) {
+		return MESH_E_STATE;
+	}
 	if (len > r->outbound->max_body_bytes) {
 		return MESH_E_TOO_LARGE;
 	}

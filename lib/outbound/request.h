@@ -9,6 +9,7 @@
 #include "outbound/events.h"
 #include "outbound/outbound.h"
 #include "outbound/parked.h"
+#include "outbound/streamed.h"
 #include "policy/retry.h"
 #include "wire/grpc.h"
 #include "wire/name.h"
@@ -26,6 +27,7 @@ struct mesh_request {
 	char *body;
 	size_t body_len;
 	bool has_body;
+	struct mesh__streamed *streamed;    /* NULL: both bodies are whole */
 	int64_t timeout_ms;                 /* 0: not said */
 	bool is_grpc;                       /* its content type says so */
 	bool says_grpc_timeout;             /* the timeout was said as grpc-timeout, and goes on as that */

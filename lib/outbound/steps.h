@@ -25,6 +25,9 @@ int mesh__step_admit(struct mesh_request *request) MESH__MUST_USE;
 /* One try on the picked endpoint: what came of it is in request->try_code. MESH_OK (also for a try that failed), MESH_E_WOULD_BLOCK. */
 int mesh__step_attempt(struct mesh_request *request) MESH__MUST_USE;
 
+/* The answer says that no handler saw the request (mesh-not-processed, POLICY.md; for gRPC its own word). Pure. */
+bool mesh__response_not_processed(const struct mesh__client_response *response);
+
 /* Judges the try, which is over: sets request->end. */
 void mesh__step_judge(struct mesh_request *request);
 

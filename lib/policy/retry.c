@@ -45,7 +45,7 @@ struct mesh__retry_verdict mesh__retry_decide(const struct mesh__retry_rule *rul
 	int64_t wait_ms = backoff_ms(in->tries, draw);
 
 	/* A try needs time of its own: one that would begin at the deadline is not begun. */
-	if (reached_no_handler(in->end) && in->tries <= rule->attempts && untried && in->left_ms > wait_ms) {
+	if (reached_no_handler(in->end) && !in->body_gone && in->tries <= rule->attempts && untried && in->left_ms > wait_ms) {
 		verdict.again = true;
 		verdict.wait_ms = wait_ms;
 	}

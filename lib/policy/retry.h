@@ -27,6 +27,7 @@ struct mesh__retry_inputs {
 	int32_t tries;            /* made so far, at least 1 */
 	uint32_t endpoints;       /* of the service */
 	int64_t left_ms;          /* of the deadline */
+	bool body_gone;           /* a part of a streamed body, which nobody has kept */
 	bool nothing_sent;        /* STOPPED alone: no byte of the request had left; false when not known */
 };
 

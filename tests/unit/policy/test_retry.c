@@ -37,6 +37,20 @@ static void only_what_reached_no_handler_is_tried_again(void **state)
 	}
 }
 
+/* Nobody has kept what went out of a streamed body; whether it was processed is another matter. */
+static void a_body_of_which_a_part_has_gone_is_not_sent_again(void **state)
+{
+	static const enum mesh__try_end ends[] = {MESH__TRY_UNSENT, MESH__TRY_NOT_PROCESSED, MESH__TRY_UNSURE};
+
+	(void)state;
+	for (size_t i = 0; i < MESH__COUNT(ends); i++) {
+		struct mesh__retry_inputs in = {.end = ends[i], .tries = 1, .endpoints = 3, .left_ms = 1000, .body_gone = true};
+		struct mesh__retry_verdict verdict = mesh__retry_decide(&built_in, &in, 0);
+		assert_false(verdict.again);
+		assert_int_equal(verdict.may_be_processed, ends[i] == MESH__TRY_UNSURE);
+	}
+}
+
 static void attempts_endpoints_and_time_each_end_it(void **state)
 {
 	static const struct {
@@ -96,6 +110,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(only_what_reached_no_handler_is_tried_again),
+		cmocka_unit_test(a_body_of_which_a_part_has_gone_is_not_sent_again),
 		cmocka_unit_test(attempts_endpoints_and_time_each_end_it),
 		cmocka_unit_test(backoff_is_full_jitter_up_to_a_quarter_of_a_second),
 		cmocka_unit_test(a_retry_that_cannot_begin_in_time_is_not_made),

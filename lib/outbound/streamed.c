@@ -1,0 +1,427 @@
+#include "outbound/streamed.h"
+
+#include "outbound/call.h"
+#include "outbound/grpc.h"
+#include "outbound/steps.h"
+
+/* ---- From and to the application ---- */
+
+static void on_post(void *arg);
+
+/* Something has changed that the flight waits for, or its head is there. Any thread; from the call thread too, where libcurl is running. */
+static void post(struct mesh__streamed *s)
+{
+	bool now;
+
+	(void)pthread_mutex_lock(&s->mu);
+	now = !s->over && !s->posted;
+	s->posted |= now;
+	(void)pthread_mutex_unlock(&s->mu);
+	if (now) {
+		mesh__loop_post(s->request->outbound->async.loop, &s->post, on_post, s);
+	}
+}
+
+static void tell(struct mesh__streamed *s, int32_t kind)
+{
+	bool given_up;
+
+	(void)pthread_mutex_lock(&s->mu);
+	given_up = s->given_up;
+	(void)pthread_mutex_unlock(&s->mu);
+	if (given_up) {
+		return;
+	}
+	if (s->fn != NULL) {
+		s->fn(s->user, s->request, kind);
+	} else {
+		mesh__events_tell(&s->request->outbound->async.events, s->request, kind);
+	}
+}
+
+/* `up`: the application writes, the flight reads. */
+static void on_up_readable(void *arg)
+{
+	post(arg);
+}
+
+static void on_up_writable(void *arg)
+{
+	tell(arg, MESH_EVENT_WRITABLE);
+}
+
+/* `down`: the flight writes, the application reads. */
+static void on_down_readable(void *arg)
+{
+	tell(arg, MESH_EVENT_READABLE);
+}
+
+static void on_down_writable(void *arg)
+{
+	post(arg);
+}
+
+static void open_pipe(struct mesh__streamed *s, struct mesh__pipe *pipe, void (*readable)(void *arg), void (*writable)(void *arg))
+{
+	struct mesh__pipe_options options = {.high = MESH__PIPE_HIGH, .low = MESH__PIPE_LOW, .readable = readable, .writable = writable, .arg = s};
+
+	mesh__pipe_init(pipe, s->request->outbound->env, &options);
+}
+
+static void open_pipes(struct mesh__streamed *s)
+{
+	open_pipe(s, &s->up, on_up_readable, on_up_writable);
+	open_pipe(s, &s->down, on_down_readable, on_down_writable);
+}
+
+static void close_pipes(struct mesh__streamed *s)
+{
+	mesh__pipe_fini(&s->up);
+	mesh__pipe_fini(&s->down);
+}
+
+/* ---- Asking for it ---- */
+
+static int get(struct mesh_request *r, struct mesh__streamed **out)
+{
+	*out = r->streamed;
+	if (atomic_load(&r->running)) {
+		return MESH_E_STATE;
+	}
+	if (*out != NULL) {
+		return MESH_OK;
+	}
+	*out = mesh__alloc(&r->outbound->env->mem, sizeof(**out));
+	if (*out == NULL) {
+		return MESH_E_NO_MEMORY;
+	}
+	(*out)->request = r;
+	(void)pthread_mutex_init(&(*out)->mu, NULL);
+	open_pipes(*out);
+	r->streamed = *out;
+	return MESH_OK;
+}
+
+int mesh__streamed_upload(struct mesh_request *r, int64_t length)
+{
+	struct mesh__streamed *s;
+	int code = r->has_body ? MESH_E_STATE : get(r, &s);
+
+	if (code == MESH_OK) {
+		s->upload = true;
+		s->upload_len = length;
+	}
+	return code;
+}
+
+int mesh__streamed_download(struct mesh_request *r)
+{
+	struct mesh__streamed *s;
+	int code = get(r, &s);
+
+	if (code == MESH_OK) {
+		s->download = true;
+	}
+	return code;
+}
+
+int mesh__streamed_watch(struct mesh_request *r, mesh_stream_fn fn, void *user)
+{
+	struct mesh__streamed *s;
+	int code = get(r, &s);
+
+	if (code == MESH_OK) {
+		s->fn = fn;
+		s->user = user;
+	}
+	return code;
+}
+
+void mesh__streamed_free(struct mesh__streamed *s)
+{
+	if (s != NULL) {
+		close_pipes(s);
+		(void)pthread_mutex_destroy(&s->mu);
+		mesh__free(s);
+	}
+}
+
+/* ---- The application's threads ---- */
+
+/* What broke the bodies off is the request's error from here on. */
+static int told_code(struct mesh_request *r, int code)
+{
+	struct mesh__streamed *s = r->streamed;
+
+	if (code != MESH_OK && atomic_load(&s->broken) && code == s->err.code) {
+		r->error.err = s->err;
+		r->has_error = true;
+	}
+	return code;
+}
+
+int mesh__streamed_write(struct mesh_request *r, const void *bytes, size_t len, size_t *written, int64_t deadline_us)
+{
+	struct mesh__streamed *s = r->streamed;
+	int code;
+
+	*written = 0;
+	if (s == NULL || !s->upload || !s->used) {
+		return MESH_E_STATE;
+	}
+	if (s->upload_len >= 0 && len > (uint64_t)(s->upload_len - s->written)) {
+		return MESH_E_TOO_LARGE;
+	}
+	code = deadline_us == 0 ? mesh__pipe_write(&s->up, bytes, len, written) : mesh__pipe_write_until(&s->up, bytes, len, written, deadline_us);
+	s->written += (int64_t)*written;
+	return told_code(r, code);
+}
+
+int mesh__streamed_end(struct mesh_request *r)
+{
+	struct mesh__streamed *s = r->streamed;
+
+	if (s == NULL || !s->upload || !s->used) {
+		return MESH_E_STATE;
+	}
+	if (s->upload_len >= 0 && s->written < s->upload_len) {
+		return MESH_E_INVALID;
+	}
+	mesh__pipe_end(&s->up, MESH_OK);
+	return MESH_OK;
+}
+
+int mesh__streamed_read(struct mesh_request *r, void *buf, size_t size, size_t *n, int64_t deadline_us)
+{
+	struct mesh__streamed *s = r->streamed;
+	int code;
+
+	*n = 0;
+	if (s == NULL || !s->download || !atomic_load(&s->told)) {
+		return MESH_E_STATE;
+	}
+	code = deadline_us == 0 ? mesh__pipe_read(&s->down, buf, size, n) : mesh__pipe_read_until(&s->down, buf, size, n, deadline_us);
+	s->end_read |= code == MESH_OK && *n == 0 && size > 0;
+	return told_code(r, code);
+}
+
+bool mesh__streamed_give_up(struct mesh_request *r)
+{
+	struct mesh__streamed *s = r->streamed;
+	bool late;
+
+	if (s == NULL) {
+		return false;
+	}
+	mesh__events_mute(&r->outbound->async.events, r);
+	mesh__cancel_fire(r->cancel); /* before it is the call thread's */
+	(void)pthread_mutex_lock(&s->mu);
+	late = atomic_load(&r->running);
+	s->given_up = late;
+	(void)pthread_mutex_unlock(&s->mu);
+	return late;
+}
+
+/* ---- The flight's callbacks: inside libcurl ---- */
+
+/* Something has moved: it is not idle. */
+static void moved(struct mesh__streamed *s)
+{
+	struct mesh_request *r = s->request;
+	int64_t idle_us = mesh__mono_us(r->outbound->env) + MESH__STREAM_IDLE_MS * INT64_C(1000);
+
+	if (r->response.status != 0 && r->call.flight != NULL) {
+		mesh__flight_deadline(r->call.flight, idle_us < s->until_us ? idle_us : s->until_us);
+	}
+}
+
+static int64_t on_read(void *arg, char *buf, size_t size)
+{
+	struct mesh__streamed *s = ((struct mesh_request *)arg)->streamed;
+	size_t n;
+	int code = mesh__pipe_read(&s->up, buf, size, &n);
+
+	if (code == MESH_E_WOULD_BLOCK) {
+		return MESH__BODY_LATER;
+	}
+	if (code != MESH_OK) {
+		return MESH__BODY_FAIL;
+	}
+	s->body_gone |= n > 0;
+	moved(s);
+	return (int64_t)n;
+}
+
+static int on_data(void *arg, const char *bytes, size_t len)
+{
+	struct mesh__streamed *s = ((struct mesh_request *)arg)->streamed;
+	int code = mesh__pipe_put(&s->down, bytes, len);
+
+	/* Before the application has the call nobody reads, and what an answer that may be tried again says is short. */
+	if (code == MESH_E_WOULD_BLOCK && !atomic_load(&s->told) && !s->head_due) {
+		code = MESH_E_TOO_LARGE;
+	}
+	if (code == MESH_OK) {
+		moved(s);
+	}
+	return code;
+}
+
+/* The call's deadline ends here, unless the application has set it. An answer that asks for another try is judged when it is whole. */
+static bool on_head(void *arg)
+{
+	struct mesh_request *r = arg;
+	struct mesh__streamed *s = r->streamed;
+
+	if (s->download && !mesh__response_not_processed(&r->response)) {
+		s->until_us = r->timeout_ms != 0 ? r->deadline_us : INT64_MAX;
+		s->head_due = true;
+		moved(s);
+		post(s);
+	}
+	return true;
+}
+
+/* ---- The call thread ---- */
+
+void mesh__streamed_begin(struct mesh_request *r)
+{
+	struct mesh__streamed *s = r->streamed;
+
+	if (s->used) {
+		close_pipes(s);
+		open_pipes(s);
+	}
+	s->used = true;
+	s->written = 0;
+	s->over = s->head_due = s->body_gone = s->end_read = false;
+	atomic_store(&s->told, false);
+	atomic_store(&s->broken, false);
+	mesh__err_clear(&s->err);
+}
+
+void mesh__streamed_board(struct mesh_request *r, struct mesh__flight_options *o)
+{
+	struct mesh__streamed *s = r->streamed;
+
+	s->begun_us = mesh__mono_us(r->outbound->env);
+	s->until_us = r->deadline_us;
+	o->streamed = true;
+	o->head = on_head;
+	if (s->upload) {
+		o->read = on_read;
+		o->body_len = s->upload_len;
+	}
+	if (s->download) {
+		o->data = on_data;
+		/* What the answer of an earlier try said is not this one's. Nobody has read of it. */
+		mesh__pipe_fini(&s->down);
+		open_pipe(s, &s->down, on_down_readable, on_down_writable);
+	}
+}
+
+static void on_post(void *arg)
+{
+	struct mesh__streamed *s = arg;
+	struct mesh_request *r = s->request;
+	bool over;
+
+	(void)pthread_mutex_lock(&s->mu);
+	s->posted = false;
+	over = s->over;
+	(void)pthread_mutex_unlock(&s->mu);
+	if (over) {
+		mesh__async_through(r);
+		return;
+	}
+	if (r->call.flight == NULL) {
+		return; /* between two tries */
+	}
+	mesh__flight_resume(r->call.flight);
+	if (s->head_due) {
+		s->head_due = false;
+		mesh__flight_so_far(r->call.flight, &r->result);
+		r->try_code = MESH_OK;
+		mesh__call_go_on(r);
+	}
+}
+
+/* The bodies are through, or broken off. */
+static void end_bodies(struct mesh__streamed *s, int code)
+{
+	if (code == MESH_E_CANCELLED || code == MESH_E_CLOSED) {
+		mesh__pipe_abort(&s->down, code);
+	} else {
+		mesh__pipe_end(&s->down, code);
+	}
+	/* An answer may be whole before the request is: nobody reads the rest. */
+	mesh__pipe_abort(&s->up, code != MESH_OK ? code : MESH_E_RESET);
+}
+
+bool mesh__streamed_landed(struct mesh_request *r, int *code, const struct mesh__err *err)
+{
+	struct mesh__streamed *s = r->streamed;
+	int why = *code == MESH_E_CANCELLED && atomic_load(&r->outbound->closed) ? MESH_E_CLOSED : *code;
+
+	if (!atomic_load(&s->told) && !s->head_due) {
+		if (s->download && *code == MESH_OK) {
+			mesh__pipe_end(&s->down, MESH_OK);
+		}
+		return true;
+	}
+	if (*code != MESH_OK) {
+		s->err = *err;
+		s->err.code = why;
+		atomic_store(&s->broken, true);
+	}
+	if (*code == MESH_OK && !s->head_due) {
+		(void)mesh__grpc_observe(r);
+	}
+	end_bodies(s, why);
+	if (s->head_due) {
+		/* The call went well, as its head is there; what came after is the body's. */
+		s->head_due = false;
+		*code = MESH_OK;
+		return true;
+	}
+	return false;
+}
+
+bool mesh__streamed_concluded(struct mesh_request *r)
+{
+	struct mesh__streamed *s = r->streamed;
+
+	if (r->call.flight == NULL && (r->call.code != MESH_OK || !s->download)) {
+		end_bodies(s, r->call.code);
+	} else if (r->call.flight == NULL) {
+		mesh__pipe_abort(&s->up, MESH_E_RESET);
+	}
+	atomic_store(&s->told, true);
+	return r->call.flight != NULL;
+}
+
+bool mesh__streamed_settle(struct mesh_request *r)
+{
+	struct mesh__streamed *s = r->streamed;
+	bool posted;
+
+	(void)pthread_mutex_lock(&s->mu);
+	s->over = true;
+	posted = s->posted;
+	(void)pthread_mutex_unlock(&s->mu);
+	return posted;
+}
+
+bool mesh__streamed_give_back(struct mesh_request *r)
+{
+	struct mesh__streamed *s = r->streamed;
+	bool wanted;
+
+	(void)pthread_mutex_lock(&s->mu);
+	wanted = !s->given_up;
+	if (wanted) {
+		atomic_store(&r->running, false);
+	}
+	(void)pthread_mutex_unlock(&s->mu);
+	return wanted;
+}
