@@ -48,12 +48,15 @@ void mesh__conns_close(struct mesh__conns *conns, int fd)
 {
 	struct pollfd p = {.fd = fd, .events = POLLRDHUP};
 
-	conns->peer_ended = poll(&p, 1, 0) > 0;
 	for (struct mesh__conn **at = &conns->first; *at != NULL; at = &(*at)->next) {
 		struct mesh__conn *conn = *at;
 		if (conn->fd == fd) {
 			*at = conn->next;
-			mesh__free(conn);
+			conn->peer_ended = poll(&p, 1, 0) > 0;
+			conn->closed = true;
+			if (conn->n_users == 0) {
+				mesh__free(conn);
+			}
 			break;
 		}
 	}
@@ -118,13 +121,26 @@ struct mesh__conn *mesh__conns_unix(struct mesh__conns *conns)
 	return conn;
 }
 
-void mesh__conns_release(struct mesh__conns *conns, const void *user)
+void mesh__conns_use(struct mesh__conn *conn)
 {
-	for (struct mesh__conn *conn = conns->first; conn != NULL; conn = conn->next) {
-		if (conn->user == user) {
-			conn->user = NULL;
-		}
+	conn->n_users++;
+}
+
+void mesh__conns_leave(struct mesh__conn *conn)
+{
+	if (--conn->n_users == 0 && conn->closed) {
+		mesh__free(conn);
 	}
+}
+
+bool mesh__conns_may_open(const struct mesh__conns *conns)
+{
+	int n = 0;
+
+	for (const struct mesh__conn *conn = conns->first; conn != NULL; conn = conn->next) {
+		n++;
+	}
+	return conns->max_open == 0 || n < conns->max_open;
 }
 
 /* What there is to hear: 0 nothing, POLLIN alone something to read, anything else the end. */
@@ -142,7 +158,7 @@ static int listen_to(const struct mesh__conn *conn)
 bool mesh__conns_quiet(struct mesh__conns *conns)
 {
 	for (struct mesh__conn *conn = conns->first; conn != NULL; conn = conn->next) {
-		int heard = conn->verified && conn->user == NULL ? listen_to(conn) : 0;
+		int heard = conn->verified && conn->n_users == 0 ? listen_to(conn) : 0;
 
 		conn->spoke = conn->http2 && heard == POLLIN;
 		if (heard != 0 && !conn->spoke) {

@@ -8,6 +8,7 @@
 #define MESH__HTTP_CURL_CONNS_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/socket.h>
 
 #include "base/env.h"
@@ -25,13 +26,19 @@ struct mesh__conn {
 	struct mesh__addr local, peer;
 	char expect[MESH__SPIFFE_MAX];    /* verified for a peer that must be this one */
 	int64_t not_after_ms;             /* the end of its certificate; 0: it has none */
-	const void *user;                 /* the exchange that it serves at present, or NULL */
+	int n_users;                      /* the exchanges that it serves at present; the memory stays for them */
+	bool closed;                      /* struck off already: there for its users alone */
+	bool peer_ended;                  /* the peer had ended it before it was closed */
+	/* What exchanges were told on it, which share it (curl_unprocessed.h): */
+	bool goaway;                      /* a GOAWAY came, with the number of the last stream that the peer has taken */
+	uint32_t last_stream;
+	bool refused;                     /* a stream was refused: libcurl closes the connection with its last exchange */
 };
 
 struct mesh__conns {
 	const struct mesh__env *env;
 	struct mesh__conn *first;
-	bool peer_ended; /* the last one that was closed: its peer had ended it before */
+	int max_open;    /* how many libcurl may have open for exchanges that have not been let through; 0: any number */
 };
 
 void mesh__conns_init(struct mesh__conns *conns, const struct mesh__env *env);
@@ -51,8 +58,12 @@ struct mesh__conn *mesh__conns_find(struct mesh__conns *conns, const char *peer_
 /* The newest connection over a UNIX socket, or NULL: those have no addresses to tell them apart by, and no peer to judge. */
 struct mesh__conn *mesh__conns_unix(struct mesh__conns *conns);
 
-/* The exchange `user` is over: what it used is idle. */
-void mesh__conns_release(struct mesh__conns *conns, const void *user);
+/* An exchange uses it, and is over. */
+void mesh__conns_use(struct mesh__conn *conn);
+void mesh__conns_leave(struct mesh__conn *conn);
+
+/* Whether one more may be opened. */
+bool mesh__conns_may_open(const struct mesh__conns *conns);
 
 /*
  * True when each idle connection may be used. Whatever HTTP/1 has to say now (an end, a reset, an alert) means that it may not; libcurl 7.88 itself takes a close_notify for a sign of life. HTTP/2 may also say things that are no end

@@ -192,8 +192,17 @@ int mesh__easy_init(struct mesh__easy *e, const struct mesh__env *env, const str
 	return MESH_OK;
 }
 
+static void leave_connection(struct mesh__easy *e)
+{
+	if (e->conn != NULL) {
+		mesh__conns_leave(e->conn);
+		e->conn = NULL;
+	}
+}
+
 void mesh__easy_fini(struct mesh__easy *e)
 {
+	leave_connection(e);
 	if (e->curl != NULL) {
 		curl_easy_cleanup(e->curl);
 	}
@@ -307,6 +316,7 @@ static bool set_method(const struct mesh__easy *e, const struct mesh__client_req
 
 static void forget_exchange(struct mesh__easy *e)
 {
+	leave_connection(e);
 	e->text[0] = '\0';
 	e->dial_refused = e->dial_failed = e->passed = e->again = e->stale = e->lost = e->refused = e->reused = e->http2 = e->session_later = false;
 	e->unprocessed = (struct mesh__unprocessed){0};
@@ -379,7 +389,6 @@ int mesh__easy_end(struct mesh__easy *e, int curl_code, struct mesh__client_resu
 {
 	int code;
 
-	mesh__conns_release(e->conns, e);
 	if (e->http2) {
 		mesh__unprocessed_listen(e, false);
 	}
@@ -390,5 +399,6 @@ int mesh__easy_end(struct mesh__easy *e, int curl_code, struct mesh__client_resu
 	if (e->share != NULL && (e->refused || code == MESH_E_IDENTITY)) {
 		mesh__share_spoil(e->share);
 	}
+	leave_connection(e);
 	return code;
 }

@@ -81,7 +81,8 @@ struct mesh__easy {
 	bool again;                    /* libcurl set about sending it a second time */
 	bool stale;                    /* the kept connection had ended, or may have, when the request was about to go out */
 	bool lost;                     /* a kept connection was found dead */
-	bool http2;                    /* of the connection that it passed on */
+	struct mesh__conn *conn;       /* that it passed on, until its end; NULL: none yet */
+	bool http2;                    /* that one speaks it */
 	struct mesh__unprocessed unprocessed;
 	bool refused;                  /* the peer's identity was */
 	bool reused;

@@ -21,7 +21,7 @@ static curl_socket_t on_open(void *arg, curlsocktype purpose, struct curl_sockad
 	if (e->passed) {
 		mesh__unprocessed_again(e);
 	}
-	if (!e->may_dial || e->passed) {
+	if (!e->may_dial || e->passed || !mesh__conns_may_open(e->conns)) {
 		e->dial_refused = true;
 		return CURL_SOCKET_BAD;
 	}
@@ -186,7 +186,8 @@ static int on_ready_to_send(void *arg, char *peer_ip, char *local_ip, int peer_p
 		e->stale = true;
 		return CURL_PREREQFUNC_ABORT;
 	}
-	conn->user = e;
+	mesh__conns_use(conn);
+	e->conn = conn;
 	e->passed = true;
 	e->http2 = e->head.http2 = conn->http2;
 	if (e->http2) {

@@ -146,6 +146,26 @@ static void close_spent(struct mesh__shared *s)
 	}
 }
 
+static bool set_places(struct mesh__lane *lane, int places)
+{
+	lane->places = places;
+	lane->conns.max_open = places;
+	return curl_multi_setopt(lane->curl, CURLMOPT_MAX_HOST_CONNECTIONS, (long)places) == CURLM_OK;
+}
+
+/*
+ * An exchange whose stream was refused is repeated by libcurl, on another connection: it waits for leave to open one, and until then nobody is told. So it gets leave, and is stopped where it would use it.
+ */
+static void free_refused(struct mesh__shared *s, struct mesh__lane *lane)
+{
+	for (const struct mesh__conn *conn = lane->conns.first; conn != NULL && !lane->spent; conn = conn->next) {
+		if (conn->refused) {
+			(void)curl_multi_setopt(lane->curl, CURLMOPT_MAX_HOST_CONNECTIONS, 0L);
+			spend(s, lane);
+		}
+	}
+}
+
 static void on_ran(void *arg);
 
 /* With a place that was taken for it, which is given back when it cannot be made. */
@@ -154,7 +174,7 @@ static int begin_lane(struct mesh__shared *s, struct mesh__err *err)
 	struct mesh__lane *lane;
 	int code = mesh__lane_new(s->loop, on_ran, s, &lane, err);
 
-	if (code == MESH_OK && (curl_multi_setopt(lane->curl, CURLMOPT_MAX_HOST_CONNECTIONS, 1L) != CURLM_OK || curl_multi_setopt(lane->curl, CURLMOPT_MAXCONNECTS, (long)MESH__SHARED_CONNECTIONS) != CURLM_OK)) {
+	if (code == MESH_OK && (!set_places(lane, 1) || curl_multi_setopt(lane->curl, CURLMOPT_MAXCONNECTS, (long)MESH__SHARED_CONNECTIONS) != CURLM_OK)) {
 		mesh__lane_free(lane);
 		code = mesh__fail_memory(err);
 	}
@@ -162,7 +182,6 @@ static int begin_lane(struct mesh__shared *s, struct mesh__err *err)
 		give_places_back(s, 1);
 		return code;
 	}
-	lane->places = 1;
 	lane->next = s->lanes;
 	s->lanes = lane;
 	return MESH_OK;
@@ -179,9 +198,7 @@ static bool widen(struct mesh__shared *s, struct mesh__lane *lane)
 	if (!lane->judged || lane->places == MESH__SHARED_CONNECTIONS || !take_place(s)) {
 		return false;
 	}
-	lane->places++;
-	(void)curl_multi_setopt(lane->curl, CURLMOPT_MAX_HOST_CONNECTIONS, (long)lane->places);
-	return true;
+	return set_places(lane, lane->places + 1);
 }
 
 /* After a silence: what was kept may have ended meanwhile. */
@@ -528,7 +545,7 @@ static void heed(struct mesh__shared *s, const struct mesh__ride *ride, int code
 {
 	const struct mesh__easy *easy = &ride->easy;
 	struct mesh__lane *lane = ride->lane;
-	bool dialled = code == MESH_E_CONNECT || code == MESH_E_TLS || code == MESH_E_IDENTITY;
+	bool dialled = !easy->dial_refused && (code == MESH_E_CONNECT || code == MESH_E_TLS || code == MESH_E_IDENTITY);
 
 	if (easy->refused || easy->lost || easy->unprocessed.refused || easy->unprocessed.goaway || lane->drive.dead || (dialled && !lane->judged)) {
 		spend(s, lane);
@@ -615,6 +632,7 @@ static void on_ran(void *arg)
 	s->busy++;
 	for (struct mesh__lane *lane = s->lanes; lane != NULL; lane = lane->next) {
 		read_outcomes(s, lane);
+		free_refused(s, lane);
 	}
 	end_dead(s);
 	while (s->ended != NULL) {

@@ -58,10 +58,25 @@ void mesh__unprocessed_read(struct mesh__unprocessed *u, const char *line, size_
 		u->last = u->goaway && u->last < last ? u->last : last;
 		u->goaway = true;
 	}
+	u->repeats = u->repeats || behind_first(line, end, "REFUSED_STREAM, retrying") != NULL;
 	u->closed = u->closed || memmem(line, len, CLOSING, sizeof(CLOSING) - 1) == line;
 }
 
 /* ---- A handle's log ---- */
+
+/* Of those that share a connection libcurl tells one what concerns all. */
+static void tell_connection(struct mesh__easy *e)
+{
+	const struct mesh__unprocessed *u = &e->unprocessed;
+
+	if (e->conn != NULL && u->goaway) {
+		e->conn->last_stream = e->conn->goaway && e->conn->last_stream < u->last ? e->conn->last_stream : u->last;
+		e->conn->goaway = true;
+	}
+	if (e->conn != NULL && u->repeats) {
+		e->conn->refused = true;
+	}
+}
 
 static int on_log(CURL *curl, curl_infotype type, char *bytes, size_t len, void *arg)
 {
@@ -70,6 +85,7 @@ static int on_log(CURL *curl, curl_infotype type, char *bytes, size_t len, void 
 	(void)curl;
 	if (type == CURLINFO_TEXT) {
 		mesh__unprocessed_read(&e->unprocessed, bytes, len);
+		tell_connection(e);
 	}
 	return 0;
 }
@@ -97,6 +113,9 @@ void mesh__unprocessed_again(struct mesh__easy *e)
 {
 	/* It may also fall back to HTTP/1.1, where a peer asks for that by a reset (HTTP_1_1_REQUIRED), and has a message then. */
 	e->unprocessed.refused = e->tells_refused && e->http2 && e->head.n_bytes == 0 && e->text[0] == '\0';
+	if (e->conn != NULL) {
+		e->conn->refused = e->conn->refused || e->unprocessed.refused;
+	}
 }
 
 bool mesh__unprocessed_surely(const struct mesh__easy *e, int curl_code)
@@ -106,7 +125,7 @@ bool mesh__unprocessed_surely(const struct mesh__easy *e, int curl_code)
 	if (!e->http2 || !e->passed || e->head.n_bytes > 0 || e->stopped.code != MESH_OK || curl_code == CURLE_OK) {
 		return false;
 	}
-	return u->refused || (u->goaway && u->stream != 0 && u->stream > u->last);
+	return u->refused || (u->stream != 0 && ((u->goaway && u->stream > u->last) || (e->conn != NULL && e->conn->goaway && u->stream > e->conn->last_stream)));
 }
 
 bool mesh__unprocessed_broken_off(const struct mesh__easy *e)
@@ -114,5 +133,7 @@ bool mesh__unprocessed_broken_off(const struct mesh__easy *e)
 	const struct mesh__unprocessed *u = &e->unprocessed;
 	int status = e->head.response->status;
 
-	return e->http2 && u->closed && !u->goaway && !e->conns->peer_ended && !e->head.has_length && !e->no_body && status != 204 && status != 304;
+	bool explained = u->goaway || (e->conn != NULL && (e->conn->goaway || e->conn->refused || e->conn->peer_ended));
+
+	return e->http2 && u->closed && !explained && !e->head.has_length && !e->no_body && status != 204 && status != 304;
 }

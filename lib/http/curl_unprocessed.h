@@ -16,7 +16,8 @@
 struct mesh__easy;
 
 struct mesh__unprocessed {
-	bool refused;            /* the stream was */
+	bool refused;            /* the stream was: libcurl set about sending again, and was stopped */
+	bool repeats;            /* libcurl says that it will, for that reason */
 	uint32_t stream;         /* the number of ours; 0: not known */
 	bool goaway;             /* one came, with `last` */
 	uint32_t last;
