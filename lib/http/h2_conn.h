@@ -29,6 +29,7 @@ struct mesh__h2_stream {
 	size_t out_used;
 	struct mesh__trailers trailers;
 	bool ended;               /* nothing is added to it */
+	bool end_pulled;          /* and its end is on its way */
 	bool pulled;              /* some of it, since the last sweep */
 	int64_t write_until_us;   /* when the peer must have taken some; 0: nothing waits */
 };

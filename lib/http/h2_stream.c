@@ -333,6 +333,7 @@ static enum mesh__h2_more on_pull(void *arg, int32_t id, void *user, char *buf, 
 	if (unsent(st) > 0 || (*n > 0 && !st->ended)) {
 		return MESH__H2_MORE;
 	}
+	st->end_pulled = st->ended;
 	return !st->ended ? MESH__H2_LATER : st->trailers.n > 0 ? send_trailers(st) : MESH__H2_END;
 }
 
@@ -557,10 +558,10 @@ bool mesh__h2_stream_has_room(const struct mesh__h2_stream *st)
 
 /* ---- Time ---- */
 
-/* The peer has let what we write wait for too long: its window stays closed. */
+/* The peer has let what we write wait for too long: its window stays closed. The mere end waits for it too. */
 static bool is_stuck(struct mesh__h2_stream *st, int64_t now_us)
 {
-	if (unsent(st) == 0) {
+	if (unsent(st) == 0 && (!st->ended || st->end_pulled)) {
 		st->write_until_us = 0;
 	} else if (st->write_until_us == 0 || st->pulled) {
 		st->write_until_us = now_us + st->conn->server->options.limits.write_ms * 1000;
