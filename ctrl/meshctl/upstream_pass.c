@@ -11,7 +11,7 @@ enum {
 	ANSWER_MS = 60000, /* for the head of the response, where the caller has not said how long it waits; each piece of the request's body begins it anew */
 	TARGET_MAX_BYTES = 16 * 1024,
 	ERROR_MAX_BYTES = 4096,
-	FIRST_BYTES = 256
+	FIRST_BYTES = 16 * 1024
 };
 
 /* What is rung from the loop of the caller's connection. */
@@ -28,8 +28,9 @@ struct ctl_pass {
 	struct mesh__buf target;
 	struct ctl_fields fields;
 	struct mesh__client_response response;
-	char first[FIRST_BYTES];       /* of the body: whether there is one shows by reading */
+	char first[FIRST_BYTES];       /* of the body: whether there is one shows by reading, and whether this is all of it */
 	size_t n_first, first_at;
+	bool first_is_all;
 	size_t n_passed;               /* of the bytes that come next: the caller has them already */
 	int64_t left_ms;               /* as the caller said; -1: it did not */
 	int body_code;                 /* why the request's body could not be read on */
@@ -151,6 +152,12 @@ static int64_t on_read(void *arg, char *buf, size_t size)
 
 /* ---- The response, to the caller ---- */
 
+static bool begin_reply(struct ctl_pass *p)
+{
+	p->begun = mesh_reply_begin(p->in, p->response.status) == MESH_OK;
+	return p->begun;
+}
+
 static bool on_head(void *arg)
 {
 	struct ctl_pass *p = arg;
@@ -174,8 +181,8 @@ static bool on_head(void *arg)
 		}
 	}
 	mesh__buf_fini(&connection);
-	p->begun = mesh_reply_begin(p->in, p->response.status) == MESH_OK;
-	return p->begun;
+	/* A gRPC answer that is but its status ("Trailers-Only") is one frame; begun now it would be two, and no status to its caller. */
+	return mesh__client_response_header(&p->response, "grpc-status") != NULL || begin_reply(p);
 }
 
 /* What was taken in part is offered again from its beginning. */
@@ -183,7 +190,7 @@ static int on_data(void *arg, const char *bytes, size_t len)
 {
 	struct ctl_pass *p = arg;
 	size_t at = p->n_passed < len ? p->n_passed : len, n = 0;
-	int code = MESH_OK;
+	int code = p->begun || begin_reply(p) ? MESH_OK : MESH_E_NO_MEMORY;
 
 	p->n_passed -= at;
 	while (at < len && code == MESH_OK) {
@@ -214,7 +221,7 @@ static void on_done(void *arg, int code, const struct mesh__client_result *resul
 	p->flight = NULL;
 	if (code == MESH_OK) {
 		pass_trailers(p);
-		(void)mesh_reply_end(p->in);
+		(void)(p->begun ? mesh_reply_end(p->in) : mesh_reply(p->in, p->response.status, NULL, 0));
 	} else {
 		fail(p, code, result, err);
 	}
@@ -267,10 +274,24 @@ static int64_t length_of(const struct ctl_pass *p)
 	return text != NULL && mesh__str_u64(text, strlen(text), INT64_MAX, &n) ? (int64_t)n : -1;
 }
 
+/* A small body is often there already, and then goes out with the header: over HTTP/2 as one, with its end, so that a server that answers at the first message does not cut short one that is sent by and by. */
+static int read_first(struct ctl_pass *p)
+{
+	size_t n = 1;
+	int code = MESH_OK;
+
+	while (code == MESH_OK && n > 0 && p->n_first < sizeof(p->first)) {
+		code = mesh_inbound_read(p->in, p->first + p->n_first, sizeof(p->first) - p->n_first, &n, 0);
+		p->n_first += code == MESH_OK ? n : 0;
+	}
+	p->first_is_all = code == MESH_OK && n == 0;
+	return code;
+}
+
 static int take_off(struct ctl_pass *p, struct mesh__err *err)
 {
 	struct mesh__flight_options options = {.response = &p->response, .connect_timeout_ms = CONNECT_MS, .deadline_us = INT64_MAX, .streamed = true, .head = on_head, .data = on_data, .done = on_done, .arg = p};
-	int code = mesh_inbound_read(p->in, p->first, sizeof(p->first), &p->n_first, 0);
+	int code = read_first(p);
 
 	if (code != MESH_OK && code != MESH_E_WOULD_BLOCK) {
 		p->gone = code == MESH_E_RESET;
@@ -281,9 +302,13 @@ static int take_off(struct ctl_pass *p, struct mesh__err *err)
 	options.request.target = p->target.data;
 	options.request.fields = p->fields.list;
 	options.request.n_fields = p->fields.n;
-	if (code == MESH_E_WOULD_BLOCK || p->n_first > 0) {
+	if (!p->first_is_all) {
 		options.read = on_read;
 		options.body_len = length_of(p);
+	} else if (p->n_first > 0) {
+		options.request.body = p->first;
+		options.request.body_len = p->n_first;
+		options.request.has_body = true;
 	}
 	p->left_ms = mesh_inbound_remaining_ms(p->in);
 	begin_wait(p);
@@ -307,7 +332,7 @@ static int prepare(struct ctl_pass *p, struct mesh__err *err)
 	p->in = p->coming;
 	p->n_first = p->first_at = p->n_passed = 0;
 	p->body_code = MESH_OK;
-	p->begun = p->gone = false;
+	p->begun = p->gone = p->first_is_all = false;
 	mesh__buf_init(&p->target, &up->env->mem, TARGET_MAX_BYTES);
 	ctl_fields_init(&p->fields, &up->env->mem);
 	mesh__client_response_init(&p->response, up->env, ERROR_MAX_BYTES);

@@ -323,7 +323,8 @@ static void forget_exchange(struct mesh__easy *e)
 	e->dial_errno = 0;
 	e->passed_us = 0;
 	e->body_left = e->events.body_len;
-	e->body_ended = e->upload_paused = false;
+	e->body_ended = e->upload_paused = e->has_trailers = false;
+	e->n_body = 0;
 	mesh__err_clear(&e->stopped);
 }
 
@@ -373,9 +374,20 @@ bool mesh__easy_session_came(struct mesh__easy *e)
 	return !e->session_later;
 }
 
+bool mesh__easy_is_answered(const struct mesh__easy *e)
+{
+	const struct mesh__head *head = &e->head;
+
+	if (e->events.read == NULL || e->body_ended || head->at != MESH__HEAD_BODY || e->stopped.code != MESH_OK) {
+		return false;
+	}
+	/* A gRPC answer that is but its status has no body, and its peer reads no further. */
+	return (head->has_length && e->n_body == head->content_length) || (e->http2 && (e->has_trailers || mesh__client_response_header(head->response, "grpc-status") != NULL));
+}
+
 bool mesh__easy_keeps_connection(const struct mesh__easy *e)
 {
-	return e->passed && !e->head.close && e->stopped.code == MESH_OK;
+	return e->passed && !e->head.close && e->stopped.code == MESH_OK && !mesh__easy_is_answered(e);
 }
 
 void mesh__easy_so_far(const struct mesh__easy *e, struct mesh__client_result *result)

@@ -73,6 +73,8 @@ struct mesh__easy {
 	int64_t body_left;             /* of what events.read is to give; -1: not known */
 	bool body_ended;               /* events.read has given all */
 	bool upload_paused;            /* it had nothing when it was asked last */
+	uint64_t n_body;               /* bytes of the response's body that were taken */
+	bool has_trailers;             /* of the response: over HTTP/2 libcurl tells of them when the peer has closed the stream */
 	bool may_dial;
 	bool dial_refused;             /* libcurl wanted a new connection, and may_dial said no */
 	bool dial_failed;              /* no socket could be made: `dial_errno` */
@@ -102,6 +104,12 @@ void mesh__easy_fini(struct mesh__easy *e);
  * libcurl 8.1): who may dial has none.
  */
 int mesh__easy_begin(struct mesh__easy *e, const struct mesh__client_request *request, struct mesh__client_response *response, bool may_dial, int64_t connect_timeout_ms, struct mesh__err *err) MESH__MUST_USE;
+
+/*
+ * True when the response is whole, as far as can be told, and the request's body, given by and by, is not: libcurl would go on with it, or wait for it while it pauses. The owner may end the exchange there (CURLE_OK): its connection is
+ * not kept, and the peer sees that the body was broken off.
+ */
+bool mesh__easy_is_answered(const struct mesh__easy *e);
 
 /* Decides how the exchange ends, unless that is decided already: deadline, cancel, silence. `how` continues "host at address: ". */
 void mesh__easy_stop(struct mesh__easy *e, int code, const char *how);

@@ -267,6 +267,8 @@ static void on_ran(void *arg)
 
 	if (msg != NULL && msg->msg == CURLMSG_DONE) {
 		land(f, msg->data.result);
+	} else if (mesh__easy_is_answered(&f->slot->easy)) {
+		land(f, CURLE_OK);
 	} else if (f->drive.dead) {
 		mesh__easy_stop(f->easy, MESH_E_NO_MEMORY, "the loop cannot watch the connection: out of memory or of file descriptors");
 		land(f, CURLE_OUT_OF_MEMORY);

@@ -234,6 +234,7 @@ static size_t on_header(char *line, size_t size, size_t n, void *arg)
 	if (e->stopped.code != MESH_OK || mesh__head_line(&e->head, line, size * n, &e->stopped) != MESH_OK) {
 		return CURL_WRITEFUNC_ERROR;
 	}
+	e->has_trailers = e->has_trailers || !was_head;
 	if (was_head && e->head.at == MESH__HEAD_BODY && head_done(e) != MESH_OK) {
 		return CURL_WRITEFUNC_ERROR;
 	}
@@ -271,6 +272,7 @@ static size_t on_body(char *bytes, size_t size, size_t n, void *arg)
 	}
 	switch (e->events.data != NULL ? hand_on(e, bytes, size * n) : take_body(e, bytes, size * n)) {
 	case MESH_OK:
+		e->n_body += size * n;
 		return e->stopped.code == MESH_OK ? size * n : CURL_WRITEFUNC_ERROR;
 	case MESH_E_WOULD_BLOCK:
 		return CURL_WRITEFUNC_PAUSE;

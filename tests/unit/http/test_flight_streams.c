@@ -166,6 +166,40 @@ static void an_early_answer_ends_an_upload_that_pauses(void **state)
 	trip_stage_close(&s);
 }
 
+static void answers_early(struct raw_conn *conn)
+{
+	char text[4096];
+	const char *body;
+	size_t n;
+
+	(void)trip_read_head(conn, text, sizeof(text), &body, &n);
+	(void)raw_say(conn, "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nyes");
+	raw_hang(conn);
+}
+
+/* Though the server would read on: nothing that it is still sent can change what it has said. */
+static void a_whole_answer_ends_an_upload_and_its_connection(void **state)
+{
+	struct trip_stage s;
+	struct trip t;
+
+	(void)state;
+	trip_stage_open(&s, &trip_payments, answers_early, NULL);
+	for (int known = 0; known < 2; known++) {
+		trip_init_streamed(&t, &s, 300000, known);
+		t.options.read = trip_read_later;
+		t.options.head = NULL;
+		t.options.data = NULL;
+		trip_run(&t);
+		assert_int_equal(t.code, MESH_OK);
+		assert_int_equal(t.response.status, 200);
+		assert_string_equal(t.response.body.data, "yes");
+		trip_fini(&t);
+		assert_true(raw_wait(&raw_server_counts(s.server)->open, 0));
+	}
+	trip_stage_close(&s);
+}
+
 static void answers_once_then_dies(struct raw_conn *conn)
 {
 	char text[4096];
@@ -205,6 +239,7 @@ int main(void)
 		cmocka_unit_test(a_body_that_breaks_off_ends_the_exchange),
 		cmocka_unit_test(data_may_end_it_with_a_code_of_its_own),
 		cmocka_unit_test(an_early_answer_ends_an_upload_that_pauses),
+		cmocka_unit_test(a_whole_answer_ends_an_upload_and_its_connection),
 		cmocka_unit_test(a_body_that_has_begun_is_never_sent_again),
 	};
 
