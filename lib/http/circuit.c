@@ -14,8 +14,10 @@ struct mesh__circuit {
 	char apart[MESH__APART];
 	_Atomic int32_t n_pending;
 	_Atomic int refs;
-	pthread_mutex_t mu;                      /* guards first, the chain, and what pools say is guarded by it */
+	pthread_mutex_t mu;                      /* guards what follows, and what pools say is guarded by it */
 	struct mesh__pool *first;
+	int32_t n_pools, n_seats;
+	int32_t n_kept;                          /* places of their own: the more of the two */
 };
 
 /* ---- Its life ---- */
@@ -122,6 +124,26 @@ static bool ref_living(struct mesh__pool *pool)
 	return false;
 }
 
+/* For each endpoint one, whether there is a pool yet or not: else the connections of the first would leave none to who comes later. And for each pool, as an endpoint has two while its credentials change. */
+static void keep_places_locked(struct mesh__circuit *c, int32_t seats, int32_t pools)
+{
+	int32_t kept;
+
+	c->n_seats += seats;
+	c->n_pools += pools;
+	kept = c->n_seats > c->n_pools ? c->n_seats : c->n_pools;
+	atomic_fetch_add(&c->n_places, kept - c->n_kept);
+	c->n_kept = kept;
+}
+
+void mesh__circuit_seat(struct mesh__circuit *c, int32_t n)
+{
+	(void)pthread_mutex_lock(&c->mu);
+	keep_places_locked(c, n, 0);
+	(void)pthread_mutex_unlock(&c->mu);
+	mesh__circuit_relieve(c);
+}
+
 void mesh__circuit_join(struct mesh__pool *pool)
 {
 	struct mesh__circuit *c = pool->options.circuit;
@@ -130,8 +152,8 @@ void mesh__circuit_join(struct mesh__pool *pool)
 		(void)mesh__circuit_ref(c);
 		(void)pthread_mutex_lock(&c->mu);
 		link_locked(c, pool);
+		keep_places_locked(c, 0, 1);
 		(void)pthread_mutex_unlock(&c->mu);
-		atomic_fetch_add(&c->n_places, 1);
 	}
 }
 
@@ -143,8 +165,8 @@ void mesh__circuit_leave(struct mesh__pool *pool)
 		(void)pthread_mutex_lock(&c->mu);
 		unlink_locked(c, pool);
 		set_hungry_locked(c, pool, false);
+		keep_places_locked(c, 0, -1);
 		(void)pthread_mutex_unlock(&c->mu);
-		atomic_fetch_sub(&c->n_places, 1);
 		mesh__circuit_relieve(c);
 		mesh__circuit_unref(c);
 	}

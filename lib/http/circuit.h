@@ -1,7 +1,7 @@
 /*
  * What bounds the connections of one destination over all of its endpoints (http/client.h, mesh__circuit): the pools of its endpoints share it. Private to the pools (curl_pool.h).
  *
- * A place is leave to have one connection. Each pool has one of its own from its beginning to its end, used or not, so that no endpoint goes without because the others have taken all; every further connection needs one of those
+ * A place is leave to have one connection. Each endpoint (mesh__circuit_seat()), and so each pool, has one of its own, used or not, so that none goes without because the others have taken all; every further connection needs one of those
  * that are left. So there are never more connections than maxConnections, unless there are more endpoints than that. A pool that waits for a place is hungry: what becomes free anywhere goes to those, and idle connections of other
  * pools are closed for them.
  *

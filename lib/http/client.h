@@ -133,6 +133,9 @@ int mesh__circuit_new(const struct mesh__env *env, const struct mesh__circuit_op
 struct mesh__circuit *mesh__circuit_ref(struct mesh__circuit *circuit);
 void mesh__circuit_unref(struct mesh__circuit *circuit);
 
+/* `n` more endpoints (fewer, where it is negative) that will have a pool: a connection is kept free for each. */
+void mesh__circuit_seat(struct mesh__circuit *circuit, int32_t n);
+
 /* Other limits from here on. What is over them ends in its own time: connections close as they become idle. */
 void mesh__circuit_limit(struct mesh__circuit *circuit, int32_t max_connections, int32_t max_pending);
 

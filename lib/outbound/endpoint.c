@@ -118,6 +118,9 @@ static void fini(struct mesh__endpoint *e)
 		mesh__pool_retire(e->pool);
 		mesh__pool_unref(e->pool);
 	}
+	if (!e->left) {
+		mesh__circuit_seat(e->destination->circuit, -1);
+	}
 	mesh__destination_unref(e->destination);
 	(void)pthread_mutex_destroy(&e->mu);
 	mesh__free(e->instance);
@@ -171,6 +174,7 @@ static struct mesh__endpoint *make(void *ctx, const struct mesh__endpoint_spec *
 	aim(e, spec);
 	e->destination = spec->destination;
 	mesh__destination_ref(e->destination);
+	mesh__circuit_seat(e->destination->circuit, 1);
 	e->instance = mesh__strdup(mem, spec->instance);
 	e->version = mesh__strdup(mem, spec->version);
 	e->zone = mesh__strdup(mem, spec->zone);
@@ -197,6 +201,7 @@ static void leave(struct mesh__endpoint *e)
 		mesh__pool_retire(e->pool);
 	}
 	(void)pthread_mutex_unlock(&e->mu);
+	mesh__circuit_seat(e->destination->circuit, -1);
 }
 
 static struct mesh__destination *make_destination(void *ctx, const char *key)

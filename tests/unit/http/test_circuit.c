@@ -150,6 +150,33 @@ static void no_endpoint_goes_without_a_connection(void **state)
 	}
 }
 
+static void an_endpoint_that_nobody_has_called_yet_has_its_place_too(void **state)
+{
+	(void)state;
+	begin(1, 2, 10);
+	mesh__circuit_seat(stage.circuit, 2); /* the one with the pool, and another */
+	assert_int_equal(ask(0)->code, MESH_OK);
+	assert_int_equal(ask(0)->code, MESH_E_WOULD_BLOCK);
+	stage.pools[1] = make_pool(2);
+	assert_int_equal(ask(1)->code, MESH_OK);
+	assert_int_equal(ask(1)->code, MESH_E_WOULD_BLOCK);
+	assert_int_equal(mesh__circuit_connections(stage.circuit), 2);
+}
+
+static void an_endpoint_that_has_left_leaves_its_place(void **state)
+{
+	struct asked *waiting;
+
+	(void)state;
+	begin(1, 2, 10);
+	mesh__circuit_seat(stage.circuit, 2);
+	(void)ask(0);
+	waiting = ask(0);
+	assert_false(waiting->settled);
+	mesh__circuit_seat(stage.circuit, -1);
+	assert_true(waiting->settled);
+}
+
 static void a_place_that_becomes_free_goes_to_who_waits_elsewhere(void **state)
 {
 	struct asked *first, *waiting;
@@ -413,6 +440,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(the_limit_holds_over_all_pools, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(no_endpoint_goes_without_a_connection, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(an_endpoint_that_nobody_has_called_yet_has_its_place_too, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(an_endpoint_that_has_left_leaves_its_place, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_place_that_becomes_free_goes_to_who_waits_elsewhere, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_connection_that_becomes_idle_is_closed_for_who_waits_elsewhere, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(an_idle_connection_is_closed_for_who_comes, set_up, tear_down),
