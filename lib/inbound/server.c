@@ -161,13 +161,13 @@ void mesh__serving_free(struct mesh_server *s)
 	}
 	atomic_store(&s->stopping, true);
 	mesh__loops_stop(&s->loops);
+	mesh__loops_close(&s->loops);    /* runs what was posted, on which a handler may wait */
 	mesh__workers_fini(&s->workers); /* after the loops, which give them work */
 	mesh__pull_close(&s->pull);      /* likewise */
 	while (mesh__pull_take(&s->pull, 0, &job) == MESH_OK) {
 		mesh__dispatch_job(s, job);
 	}
 	mesh__pull_fini(&s->pull);
-	mesh__loops_close(&s->loops);
 	mesh__serving_unref(s);
 }
 

@@ -280,7 +280,7 @@ static void on_posted(void *arg)
 	mesh__inbound_unref(in);
 }
 
-/* Any thread. Without its loop there is nobody to be told, nor to tell. */
+/* Any thread. Without its loop the caller has gone; nobody else would end a wait. */
 static void go_on(void *arg)
 {
 	struct mesh__inbound_stream *s = arg;
@@ -291,6 +291,8 @@ static void go_on(void *arg)
 	mesh__inbound_ref(s->in);
 	if (!mesh__exchange_post(s->in->x, &s->post, on_posted, s)) {
 		atomic_store(&s->posted, false);
+		mesh__pipe_abort(&s->up, MESH_E_RESET);
+		mesh__pipe_abort(&s->down, MESH_E_RESET);
 		mesh__inbound_unref(s->in);
 	}
 }

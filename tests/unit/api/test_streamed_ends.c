@@ -287,6 +287,34 @@ static void after_the_drain_streams_are_cut_and_waits_end(void **state)
 	assert_int_equal(mesh_reply_end(reader.in), MESH_OK); /* the last of it frees the mesh */
 }
 
+/* The handler is still at work when the connections have gone, and only now begins a reply. */
+static _Atomic int32_t code_at_end;
+
+static void begin_at_the_end(void *user, mesh_inbound *in)
+{
+	static const char piece[1 << 20];
+
+	(void)user;
+	kept_keep(NULL, in);
+	while (mesh_inbound_gone(in) == 0) {
+		(void)poll(NULL, 0, 1); /* lint: waits for an event */
+	}
+	assert_int_equal(mesh_reply_begin(in, 200), MESH_OK);
+	atomic_store(&code_at_end, mesh_reply_write(in, piece, sizeof(piece), NULL, 10 * kept_patient_ms()));
+	(void)mesh_reply_end(in);
+}
+
+static void nobody_waits_for_a_connection_that_the_close_has_cut(void **state)
+{
+	(void)state;
+	(void)kept_tear_down(NULL);
+	serving_open(&kept.serving, "pool", "whole", begin_at_the_end, NULL, NULL);
+	h1_open(&kept.client, &kept.serving.t, "cart");
+	(void)kept_get("GET");
+	assert_int_equal(serving_close(&kept.serving, 0), MESH_E_TIMEOUT);
+	assert_int_equal(code_at_end, MESH_E_RESET);
+}
+
 static void a_forked_child_streams_nothing(void **state)
 {
 	mesh_inbound *in = kept_begin_upload();
@@ -402,6 +430,7 @@ int main(void)
 		T(a_request_that_is_never_replied_to_is_answered_503),
 		T(the_drain_waits_for_streams),
 		T(after_the_drain_streams_are_cut_and_waits_end),
+		T(nobody_waits_for_a_connection_that_the_close_has_cut),
 		T(a_forked_child_streams_nothing),
 		T(threat_31_memory_that_fails_ends_one_exchange_and_no_more),
 	};
