@@ -214,16 +214,30 @@ static void tell_end(struct mesh__h2 *h2, int32_t id, const struct mesh__h2_bloc
 	h2->events->end(h2->arg, id, user_of(h2, id), trailers);
 }
 
-static void on_headers(struct mesh__h2 *h2, const nghttp2_frame *frame)
+/* Streams take turns, frame by frame: by the default of RFC 9218 the first would be served to its end before the next, whatever its length. What a client says of it is not looked at: it may be speaking for several. */
+static int take_turns(struct mesh__h2 *h2, int32_t id)
+{
+	static const nghttp2_extpri turns = {.urgency = NGHTTP2_EXTPRI_DEFAULT_URGENCY, .inc = 1};
+
+	return go_on(h2, told(nghttp2_session_change_extpri_stream_priority(h2->session, id, &turns, 1)));
+}
+
+static int on_headers(struct mesh__h2 *h2, const nghttp2_frame *frame)
 {
 	struct mesh__h2_block block = {h2->pairs.data != NULL ? h2->pairs.data : "", h2->pairs.len, h2->n_pairs, h2->too_large};
 	bool end = (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
 
 	if (frame->headers.cat == NGHTTP2_HCAT_REQUEST) {
+		int rc = take_turns(h2, frame->hd.stream_id);
+
+		if (rc != 0) {
+			return rc;
+		}
 		h2->events->head(h2->arg, frame->hd.stream_id, &block, end);
 	} else if (end) {
 		tell_end(h2, frame->hd.stream_id, &block);
 	}
+	return go_on(h2, h2->failed);
 }
 
 static int on_data_frame(struct mesh__h2 *h2, const nghttp2_frame *frame)
@@ -243,7 +257,7 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
 
 	(void)session;
 	if (frame->hd.type == NGHTTP2_HEADERS) {
-		on_headers(h2, frame);
+		return on_headers(h2, frame);
 	} else if (frame->hd.type == NGHTTP2_DATA) {
 		return on_data_frame(h2, frame);
 	} else if (frame->hd.type == NGHTTP2_SETTINGS) {

@@ -361,6 +361,29 @@ static void a_stream_without_a_window_leaves_the_connection_to_others(void **sta
 	h2_bench_end(&b);
 }
 
+/* Whoever asked first, and whatever their priorities say: a small reply waits for one frame of a large one, not for all of it. */
+static void the_bodies_of_several_streams_take_turns(void **state)
+{
+	static const char *const priorities[] = {NULL, "priority: u=0\n", "priority: u=7, i=?0\n"};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(priorities) / sizeof(priorities[0]); i++) {
+		struct h2_bench b;
+
+		h2_bench_open(&b);
+		h2_window_update(&b.in, 0, 1000000);
+		h2_request(&b.in, 1, true, "GET", "a", "/", priorities[i]);
+		h2_bench_get(&b, 3);
+		h2_bench_feed(&b);
+		b.body_left = 4 * 16384;
+		assert_int_equal(mesh__h2_reply(b.h2, 1, 200, NULL, 0, true), MESH_OK);
+		assert_int_equal(mesh__h2_reply(b.h2, 3, 200, NULL, 0, true), MESH_OK);
+		h2_bench_listen(&b);
+		h2_bench_said(&b, "DATA 1 16384\nDATA 3 16384\nDATA 1 16384\n");
+		h2_bench_end(&b);
+	}
+}
+
 static void a_body_may_come_later(void **state)
 {
 	struct h2_bench b;
@@ -509,6 +532,7 @@ int main(void)
 		cmocka_unit_test(what_a_header_has_too_much_is_left_out_and_said),
 		cmocka_unit_test(a_body_is_pulled_as_far_as_the_windows_allow),
 		cmocka_unit_test(a_stream_without_a_window_leaves_the_connection_to_others),
+		cmocka_unit_test(the_bodies_of_several_streams_take_turns),
 		cmocka_unit_test(a_body_may_come_later),
 		cmocka_unit_test(trailers_end_a_reply),
 		cmocka_unit_test(an_interim_reply_comes_before_the_other),
