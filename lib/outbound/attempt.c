@@ -82,7 +82,9 @@ int mesh__step_attempt(struct mesh_request *r)
 
 void mesh__step_judge(struct mesh_request *r)
 {
-	atomic_fetch_sub_explicit(&r->endpoint->inflight, 1, memory_order_relaxed);
+	if (!mesh__observe_later(r)) {
+		atomic_fetch_sub_explicit(&r->endpoint->inflight, 1, memory_order_relaxed);
+	}
 	r->end = judge(r, r->try_code);
 	if (r->end == MESH__TRY_NOT_PROCESSED) {
 		(void)mesh__fail_at(&r->err, MESH__ORIGIN_PEER, MESH_E_OVERLOADED, "%s %s answered %d and did not process the request", r->endpoint->instance, r->endpoint->address, r->response.status);

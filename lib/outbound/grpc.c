@@ -1,6 +1,7 @@
 #include "outbound/grpc.h"
 
 #include "base/str.h"
+#include "outbound/steps.h"
 #include "policy/deadline.h"
 
 static const int64_t longest_us = INT64_C(86400000000);
@@ -55,7 +56,7 @@ bool mesh__grpc_observe(struct mesh_request *r)
 	enum mesh__grpc_status status;
 
 	/* The status comes with the trailers. */
-	if (r->parked && r->call.flight != NULL) {
+	if (mesh__observe_later(r)) {
 		return false;
 	}
 	if (!r->is_grpc || r->response.status == 0 || (r->end != MESH__TRY_ANSWERED && r->end != MESH__TRY_NOT_PROCESSED)) {

@@ -39,13 +39,48 @@ static void observe_failure(struct mesh_request *r)
 	}
 }
 
+bool mesh__observe_later(const struct mesh_request *r)
+{
+	return r->parked && r->call.flight != NULL;
+}
+
+/* The call lets go of its snapshot when it is told. */
+static void stream_on(struct mesh_request *r)
+{
+	r->streams_on = r->endpoint;
+	mesh__endpoint_ref(r->streams_on);
+	mesh__destination_ref(r->held);
+}
+
+void mesh__observe_landed(struct mesh_request *r, bool failed)
+{
+	struct mesh__endpoint *e = r->streams_on;
+
+	if (e == NULL) {
+		return;
+	}
+	if (failed) {
+		mesh__endpoint_sample(e, 0, true, mesh__mono_us(r->outbound->env));
+	}
+	atomic_fetch_sub_explicit(&e->inflight, 1, memory_order_relaxed);
+	mesh__destination_leave(r->held);
+	mesh__destination_unref(r->held);
+	mesh__endpoint_unref(e);
+	r->held = NULL;
+	r->streams_on = NULL;
+}
+
 void mesh__step_observe(struct mesh_request *r)
 {
 	int64_t rtt_us = r->result.total_us - r->result.connect_us;
 	bool failed = is_failure(r);
 
-	mesh__destination_leave(r->held);
-	r->held = NULL;
+	if (mesh__observe_later(r)) {
+		stream_on(r);
+	} else {
+		mesh__destination_leave(r->held);
+		r->held = NULL;
+	}
 	r->now_us = mesh__mono_us(r->outbound->env);
 	if (r->err.code != MESH_OK) {
 		observe_failure(r);

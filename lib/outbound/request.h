@@ -47,6 +47,7 @@ struct mesh_request {
 	int64_t now_us;                     /* the last look at the clock: since then nothing has waited */
 	struct mesh__endpoint *endpoint;    /* of the try at hand, in it */
 	struct mesh__destination *held;     /* that counts the try at hand, in it; NULL: none does */
+	struct mesh__endpoint *streams_on;  /* a call that has been told, whose bodies are still under way, is one of this endpoint's and of `held`'s, both referenced then; NULL: it is not */
 	int32_t tries;
 	int try_code;                       /* of the exchange; with what belongs to it in err, response and result */
 	int64_t wait_ms;                    /* before the next try */

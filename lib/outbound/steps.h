@@ -31,7 +31,13 @@ bool mesh__response_not_processed(const struct mesh__client_response *response);
 /* Judges the try, which is over: sets request->end. */
 void mesh__step_judge(struct mesh_request *request);
 
-/* What the try teaches: latency, counters, the trail of endpoints. It is under way no more. */
+/* Whether the try that is judged is still under way: its head is there, its bodies stream. */
+bool mesh__observe_later(const struct mesh_request *request);
+
+/* The bodies of such a try are through, or broken off; `failed`: by what came with them it was a failure of the endpoint. No effect on any other. The call thread. */
+void mesh__observe_landed(struct mesh_request *request, bool failed);
+
+/* What the try teaches: latency, counters, the trail of endpoints. It is under way no more, unless it streams on. */
 void mesh__step_observe(struct mesh_request *request);
 
 /* Whether to try again, and after how long: request->wait_ms. Fills in whether it may have been processed. */

@@ -374,8 +374,8 @@ bool mesh__streamed_landed(struct mesh_request *r, int *code, const struct mesh_
 		s->err.code = why;
 		atomic_store(&s->broken, true);
 	}
-	if (*code == MESH_OK && !s->head_due) {
-		(void)mesh__grpc_observe(r);
+	if (!s->head_due) {
+		mesh__observe_landed(r, *code == MESH_OK ? mesh__grpc_observe(r) : *code == MESH_E_RESET || *code == MESH_E_PROTOCOL);
 	}
 	end_bodies(s, why);
 	if (s->head_due) {

@@ -51,7 +51,22 @@ static void let_go(void)
 	(void)pthread_mutex_unlock(&stage.mu);
 }
 
-static void open_stage(const char *fields)
+/* Half a body at once, the rest when the gate is open. */
+static void holds_half(struct raw_conn *conn)
+{
+	while (raw_request(conn, NULL, 0) && raw_say(conn, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nha")) {
+		(void)pthread_mutex_lock(&stage.mu);
+		while (!stage.open) {
+			(void)pthread_cond_wait(&stage.opened, &stage.mu);
+		}
+		(void)pthread_mutex_unlock(&stage.mu);
+		if (!raw_say(conn, "lf")) {
+			return;
+		}
+	}
+}
+
+static void open_stage(raw_script script, const char *fields)
 {
 	struct mesh__addr address;
 
@@ -59,7 +74,7 @@ static void open_stage(const char *fields)
 	test_peer_init(&stage.payments, &stage.meshes.ca, "payments");
 	stage.tls = test_tls_conf(&stage.payments, &stage.meshes.ca, false);
 	stage.open = false;
-	stage.server = raw_server_new(stage.tls, holds, NULL);
+	stage.server = raw_server_new(stage.tls, script, NULL);
 	raw_server_address(stage.server, &address);
 	stage.cart = two_meshes_open(two_meshes_options_with(&stage.meshes, "cart", &address, 1, fields));
 }
@@ -161,7 +176,7 @@ static void the_rest_is_answered(size_t n)
 static void no_more_than_max_requests_are_under_way(void **state)
 {
 	(void)state;
-	open_stage("connectTimeout: 20s\ncircuitBreaker: {maxRequests: 3}\n");
+	open_stage(holds, "connectTimeout: 20s\ncircuitBreaker: {maxRequests: 3}\n");
 	start(STARTED - 3, "payments.default: circuitBreaker.maxRequests: 3 calls");
 	call_is_refused("circuitBreaker.maxRequests");
 	the_rest_is_answered(3);
@@ -174,7 +189,7 @@ static void a_started_call_that_is_cancelled_makes_room(void **state)
 	mesh_event event;
 
 	(void)state;
-	open_stage("connectTimeout: 20s\ncircuitBreaker: {maxRequests: 5}\n");
+	open_stage(holds, "connectTimeout: 20s\ncircuitBreaker: {maxRequests: 5}\n");
 	start(0, "");
 	for (int64_t ms = 0; !under_way("5\n") && ms < patience(LONG_MS); ms += 10) {
 		assert_int_equal(mesh_poll(stage.cart, &event, 1, 10), 0); /* none ends */
@@ -193,7 +208,7 @@ static void a_started_call_that_is_cancelled_makes_room(void **state)
 static void no_more_than_max_pending_wait_for_a_connection(void **state)
 {
 	(void)state;
-	open_stage("connectTimeout: 20s\ncircuitBreaker: {maxConnections: 1, maxPending: 2}\n");
+	open_stage(holds, "connectTimeout: 20s\ncircuitBreaker: {maxConnections: 1, maxPending: 2}\n");
 	start(STARTED - 3, "payments.default: circuitBreaker.maxPending: 2 calls");
 	call_is_refused("circuitBreaker.maxPending");
 	the_rest_is_answered(3);
@@ -202,11 +217,43 @@ static void no_more_than_max_pending_wait_for_a_connection(void **state)
 	close_stage();
 }
 
+/* A call whose body streams is told at its head, and is under way until its end. */
+static void a_body_that_streams_is_under_way_to_its_end(void **state)
+{
+	mesh_request *r;
+	char body[8];
+	size_t n, got = 0;
+
+	(void)state;
+	memset(stage.started, 0, sizeof(stage.started));
+	open_stage(holds_half, "connectTimeout: 20s\ncircuitBreaker: {maxRequests: 1}\n");
+	r = new_call();
+	assert_int_equal(mesh_request_download(r), MESH_OK);
+	assert_int_equal(mesh_call(r), MESH_OK);
+	assert_true(under_way("1\n"));
+	call_is_refused("circuitBreaker.maxRequests: 1 calls");
+	let_go();
+	do {
+		assert_int_equal(mesh_response_read(r, body + got, sizeof(body) - got, &n, patience(LONG_MS)), MESH_OK);
+		got += n;
+	} while (n > 0);
+	assert_memory_equal(body, "half", 4);
+	mesh_request_free(r);
+	for (int64_t ms = 0; !under_way("0\n") && ms < patience(LONG_MS); ms += 10) {
+		mesh_event none;
+		assert_int_equal(mesh_poll(stage.cart, &none, 1, 10), 0);
+	}
+	call_is_answered();
+	assert_true(under_way("0\n"));
+	close_stage();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(no_more_than_max_requests_are_under_way),
 		cmocka_unit_test(a_started_call_that_is_cancelled_makes_room),
+		cmocka_unit_test(a_body_that_streams_is_under_way_to_its_end),
 		cmocka_unit_test(no_more_than_max_pending_wait_for_a_connection),
 	};
 
