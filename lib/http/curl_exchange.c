@@ -1,8 +1,17 @@
 #include <curl/curl.h>
 #include <limits.h>
+#include <poll.h>
 
 #include "http/cancel.h"
 #include "http/curl_pool.h"
+
+enum { VAIN_TURNS_MAX = 8, VAIN_WAIT_MS = 50 };
+
+/* How often in a row an HTTP/2 exchange has had a turn and moved no byte. */
+struct vain {
+	curl_off_t moved;
+	int turns;
+};
 
 static void wake_multi(void *arg)
 {
@@ -25,9 +34,33 @@ static CURLcode outcome_of(CURLM *multi)
 	return msg != NULL && msg->msg == CURLMSG_DONE ? msg->data.result : CURLE_FAILED_INIT;
 }
 
+static bool is_in_vain(const struct mesh__slot *slot, struct vain *v)
+{
+	curl_off_t up = 0, down = 0;
+
+	(void)curl_easy_getinfo(slot->easy.curl, CURLINFO_SIZE_UPLOAD_T, &up);
+	(void)curl_easy_getinfo(slot->easy.curl, CURLINFO_SIZE_DOWNLOAD_T, &down);
+	v->turns = up + down == v->moved ? v->turns + 1 : 0;
+	v->moved = up + down;
+	return v->turns > VAIN_TURNS_MAX;
+}
+
+/*
+ * Before 8.0 libcurl waits for room in the socket where it is the peer's window that has none, which is no wait at all: a peer that reads slowly would cost this thread its processor. What helps then comes from the
+ * peer, or from who cancels.
+ */
+static void wait_for_peer(const struct mesh__slot *slot, int most_ms)
+{
+	struct pollfd p[] = {{.fd = slot->conns.first != NULL ? slot->conns.first->fd : -1, .events = POLLIN}, {.fd = slot->wakeup.fds[0], .events = POLLIN}, {.fd = slot->wakeup.fds[1], .events = POLLIN}};
+
+	(void)poll(p, sizeof(p) / sizeof(p[0]), most_ms < VAIN_WAIT_MS ? most_ms : VAIN_WAIT_MS);
+}
+
 /* Drives the handle to its end, or until there is no time or no wish left. */
 static CURLcode drive(struct mesh__slot *slot, int64_t deadline_us, struct mesh__cancel *cancel)
 {
+	struct vain vain = {.turns = 0};
+
 	for (;;) {
 		int running = 0;
 		int64_t left_us;
@@ -48,6 +81,10 @@ static CURLcode drive(struct mesh__slot *slot, int64_t deadline_us, struct mesh_
 			mesh__easy_stop(&slot->easy, MESH_E_TIMEOUT, slot->easy.passed ? "the deadline passed before the response was whole; the request may have been processed" :
 				"the deadline passed before the connection was made; nothing was sent");
 			return CURLE_OPERATION_TIMEDOUT;
+		}
+		if (slot->easy.http2 && is_in_vain(slot, &vain)) {
+			wait_for_peer(slot, wait_ms(left_us));
+			left_us = 0;
 		}
 		(void)curl_multi_poll(slot->multi, NULL, 0, wait_ms(left_us), NULL);
 	}

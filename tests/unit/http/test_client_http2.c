@@ -6,14 +6,17 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 
 #include <cmocka.h>
 
 #include "client_call.h"
 #include "h2_peer.h"
 #include "http/curl_unprocessed.h"
+#include "patience.h"
 #include "patience.h"
 #include "raw_tls.h"
 #include "test_peer.h"
@@ -570,6 +573,72 @@ static void a_request_cannot_pass_itself_off_as_unprocessed(void **state)
 	}
 }
 
+/* ---- a peer that reads slowly ---- */
+
+static void reads_nothing(struct raw_conn *conn)
+{
+	struct h2_peer peer;
+	struct h2_frame_view frame;
+
+	h2_peer_init(&peer, conn);
+	if (h2_peer_greet(&peer, NULL, 0)) {
+		while (h2_peer_frame(&peer, &frame)) { /* and gives no window back */
+		}
+	}
+	h2_peer_fini(&peer);
+}
+
+static int64_t processor_us(void)
+{
+	struct timespec used;
+
+	assert_int_equal(clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used), 0);
+	return (int64_t)used.tv_sec * 1000000 + used.tv_nsec / 1000;
+}
+
+static void who_waits_for_a_peers_window_does_not_spin(void **state)
+{
+	enum { BODY_BYTES = 1 << 20 };
+	char *body = malloc(BODY_BYTES + 1);
+	struct scene s;
+	int64_t used_us;
+
+	(void)state;
+	assert_non_null(body);
+	memset(body, 'b', BODY_BYTES);
+	body[BODY_BYTES] = '\0';
+	open_scene(&s, test_tls_conf_http2(&payments, &ca), reads_nothing, NULL, MESH__HTTP_2);
+	client_call_fini(&s.call);
+	client_call_init(&s.call, "POST", body);
+	s.call.timeout_ms = 1000;
+	used_us = processor_us();
+	assert_int_equal(client_call_run(&s.call, s.pool), MESH_E_TIMEOUT);
+	used_us = processor_us() - used_us;
+	if (!slowed_down() && used_us > s.call.result.total_us / 4) {
+		fail_msg("%lld of %lld us were spent", (long long)used_us, (long long)s.call.result.total_us);
+	}
+	close_scene(&s);
+	free(body);
+}
+
+static void a_body_of_many_windows_arrives(void **state)
+{
+	enum { BODY_BYTES = 4 << 20 };
+	char *body = malloc(BODY_BYTES + 1);
+	struct scene s;
+
+	(void)state;
+	assert_non_null(body);
+	memset(body, 'b', BODY_BYTES);
+	body[BODY_BYTES] = '\0';
+	open_scene(&s, test_tls_conf_http2(&payments, &ca), h2_answer_ok, NULL, MESH__HTTP_2);
+	client_call_fini(&s.call);
+	client_call_init(&s.call, "POST", body);
+	expect_ok(&s, true, false);
+	close_scene(&s);
+	free(body);
+}
+
 /* ---- what libcurl logs, pure ---- */
 
 static void reads_streams_and_goaways_in_the_log(void **state)
@@ -613,6 +682,8 @@ int main(void)
 		cmocka_unit_test(a_kept_connection_may_speak_and_no_call_is_lost),
 		cmocka_unit_test(only_a_peer_that_says_so_has_not_processed_a_request),
 		cmocka_unit_test(a_request_cannot_pass_itself_off_as_unprocessed),
+		cmocka_unit_test(who_waits_for_a_peers_window_does_not_spin),
+		cmocka_unit_test(a_body_of_many_windows_arrives),
 		cmocka_unit_test(reads_streams_and_goaways_in_the_log),
 	};
 
