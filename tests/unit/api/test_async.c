@@ -13,9 +13,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/wait.h"
-#include "patience.h"
+#include "h2_peer.h"
 #include "raw_server.h"
+#include "test_peer.h"
 #include "two_meshes.h"
 
 enum { WAIT_MS = 60000 };
@@ -380,6 +380,86 @@ static void one_call_of_a_request_at_a_time(void **state)
 	mesh_request_free(r);
 }
 
+/* Counts what is part of a request. */
+static void counts_requests(struct raw_conn *conn)
+{
+	struct h2_frame_view frame;
+	struct h2_peer peer;
+
+	h2_peer_init(&peer, conn);
+	if (h2_peer_greet(&peer, NULL, 0)) {
+		while (h2_peer_frame(&peer, &frame)) {
+			atomic_fetch_add(&raw_server_counts(conn->server)->requests, frame.type == H2_HEADERS || frame.type == H2_DATA || frame.type == H2_CONTINUATION);
+		}
+	}
+	h2_peer_fini(&peer);
+}
+
+static void behind_a_wrong_name_over_http2_all_twenty_are_refused_and_nothing_is_sent(void **state)
+{
+	enum { CALLS = 20 };
+	struct test_peer refunds;
+	struct mesh__tls_conf *conf;
+	struct raw_server *server;
+	struct told told = {.times = 0};
+	struct mesh__addr address;
+	mesh_request *r[CALLS];
+	mesh *m;
+
+	(void)state;
+	test_peer_init(&refunds, &t.ca, "refunds");
+	conf = test_tls_conf_http2(&refunds, &t.ca);
+	server = raw_server_new(conf, counts_requests, NULL);
+	raw_server_address(server, &address);
+	m = two_meshes_open(two_meshes_options_with(&t, "stock", &address, 1, "protocol: http2\n"));
+	for (int i = 0; i < CALLS; i++) {
+		r[i] = mesh_request_new(m, "payments", "POST", "/");
+		assert_int_equal(mesh_call_start(r[i], on_done, &told), MESH_OK);
+	}
+	await_told(&told, CALLS);
+	for (int i = 0; i < CALLS; i++) {
+		assert_int_equal(mesh_error_code(mesh_request_error(r[i])), MESH_E_IDENTITY);
+		assert_int_equal(mesh_error_may_be_processed(mesh_request_error(r[i])), 0);
+		mesh_request_free(r[i]);
+	}
+	assert_int_equal(atomic_load(&raw_server_counts(server)->requests), 0);
+	assert_int_equal(mesh_close(m, 0), MESH_OK);
+	raw_server_free(server);
+	mesh__tls_conf_unref(conf);
+	test_peer_fini(&refunds);
+}
+
+/* ---- Waiting for word of a service ---- */
+
+static void it_waits_for_word_of_its_service_until_its_time_its_cancel_or_the_close(void **state)
+{
+	mesh_options *o = two_meshes_options(&t, "stock");
+	struct told told = {.times = 0};
+	mesh_request *r[3];
+	mesh *m;
+
+	(void)state;
+	assert_int_equal(mesh_options_set(o, "control", "https://127.0.0.1:9"), MESH_OK); /* nobody listens there */
+	assert_int_equal(mesh_open(o, &m, NULL), MESH_OK);
+	mesh_options_free(o);
+	for (int i = 0; i < 3; i++) {
+		r[i] = mesh_request_new(m, "orders", "GET", "/");
+		assert_int_equal(mesh_request_timeout(r[i], i == 0 ? 50 : WAIT_MS), MESH_OK);
+		assert_int_equal(mesh_call_start(r[i], on_done, &told), MESH_OK);
+	}
+	await_told(&told, 1);
+	assert_int_equal(mesh_error_code(mesh_request_error(r[0])), MESH_E_TIMEOUT);
+	mesh_cancel(r[1]);
+	await_told(&told, 2);
+	assert_int_equal(mesh_error_code(mesh_request_error(r[1])), MESH_E_CANCELLED);
+	(void)mesh_close(m, 0);
+	assert_int_equal(told.times, 3);
+	assert_int_equal(mesh_error_code(mesh_request_error(r[2])), MESH_E_CLOSED);
+	for (int i = 0; i < 3; i++) {
+		mesh_request_free(r[i]);
+	}
+}
+
 /* ---- Cancelling ---- */
 
 static void hangs(struct raw_conn *conn)
@@ -564,6 +644,8 @@ int main(void)
 		TEST(many_are_under_way_at_once),
 		TEST(both_ways_go_over_the_same_connections),
 		TEST(a_dead_endpoint_is_passed_over),
+		TEST(behind_a_wrong_name_over_http2_all_twenty_are_refused_and_nothing_is_sent),
+		TEST(it_waits_for_word_of_its_service_until_its_time_its_cancel_or_the_close),
 		TEST(who_waits_is_told_and_no_event_is_left),
 		TEST(an_event_tells_of_each_call),
 		TEST(what_was_freed_or_started_anew_is_told_no_more),
