@@ -193,6 +193,10 @@ static int on_ready_to_send(void *arg, char *peer_ip, char *local_ip, int peer_p
 	if (e->http2) {
 		mesh__unprocessed_listen(e, true);
 	}
+	if (e->proto != MESH__HTTP_1) {
+		/* Over HTTP/2 the stream's end is the body's, and trailers may come between: with a length libcurl listens no longer once that is reached. That the length is right nghttp2 sees to. */
+		(void)curl_easy_setopt(e->curl, CURLOPT_IGNORE_CONTENT_LENGTH, (long)e->http2);
+	}
 	if (e->may_dial) {
 		e->passed_us = mesh__mono_us(e->conns->env); /* what dialling took is told */
 	}

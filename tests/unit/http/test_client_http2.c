@@ -164,7 +164,7 @@ static void trails_http2(struct raw_conn *conn)
 	h2_peer_init(&peer, conn);
 	ok = h2_peer_greet(&peer, NULL, 0);
 	while (ok && h2_peer_ended(&peer, &stream)) {
-		h2_response(&peer.out, stream, false, 200, NULL);
+		h2_response(&peer.out, stream, false, 200, "content-length: 2\n"); /* with which the body's end is known before the stream's */
 		h2_data(&peer.out, stream, 0, "ok", 2);
 		h2_trailers(&peer.out, stream, "grpc-status: 5\nhost: evil\na: b\n");
 		ok = h2_peer_flush(&peer);
@@ -453,6 +453,18 @@ static void begin_an_answer(struct h2_peer *peer, uint32_t stream)
 	h2_data(&peer->out, stream, 0, "o", 1);
 }
 
+static void answer_too_short(struct h2_peer *peer, uint32_t stream)
+{
+	h2_response(&peer->out, stream, false, 200, "content-length: 3\n");
+	h2_data(&peer->out, stream, H2_END_STREAM, "ok", 2);
+}
+
+static void answer_too_long(struct h2_peer *peer, uint32_t stream)
+{
+	h2_response(&peer->out, stream, false, 200, "content-length: 1\n");
+	h2_data(&peer->out, stream, H2_END_STREAM, "ok", 2);
+}
+
 static void say_nothing_at_all(struct h2_peer *peer, uint32_t stream)
 {
 	(void)peer;
@@ -478,6 +490,8 @@ static const struct fault faults[] = {
 	{"an answer in HTTP/1.1", say_http1, .stays = true, .sent = MESH__SENT_MAYBE, .unheard = true},
 	{"an answer in HTTP/1.1, and the end", say_http1, .sent = MESH__SENT_MAYBE},
 	{"an answer without a head", answer_without_a_head, .stays = true, .sent = MESH__SENT_MAYBE, .unheard = true},
+	{"an answer that is shorter than it says", answer_too_short, .stays = true, .sent = MESH__SENT_MAYBE},
+	{"an answer that is longer than it says", answer_too_long, .stays = true, .sent = MESH__SENT_MAYBE},
 	{"half an answer, and the end", begin_an_answer, .sent = MESH__SENT_MAYBE},
 	{"half an answer, and a reset", begin_an_answer, .reset = true, .sent = MESH__SENT_MAYBE},
 	{"the end", say_nothing_at_all, .sent = MESH__SENT_MAYBE},
