@@ -84,7 +84,8 @@ static void take_locked(struct mesh__events *e, mesh_event *out)
 	struct mesh_request *r = e->first;
 	int32_t kind = (int32_t)__builtin_ctz(r->telling.pending);
 
-	*out = (mesh_event){.request = r, .user = r->call.user, .kind = kind, .code = r->call.code};
+	/* Before the end there is no code, and the call thread may be about to write it. */
+	*out = (mesh_event){.request = r, .user = r->call.user, .kind = kind, .code = kind == MESH_EVENT_DONE ? r->call.code : MESH_OK};
 	if ((r->telling.pending & (r->telling.pending - 1)) == 0) {
 		remove_locked(e, r);
 	} else {
