@@ -277,6 +277,7 @@ static void on_sweep(struct mesh__conn *c, int64_t now)
 		mesh__http_server_refused(c->server, "request refused", &c->peer, text->word, text->sentence);
 		must(c, mesh__h2_terminate(h->session, MESH__H2_NO_ERROR));
 	}
+	mesh__conn_hold(c); /* who is told of a refusal may end the server */
 	h->working = true;
 	for (struct mesh__h2_stream *st = h->streams; st != NULL && is_open(c); st = st->next) {
 		if (!st->dead) {
@@ -285,6 +286,7 @@ static void on_sweep(struct mesh__conn *c, int64_t now)
 	}
 	h->working = false;
 	go_on(c);
+	mesh__conn_release(c);
 }
 
 /* In two steps (RFC 9113 section 6.8): who has sent a request meanwhile still gets its answer. */
