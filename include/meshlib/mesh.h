@@ -463,7 +463,7 @@ MESH_API int32_t mesh_reply_refuse(mesh_inbound *inbound, const char *message);
 
 /*
  * Reads the next bytes of the request's body: at least one, at most `size`, of which *n is how many; MESH_OK with *n == 0 is the end. A body that came whole reads the same. There is no bound on the length of a streamed
- * body; a peer that sends nothing for 60 s while it is awaited is cut off. Errors: MESH_E_TIMEOUT, MESH_E_WOULD_BLOCK (it can be called again after both); MESH_E_RESET (the caller has gone, or its connection), MESH_E_PROTOCOL (the
+ * body; a caller that sends nothing for 60 s while it is awaited is cut off, as long as no reply has begun. Errors: MESH_E_TIMEOUT, MESH_E_WOULD_BLOCK (it can be called again after both); MESH_E_RESET (the caller has gone, or its connection), MESH_E_PROTOCOL (the
  * body is malformed), MESH_E_NO_MEMORY: nothing more will come, and what was not read is lost; MESH_E_INVALID.
  */
 MESH_API int32_t mesh_inbound_read(mesh_inbound *inbound, void *buf, size_t size, size_t *n, int64_t timeout_ms);
