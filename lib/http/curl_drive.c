@@ -1,12 +1,24 @@
 #include "http/curl_drive.h"
 
 #include <curl/curl.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+enum { VAIN_MAX = 8, REST_MS = 50 };
 
 struct mesh__drive_watch {
 	struct mesh__drive_watch *prev, *next;
 	struct mesh__drive *drive;
 	struct mesh__watch *watch;
 	int fd;
+	int wish;                  /* libcurl's */
+	uint64_t n_sent;           /* bytes on the connection, when it could last be written to */
+	int n_vain;                /* how often in a row that was so, and nothing more was sent */
+	struct mesh__timer *rest;  /* NULL before the first */
+	bool resting;              /* it is not told for a while that it may write */
 };
 
 static void enter(struct mesh__drive *drive, curl_socket_t fd, int events)
@@ -26,10 +38,60 @@ static void on_time(void *arg)
 	enter(arg, CURL_SOCKET_TIMEOUT, 0);
 }
 
+/* ---- Writing in vain ---- */
+
+/*
+ * Before 8.0 libcurl waits for room in the socket where it is the peer's HTTP/2 window that has none, which is no wait at all: one peer that reads slowly would cost the loop its thread. What helps then comes from the peer, or
+ * from the exchange's owner; neither is held up by a rest.
+ */
+static bool is_in_vain(struct mesh__drive_watch *w)
+{
+	struct tcp_info info;
+	socklen_t len = sizeof(info);
+
+	if (getsockopt(w->fd, IPPROTO_TCP, TCP_INFO, &info, &len) != 0 || len < offsetof(struct tcp_info, tcpi_bytes_sent) + sizeof(info.tcpi_bytes_sent)) {
+		return false;
+	}
+	w->n_vain = info.tcpi_bytes_sent == w->n_sent ? w->n_vain + 1 : 0;
+	w->n_sent = info.tcpi_bytes_sent;
+	return w->n_vain > VAIN_MAX;
+}
+
+static void end_rest(struct mesh__drive_watch *w)
+{
+	if (w->resting) {
+		w->resting = false;
+		mesh__timer_stop(w->rest);
+		w->drive->dead = mesh__watch_set(w->watch, w->wish) != MESH_OK || w->drive->dead;
+	}
+}
+
+static void on_rested(void *arg)
+{
+	struct mesh__drive_watch *w = arg;
+
+	end_rest(w);
+	w->n_vain = VAIN_MAX - 1; /* one turn, and if that is in vain too, the next rest */
+}
+
+static bool take_rest(struct mesh__drive_watch *w)
+{
+	if ((w->rest == NULL && mesh__timer_new(w->drive->loop, on_rested, w, &w->rest) != MESH_OK) || mesh__watch_set(w->watch, w->wish & MESH__READABLE) != MESH_OK) {
+		return false;
+	}
+	w->resting = true;
+	mesh__timer_start(w->rest, REST_MS, 0);
+	return true;
+}
+
 static void on_ready(void *arg, int fd, int events)
 {
 	struct mesh__drive_watch *w = arg;
 
+	if (events == MESH__WRITABLE && is_in_vain(w) && take_rest(w)) {
+		return;
+	}
+	end_rest(w);
 	enter(w->drive, fd, ((events & MESH__READABLE) != 0 ? CURL_CSELECT_IN : 0) | ((events & MESH__WRITABLE) != 0 ? CURL_CSELECT_OUT : 0));
 }
 
@@ -52,6 +114,7 @@ static void watch_free(struct mesh__drive_watch *w)
 	if (w->next != NULL) {
 		w->next->prev = w->prev;
 	}
+	mesh__timer_free(w->rest);
 	mesh__watch_free(w->watch);
 	mesh__free(w);
 }
@@ -94,6 +157,8 @@ static int on_socket_wish(CURL *easy, curl_socket_t fd, int what, void *arg, voi
 			return -1; /* the multi is dead from here on: its transfers fail, and a new one takes its place */
 		}
 	}
+	end_rest(w);
+	w->wish = events;
 	return mesh__watch_set(w->watch, events) == MESH_OK ? 0 : -1;
 }
 
@@ -127,6 +192,9 @@ void mesh__drive_detach(struct mesh__drive *drive)
 
 void mesh__drive_unpause(struct mesh__drive *drive, void *easy)
 {
+	for (struct mesh__drive_watch *w = drive->watches; w != NULL; w = w->next) {
+		end_rest(w);
+	}
 	drive->entered = true;
 	(void)curl_easy_pause(easy, CURLPAUSE_CONT); /* it may call back; what it fails with shows at the exchange's end */
 	drive->entered = false;

@@ -624,7 +624,7 @@ static void who_waits_for_a_peers_window_does_not_spin(void **state)
 	open_scene(&s, test_tls_conf_http2(&payments, &ca), reads_nothing, NULL, MESH__HTTP_2);
 	client_call_fini(&s.call);
 	client_call_init(&s.call, "POST", body);
-	s.call.timeout_ms = 1000;
+	s.call.timeout_ms = patience(1000);
 	used_us = processor_us();
 	assert_int_equal(client_call_run(&s.call, s.pool), MESH_E_TIMEOUT);
 	used_us = processor_us() - used_us;
@@ -632,6 +632,54 @@ static void who_waits_for_a_peers_window_does_not_spin(void **state)
 		fail_msg("%lld of %lld us were spent", (long long)used_us, (long long)s.call.result.total_us);
 	}
 	close_scene(&s);
+	free(body);
+}
+
+struct flown {
+	struct mesh__loop *loop;
+	int code;
+};
+
+static void on_landed(void *arg, int code, const struct mesh__client_result *result, const struct mesh__err *err)
+{
+	struct flown *flown = arg;
+
+	(void)result;
+	(void)err;
+	flown->code = code;
+	mesh__loop_stop(flown->loop);
+}
+
+static void a_loop_that_waits_for_a_peers_window_does_not_spin(void **state)
+{
+	enum { BODY_BYTES = 1 << 20 };
+	char *body = calloc(1, BODY_BYTES);
+	struct flown flown = {.code = MESH_OK};
+	struct mesh__flight *flight;
+	struct scene s;
+	int64_t used_us;
+
+	(void)state;
+	assert_non_null(body);
+	assert_int_equal(mesh__loop_new(&env, &flown.loop, NULL), MESH_OK);
+	for (int streamed = 0; streamed < 2; streamed++) {
+		struct mesh__flight_options o = {.connect_timeout_ms = patience(10000), .streamed = streamed == 1, .body_len = -1, .done = on_landed, .arg = &flown};
+
+		open_scene(&s, test_tls_conf_http2(&payments, &ca), reads_nothing, NULL, MESH__HTTP_2);
+		o.request = (struct mesh__client_request){.method = "POST", .target = "/", .body = body, .body_len = BODY_BYTES, .has_body = true, .max_response_bytes = 1000};
+		o.response = &s.call.response;
+		o.deadline_us = mesh__mono_us(&env) + patience(1000000);
+		assert_int_equal(mesh__flight_start(s.pool, flown.loop, &o, &flight, NULL), MESH_OK);
+		used_us = processor_us();
+		mesh__loop_run(flown.loop);
+		used_us = processor_us() - used_us;
+		assert_int_equal(flown.code, MESH_E_TIMEOUT);
+		if (!slowed_down() && used_us > 250000) { /* a quarter of the time that it had */
+			fail_msg("%lld of 1000000 us were spent", (long long)used_us);
+		}
+		close_scene(&s);
+	}
+	mesh__loop_free(flown.loop);
 	free(body);
 }
 
@@ -697,6 +745,7 @@ int main(void)
 		cmocka_unit_test(only_a_peer_that_says_so_has_not_processed_a_request),
 		cmocka_unit_test(a_request_cannot_pass_itself_off_as_unprocessed),
 		cmocka_unit_test(who_waits_for_a_peers_window_does_not_spin),
+		cmocka_unit_test(a_loop_that_waits_for_a_peers_window_does_not_spin),
 		cmocka_unit_test(a_body_of_many_windows_arrives),
 		cmocka_unit_test(reads_streams_and_goaways_in_the_log),
 	};
