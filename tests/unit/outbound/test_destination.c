@@ -137,6 +137,7 @@ static void threads_together_never_pass_the_limit_and_all_leave(void **state)
 
 static void making_one_with_each_allocation_failing_leaves_nothing(void **state)
 {
+	struct mesh__mem own = fake.env.mem;
 	struct fail_mem f;
 
 	(void)state;
@@ -150,6 +151,7 @@ static void making_one_with_each_allocation_failing_leaves_nothing(void **state)
 		assert_true(d != NULL || !done);
 		mesh__destination_unref(d);
 	}
+	fake.env.mem = own; /* what was made before it goes after it */
 }
 
 int main(void)

@@ -247,6 +247,7 @@ static void endpoints_leave_the_list_in_any_order(void **state)
 
 static void making_one_with_each_allocation_failing_leaves_nothing(void **state)
 {
+	struct mesh__mem own = fake.env.mem;
 	struct fail_mem f;
 
 	(void)state;
@@ -261,6 +262,7 @@ static void making_one_with_each_allocation_failing_leaves_nothing(void **state)
 		mesh__endpoint_unref(e);
 		assert_int_equal(f.live, 0);
 	}
+	fake.env.mem = own; /* what was made before it goes after it */
 }
 
 int main(void)
