@@ -158,17 +158,6 @@ static void reap(struct mesh__conn *c)
 	}
 }
 
-/* Somebody is still to get an answer that a peer which sends no more may be waiting for. */
-static bool owes_answers(const struct mesh__conn *c)
-{
-	for (const struct mesh__h2_stream *st = c->h2.streams; st != NULL; st = st->next) {
-		if (!st->dead && !st->closed && (st->x == NULL || (st->x->body_ended && !st->x->streaming))) {
-			return true;
-		}
-	}
-	return false;
-}
-
 static void settle_state(struct mesh__conn *c)
 {
 	const struct mesh__h2_conn *h = &c->h2;
@@ -176,8 +165,8 @@ static void settle_state(struct mesh__conn *c)
 
 	if (mesh__h2_is_over(h->session)) {
 		mesh__conn_linger(c);
-	} else if (c->eof && !owes_answers(c)) {
-		mesh__conn_linger(c);
+	} else if (c->eof) {
+		mesh__conn_close(c, false); /* who sends no more can neither give windows back nor cancel: it has gone, and its calls with it */
 	} else if (busy != (c->state == MESH__CONN_BUSY)) {
 		mesh__conn_enter(c, busy ? MESH__CONN_BUSY : MESH__CONN_IDLE);
 	}

@@ -66,6 +66,14 @@ class Examples(support.MeshTest):
         self.assertIn("token", done.stderr)
 
 
+class Grpc(unittest.TestCase):
+    def test_grpc_programs_that_know_of_no_mesh_meet_in_one(self):
+        clean = {k: v for k, v in os.environ.items() if not k.startswith("MESH_") or k.startswith("MESH_SAN")}
+        done = subprocess.run([os.path.join(EXAMPLES, "grpc.sh"), "ann", "ben"], env={**clean, "MESH_BUILD": support.BUILD}, capture_output=True, text=True, timeout=120 * support.SLOW, check=False)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(done.stdout, "".join(f"hello {name} from a server that knows: you are spiffe://mesh.local/ns/default/svc/web\n" for name in ("ann", "ben")))
+
+
 class Short(unittest.TestCase):
     def test_each_is_under_sixty_lines_and_uses_the_public_header_alone(self):
         for name in ("cart.c", "payments.c", "pull.c", "till.c", "cart.py"):

@@ -84,6 +84,14 @@ class Grpc(support.MeshTest):
         cart = peers.issued(self.mesh, "cart")
         self.hold_against(self.run_client(self.serve().info["address"], os.path.dirname(cart.cert), peers.dns("greeter")), "by mutual TLS")
 
+    def test_from_proxy_to_proxy_all_is_as_without_a_mesh(self):
+        self.mesh.be_patient("greeter", protocol="grpc")
+        self.serve()
+        port = support.free_port()
+        child = self.mesh.spawn([support.program("meshctl"), "connect", "--as", "cart", "--listen", f"127.0.0.1:{port}", "greeter", "--data", self.mesh.data], "connect")
+        child.wait_for_output("connected", 30)
+        self.hold_against(self.run_client(f"127.0.0.1:{port}"), "through the mesh")
+
 
 if __name__ == "__main__":
     unittest.main()
