@@ -164,11 +164,14 @@ static void tell(struct mesh_request *r)
 static void give_back(struct mesh_request *r)
 {
 	mesh__cancel_reset(r->cancel);
-	if (!r->call.told) {
+	if (r->streamed == NULL) {
 		atomic_store(&r->running, false);
-		tell(r);
 	} else if (!mesh__streamed_give_back(r)) {
-		mesh__request_free(r);
+		mesh__request_free(r); /* also where nobody was told */
+		return;
+	}
+	if (!r->call.told) {
+		tell(r);
 	}
 }
 

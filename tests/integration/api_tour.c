@@ -576,6 +576,35 @@ static void tour_started(mesh *m)
 	CHECK(sem_destroy(&told) == 0);
 }
 
+static void on_stream(void *user, mesh_request *r, int32_t kind)
+{
+	CHECK(user != NULL && r != NULL && (kind == MESH_EVENT_READABLE || kind == MESH_EVENT_WRITABLE));
+}
+
+/* The body goes up in two pieces, and what comes down is read to its end. */
+static void tour_streamed(mesh *m)
+{
+	mesh_request *r = mesh_request_new(m, "payments", "POST", "/");
+	size_t n = 99;
+	char byte;
+
+	CHECK_CODE(mesh_request_on_stream(r, on_stream, m), MESH_OK);
+	CHECK_CODE(mesh_request_upload(r, 4), MESH_OK);
+	CHECK_CODE(mesh_request_download(r), MESH_OK);
+	CHECK_CODE(mesh_call(r), MESH_E_STATE);
+	CHECK_CODE(mesh_call_start(r, NULL, NULL), MESH_OK);
+	CHECK_CODE(mesh_request_write(r, "12", 2, &n, READY_MS), MESH_OK);
+	CHECK(n == 2);
+	CHECK_CODE(mesh_request_write(r, "34", 2, &n, READY_MS), MESH_OK);
+	CHECK_CODE(mesh_request_end(r), MESH_OK);
+	CHECK_CODE(mesh_call_wait(r), MESH_OK);
+	CHECK(mesh_response_status(r) == 200);
+	while (mesh_response_read(r, &byte, 1, &n, READY_MS) == MESH_OK && n > 0) {
+	}
+	CHECK(n == 0);
+	mesh_request_free(r);
+}
+
 static void tour_mesh(mesh *m)
 {
 	char *identity = mesh_identity(m), *instance = mesh_instance(m), *metrics = mesh_metrics(m);
@@ -619,6 +648,7 @@ int main(int argc, char **argv)
 	tour_bad_calls(m);
 	tour_cancel(m);
 	tour_started(m);
+	tour_streamed(m);
 	outlives = mesh_request_new(m, "payments", "GET", "/");
 	CHECK_CODE(mesh_close(m, DRAIN_MS), MESH_OK);
 	mesh_request_free(outlives);

@@ -280,6 +280,36 @@ static bool start(mesh *m, bool by_event)
 	return answered;
 }
 
+static void on_call_stream(void *user, mesh_request *r, int32_t kind)
+{
+	(void)user;
+	(void)r;
+	(void)kind;
+}
+
+/* The same, with bodies that stream. */
+static bool stream(mesh *m)
+{
+	mesh_request *r = mesh_request_new(m, "payments", "POST", "/make-payment?fast=yes");
+	bool answered = false;
+	size_t now = 0, len = 0;
+	char body[16];
+
+	if (r == NULL || mesh_request_timeout(r, patience(PATIENCE_MS)) != MESH_OK || mesh_request_header(r, "x-order", "7") != MESH_OK || CALL(mesh_request_upload)(r, -1) != MESH_OK ||
+		CALL(mesh_request_download)(r) != MESH_OK || CALL(mesh_request_on_stream)(r, on_call_stream, NULL) != MESH_OK || mesh_call_start(r, NULL, NULL) != MESH_OK) {
+		mesh_request_free(r);
+		return false;
+	}
+	if (CALL(mesh_request_write)(r, "five", 5, &now, patience(PATIENCE_MS)) == MESH_OK && CALL(mesh_request_end)(r) == MESH_OK && mesh_call_wait(r) == MESH_OK) {
+		while (len < sizeof(body) && CALL(mesh_response_read)(r, body + len, sizeof(body) - len, &now, patience(PATIENCE_MS)) == MESH_OK && now > 0) {
+			len += now;
+		}
+		answered = mesh_response_status(r) == 200 && len == 5;
+	}
+	mesh_request_free(r);
+	return answered;
+}
+
 /* NULL is what each of them says when there is no memory. */
 static void ask(mesh *m)
 {
@@ -317,6 +347,8 @@ static bool run(const mesh_options *o)
 	cancel(m);
 	answered = start(m, true);
 	assert_true(start(m, false) || answered);
+	answered = stream(m);
+	assert_true(stream(m) || answered);
 	ask(m);
 	assert_int_equal(CALL(mesh_close)(m, 0), MESH_OK);
 	return true;
