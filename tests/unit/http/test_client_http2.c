@@ -662,8 +662,8 @@ static void a_loop_that_waits_for_a_peers_window_does_not_spin(void **state)
 	(void)state;
 	assert_non_null(body);
 	assert_int_equal(mesh__loop_new(&env, &flown.loop, NULL), MESH_OK);
-	for (int streamed = 0; streamed < 2; streamed++) {
-		struct mesh__flight_options o = {.connect_timeout_ms = patience(10000), .streamed = streamed == 1, .body_len = -1, .done = on_landed, .arg = &flown};
+	for (int round = 0; round < 2; round++) {
+		struct mesh__flight_options o = {.connect_timeout_ms = patience(10000), .streamed = true, .body_len = -1, .done = on_landed, .arg = &flown};
 
 		open_scene(&s, test_tls_conf_http2(&payments, &ca), reads_nothing, NULL, MESH__HTTP_2);
 		o.request = (struct mesh__client_request){.method = "POST", .target = "/", .body = body, .body_len = BODY_BYTES, .has_body = true, .max_response_bytes = 1000};
