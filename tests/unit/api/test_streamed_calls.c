@@ -536,7 +536,7 @@ static void by_events_of_poll_alone(void **state)
 			}
 		}
 		assert_int_equal(p.read, long_body / 4);
-		assert_true(p.n_would_block > 2);
+		assert_true(p.n_would_block > 0); /* the body is larger than all that is on the way */
 		mesh_request_free(p.r);
 		assert_int_equal(mesh_poll(cart, &e, 1, 0), 0);
 		close_cart();
@@ -643,7 +643,7 @@ static void a_try_that_took_nothing_of_the_body_is_made_elsewhere(void **state)
 	two_meshes_address(&s.t, &addresses[1]);
 	addresses[0] = addresses[1];
 	(void)snprintf(addresses[0].ip, sizeof(addresses[0].ip), "127.0.0.9"); /* nobody listens there */
-	cart = two_meshes_open(two_meshes_options_with(&s.t, "cart", addresses, 2, "loadBalancer: {policy: roundRobin}\n"));
+	cart = two_meshes_open(two_meshes_options_with(&s.t, "cart", addresses, 2, "loadBalancer: {policy: roundRobin}\nconnectTimeout: 60s\n"));
 	for (int i = 0, tries = 0; i < 4 || tries < 2; i++) {
 		w = (struct writer){.len = 300000, .r = r = upload_of("/count", -1, false)};
 		must(r, mesh_call_start(r, NULL, NULL));
