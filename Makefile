@@ -272,6 +272,7 @@ endef
 $(foreach r,$(ROOMS) $(PROGRAMS),$(eval $(call unit-rule,$r)))
 $(BUILD)/tests/unit/meshd/%: LIBS_EXTRA := $(SQLITE_LIBS)
 $(BUILD)/tests/unit/api/%: LIBS_EXTRA := -Wl,--wrap=mesh__service_policy_default,--wrap=mesh__http_limits_default
+$(BUILD)/tests/unit/api/test_streamed_freed: LIBS_EXTRA += -Wl,--wrap=mesh__streamed_concluded,--wrap=mesh__streamed_give_back
 
 ALL_ROOMS := $(ROOMS:%=$(BUILD)/room/%.a)
 $(BUILD)/tests/integration/%.so: tests/integration/%.c $(STAMP)

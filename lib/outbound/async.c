@@ -147,31 +147,39 @@ int mesh__async_start(struct mesh_request *r, mesh_done_fn done, void *user)
 	return MESH_OK;
 }
 
-/* Nothing of it is touched after it was told: the application may have freed it. */
-static void tell(struct mesh_request *r)
+/* Its bodies are still on their way: it is told, and stays ours. */
+static void tell_early(struct mesh_request *r)
 {
-	mesh_done_fn done = r->call.done;
-
 	r->call.told = true;
-	if (done == NULL) {
+	if (r->call.done == NULL) {
 		mesh__events_done(&r->outbound->async.events, r);
-	} else {
-		done(r->call.user, r, r->call.code);
+	} else if (!mesh__streamed_is_given_up(r)) {
+		r->call.done(r->call.user, r, r->call.code);
 	}
 }
 
-/* The request is the application's again, unless that has freed it meanwhile. */
+/* The request is the application's again, unless that has freed it meanwhile. Any of its threads may free it as soon as it is: what is left to be told is read before. */
 static void give_back(struct mesh_request *r)
 {
+	struct mesh__events *events = r->call.told || r->call.done != NULL ? NULL : &r->outbound->async.events;
+	mesh_done_fn done = r->call.told ? NULL : r->call.done;
+	void *user = r->call.user;
+	int code = r->call.code;
+
 	mesh__cancel_reset(r->cancel);
-	if (r->streamed == NULL) {
+	if (r->streamed != NULL) {
+		if (!mesh__streamed_give_back(r, events)) {
+			mesh__request_free(r); /* also where nobody was told */
+			return;
+		}
+	} else {
 		atomic_store(&r->running, false);
-	} else if (!mesh__streamed_give_back(r)) {
-		mesh__request_free(r); /* also where nobody was told */
-		return;
+		if (events != NULL) {
+			mesh__events_done(events, r);
+		}
 	}
-	if (!r->call.told) {
-		tell(r);
+	if (done != NULL) {
+		done(user, r, code);
 	}
 }
 
@@ -196,7 +204,7 @@ void mesh__async_end(struct mesh_request *r)
 	r->call.code = mesh__call_conclude(r);
 	mesh__request_let_go(r);
 	if (r->streamed != NULL && mesh__streamed_concluded(r)) {
-		tell(r); /* its bodies are still on their way */
+		tell_early(r);
 	} else {
 		mesh__async_landed(r);
 	}

@@ -116,7 +116,9 @@ void mesh__events_done(struct mesh__events *e, struct mesh_request *r)
 {
 	(void)pthread_mutex_lock(&e->mu);
 	r->telling.over = true;
-	add_locked(e, r, MESH_EVENT_DONE);
+	if (!r->telling.muted) {
+		add_locked(e, r, MESH_EVENT_DONE);
+	}
 	wake_locked(e);
 	(void)pthread_mutex_unlock(&e->mu);
 }

@@ -36,7 +36,7 @@ void mesh__events_fini(struct mesh__events *events);
 /* A call of it begins: what was not asked for of an earlier one is told no more. */
 void mesh__events_begin(struct mesh__events *events, struct mesh_request *request);
 
-/* The started call is over, with request->call.code. The request is the application's again, and not to be touched: it may be freed at once. */
+/* The started call is over, with request->call.code: an event, unless it was muted. Where the request is the application's again it is not to be touched from here on: it may be freed at once. */
 void mesh__events_done(struct mesh__events *events, struct mesh_request *request);
 
 /* Something of it that streams can go on: a kind of event. */

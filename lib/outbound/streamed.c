@@ -22,14 +22,20 @@ static void post(struct mesh__streamed *s)
 	}
 }
 
-static void tell(struct mesh__streamed *s, int32_t kind)
+bool mesh__streamed_is_given_up(struct mesh_request *r)
 {
+	struct mesh__streamed *s = r->streamed;
 	bool given_up;
 
 	(void)pthread_mutex_lock(&s->mu);
 	given_up = s->given_up;
 	(void)pthread_mutex_unlock(&s->mu);
-	if (given_up) {
+	return given_up;
+}
+
+static void tell(struct mesh__streamed *s, int32_t kind)
+{
+	if (mesh__streamed_is_given_up(s->request)) {
 		return;
 	}
 	if (s->fn != NULL) {
@@ -412,7 +418,7 @@ bool mesh__streamed_settle(struct mesh_request *r)
 	return posted;
 }
 
-bool mesh__streamed_give_back(struct mesh_request *r)
+bool mesh__streamed_give_back(struct mesh_request *r, struct mesh__events *events)
 {
 	struct mesh__streamed *s = r->streamed;
 	bool wanted;
@@ -421,6 +427,9 @@ bool mesh__streamed_give_back(struct mesh_request *r)
 	wanted = !s->given_up;
 	if (wanted) {
 		atomic_store(&r->running, false);
+		if (events != NULL) {
+			mesh__events_done(events, r); /* in here, where nobody frees it */
+		}
 	}
 	(void)pthread_mutex_unlock(&s->mu);
 	return wanted;

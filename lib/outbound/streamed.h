@@ -22,6 +22,7 @@
 enum { MESH__STREAM_IDLE_MS = 60000 };
 
 struct mesh_request;
+struct mesh__events;
 
 struct mesh__streamed {
 	struct mesh_request *request;
@@ -82,8 +83,14 @@ bool mesh__streamed_concluded(struct mesh_request *request);
 /* No post is made from here on. True: one is on its way, and mesh__async_through() follows when it has come. */
 bool mesh__streamed_settle(struct mesh_request *request);
 
-/* All is through: the request is the application's again. False: that has given it up. */
-bool mesh__streamed_give_back(struct mesh_request *request);
+/*
+ * All is through: the request is the application's again, not to be touched from here on, and in the same moment `events` (NULL: nothing) tells that its call is over. False: the application has given it up, nothing is told, and the
+ * request is the caller's to free.
+ */
+bool mesh__streamed_give_back(struct mesh_request *request, struct mesh__events *events);
+
+/* Whether the application has freed it, while its call was under way: nothing is told of it any more. */
+bool mesh__streamed_is_given_up(struct mesh_request *request);
 
 /* Nothing refers to it any more. Accepts NULL. */
 void mesh__streamed_free(struct mesh__streamed *streamed);
