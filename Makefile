@@ -346,8 +346,8 @@ coverage:                            ## lines that the unit tests and the corpor
 lint:                                ## the house rules (tests/lint)
 	$(PYTHON) tests/lint/lint.py --build $(BUILD)
 
-demo: all                            ## the story, in under a minute
-	MESH_BUILD=$(abspath $(BUILD)) examples/demo.sh
+demo: all                            ## the story, in under a minute (DEMOFLAGS=--http2: over HTTP/2)
+	MESH_BUILD=$(abspath $(BUILD)) examples/demo.sh $(DEMOFLAGS)
 demo-stay: all                       ## the same, left running
 	MESH_BUILD=$(abspath $(BUILD)) examples/demo.sh --stay
 

@@ -1,13 +1,20 @@
 #!/bin/sh
 # The story of the mesh, told on real processes: each step says what it does and what came of it, and the whole fails at the first that does not hold.
-# demo.sh [--stay]: with --stay what runs at the end is left running. MESH_BUILD names the build directory.
+# demo.sh [--http2] [--stay]: with --http2 every call goes over HTTP/2, with --stay what runs at the end is left running. MESH_BUILD names the build directory.
 set -u
 
 build=${MESH_BUILD:-build}
 bin=$(cd "$build/bin" && pwd) || exit 1
 PATH=$bin:$PATH
 stay=no
-[ "${1:-}" = --stay ] && stay=yes
+protocol=http
+for option in "$@"; do
+	case $option in
+	--stay) stay=yes ;;
+	--http2) protocol=http2 ;;
+	*) echo "usage: demo.sh [--http2] [--stay]" >&2 && exit 2 ;;
+	esac
+done
 dir=$(mktemp -d "${TMPDIR:-/tmp}/mesh-demo.XXXXXX") || exit 1
 MESH_DATA=$dir/meshd
 export MESH_DATA
@@ -93,6 +100,14 @@ say "1. A control server. All that it needs is a directory."
 start_meshd
 told "meshd is ready at $control; its CA runs as process $(pgrep -P "$meshd_pid" meshca | head -n 1) and alone holds the signing key"
 
+if [ "$protocol" != http ]; then
+	for service in payments files; do
+		printf 'apiVersion: mesh/v1\nkind: Service\nname: %s\nprotocol: %s\n' "$service" "$protocol" >"$dir/$service.yaml"
+		meshctl apply -f "$dir/$service.yaml" >/dev/null 2>"$dir/apply.err" || die "$service.yaml is not taken"
+	done
+	told "payments and files are called over $protocol"
+fi
+
 say "2. Three replicas of payments join, and an unchanged HTTP server behind a reverse proxy."
 for i in 1 2 3; do
 	start_payments "payments-$i" v1
@@ -114,6 +129,9 @@ cart_token=$(meshctl token create --service cart --uses 0) || die "no token"
 calls first -n 2000 -c 8
 all_answered first 2000
 [ "$(field "$dir/first.json" 'len(j["instances"])')" = 3 ] || die "not every replica was used"
+meshctl call --as cart payments / >"$dir/one.json" 2>"$dir/one.err" || die "one more is not answered"
+told "a replica says that it is called over HTTP/$(field "$dir/one.json" 'j["httpVersion"]')"
+[ "$protocol" = http ] || [ "$(field "$dir/one.json" 'j["httpVersion"]')" = 2 ] || die "it was to be HTTP/2"
 
 say "4. 2,000 more, and one replica is killed with -9 in the middle."
 calls killed -n 2000 -c 8 --rate 1000 &

@@ -97,6 +97,7 @@ void ctl_echo_write(const struct ctl_echo_request *request, struct mesh__buf *ou
 	mesh__json_put_text(&json, "path", path);
 	write_headers(&json, request);
 	mesh__json_put_int(&json, "tryNumber", request->try_number);
+	mesh__json_put_int(&json, "httpVersion", request->http_version);
 	if (request->body_len > 0 && mesh__str_utf8(request->body, request->body_len) &&
 		memchr(request->body, '\0', request->body_len) == NULL) {
 		mesh__json_put_text(&json, "body", request->body);
@@ -139,6 +140,7 @@ static void answer(struct ctl_echo *echo, const mesh_inbound *inbound, struct me
 	request.query = mesh_inbound_query(inbound);
 	request.fields = fields;
 	request.try_number = mesh_inbound_try(inbound);
+	request.http_version = mesh_inbound_http_version(inbound);
 	request.body = mesh_inbound_body(inbound, &request.body_len);
 	ctl_echo_write(&request, out);
 	mesh_string_free(instance);

@@ -52,7 +52,7 @@ struct ctl_echo_request {
 	const char *instance, *peer, *method, *path, *query;
 	const struct ctl_echo_field *fields;
 	size_t n_fields;
-	int32_t try_number;
+	int32_t try_number, http_version;
 	const char *body;
 	size_t body_len;
 };

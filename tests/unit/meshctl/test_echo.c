@@ -23,24 +23,24 @@ static void echoes_what_it_saw(void **state)
 	static const struct ctl_echo_field fields[] = {{"Accept", "*/*"}, {"X-A", "1"}, {"x-a", "2"}};
 	struct ctl_echo_request request = {.service = "payments", .version = "v1", .instance = "i1",
 		.peer = "spiffe://mesh.local/ns/default/svc/cart", .method = "POST",
-		.path = "/make-payment", .query = "a=b%20c", .fields = fields, .n_fields = 3, .try_number = 2,
+		.path = "/make-payment", .query = "a=b%20c", .fields = fields, .n_fields = 3, .try_number = 2, .http_version = 2,
 			.body = "{\"x\":1}", .body_len = 7};
 
 	(void)state;
 	write_echo(&request, "{\"service\":\"payments\",\"instance\":\"i1\",\"version\":\"v1\",\"peer\":\"spiffe://mesh.local/ns/default/svc/cart\",\"method\":\"POST\","
-		"\"path\":\"/make-payment?a=b%20c\",\"headers\":{\"accept\":\"*/*\",\"x-a\":\"1, 2\"},\"tryNumber\":2,\"body\":\"{\\\"x\\\":1}\"}\n");
+		"\"path\":\"/make-payment?a=b%20c\",\"headers\":{\"accept\":\"*/*\",\"x-a\":\"1, 2\"},\"tryNumber\":2,\"httpVersion\":2,\"body\":\"{\\\"x\\\":1}\"}\n");
 }
 
 static void says_the_size_of_a_body_that_is_no_text(void **state)
 {
 	struct ctl_echo_request request = {.service = "s", .instance = "i", .peer = "p", .method = "PUT", .path = "/",
-		.query = "", .try_number = 1, .body = "a\0b", .body_len = 3};
+		.query = "", .try_number = 1, .http_version = 1, .body = "a\0b", .body_len = 3};
 
 	(void)state;
-	write_echo(&request, "{\"service\":\"s\",\"instance\":\"i\",\"version\":\"\",\"peer\":\"p\",\"method\":\"PUT\",\"path\":\"/\",\"headers\":{},\"tryNumber\":1,\"bodyBytes\":3}\n");
+	write_echo(&request, "{\"service\":\"s\",\"instance\":\"i\",\"version\":\"\",\"peer\":\"p\",\"method\":\"PUT\",\"path\":\"/\",\"headers\":{},\"tryNumber\":1,\"httpVersion\":1,\"bodyBytes\":3}\n");
 	request.body = "\xff";
 	request.body_len = 1;
-	write_echo(&request, "{\"service\":\"s\",\"instance\":\"i\",\"version\":\"\",\"peer\":\"p\",\"method\":\"PUT\",\"path\":\"/\",\"headers\":{},\"tryNumber\":1,\"bodyBytes\":1}\n");
+	write_echo(&request, "{\"service\":\"s\",\"instance\":\"i\",\"version\":\"\",\"peer\":\"p\",\"method\":\"PUT\",\"path\":\"/\",\"headers\":{},\"tryNumber\":1,\"httpVersion\":1,\"bodyBytes\":1}\n");
 }
 
 static void misbehaves_as_it_was_told(void **state)
