@@ -47,7 +47,7 @@ void mesh__loop_abandon(struct mesh__loop *loop);
 
 const struct mesh__env *mesh__loop_env(const struct mesh__loop *loop);
 
-/* Any thread. */
+/* Whether this thread runs it. Any thread, beside and after mesh__loop_free() too: the loop is not looked into. */
 bool mesh__loop_is_current(const struct mesh__loop *loop);
 
 /* A node for mesh__loop_post(): embedded in what is posted, so that posting cannot fail. Free again once its function has begun. */

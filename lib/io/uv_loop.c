@@ -151,23 +151,21 @@ int mesh__loop_new(const struct mesh__env *env, struct mesh__loop **out, struct 
 	return MESH_OK;
 }
 
-static void own(struct mesh__loop *loop)
-{
-	loop->owner = pthread_self();
-	loop->owned = true;
-}
+/* The loop that this thread runs, innermost. The thread's and not the loop's: who asks may do so while another thread frees the loop. */
+static _Thread_local const struct mesh__loop *current;
 
 void mesh__loop_run(struct mesh__loop *loop)
 {
+	const struct mesh__loop *outer = current;
 	sigset_t pipe_signal;
 
 	/* Third parties that write from this thread (libcurl's TLS) must not raise it. It stays blocked: one that is pending would strike when let through. */
 	(void)sigemptyset(&pipe_signal);
 	(void)sigaddset(&pipe_signal, SIGPIPE);
 	(void)pthread_sigmask(SIG_BLOCK, &pipe_signal, NULL);
-	own(loop);
+	current = loop;
 	(void)uv_run(&loop->uv, UV_RUN_DEFAULT);
-	loop->owned = false;
+	current = outer;
 }
 
 static void *thread_main(void *arg)
@@ -236,13 +234,14 @@ bool mesh__loop_join_until(struct mesh__loop *loop, const struct mesh__env *env,
 
 void mesh__loop_free(struct mesh__loop *loop)
 {
+	const struct mesh__loop *outer = current;
 	struct mesh__post *post;
 	bool stopping;
 
 	if (loop == NULL) {
 		return;
 	}
-	own(loop);
+	current = loop;
 	while ((post = take_posts(loop, &stopping)) != NULL) {
 		run_posts(post);
 	}
@@ -252,6 +251,7 @@ void mesh__loop_free(struct mesh__loop *loop)
 	uv_close((uv_handle_t *)&loop->door, NULL);
 	(void)uv_run(&loop->uv, UV_RUN_DEFAULT);
 	(void)uv_loop_close(&loop->uv);
+	current = outer;
 	(void)pthread_cond_destroy(&loop->ended_cond);
 	(void)pthread_mutex_destroy(&loop->door_mu);
 	mesh__free(loop);
@@ -296,5 +296,5 @@ const struct mesh__env *mesh__loop_env(const struct mesh__loop *loop)
 
 bool mesh__loop_is_current(const struct mesh__loop *loop)
 {
-	return loop->owned && pthread_equal(loop->owner, pthread_self());
+	return loop != NULL && loop == current;
 }

@@ -33,8 +33,6 @@ struct mesh__loop {
 	uv_async_t door;
 	pthread_t thread;
 	bool has_thread;
-	_Atomic pthread_t owner;
-	_Atomic bool owned; /* `owner` runs the loop now */
 	pthread_mutex_t door_mu; /* guards first, last, stopping, ended */
 	struct mesh__post *first, *last;
 	bool stopping;
