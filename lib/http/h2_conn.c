@@ -113,6 +113,11 @@ static bool is_waiting(const struct mesh__h2_stream *st)
 	return st->x != NULL && st->x->waits;
 }
 
+static bool is_under_way(const struct mesh__h2_stream *st)
+{
+	return !st->closed;
+}
+
 static struct mesh__h2_stream *find(struct mesh__conn *c, bool (*is)(const struct mesh__h2_stream *st))
 {
 	struct mesh__h2_stream *st = c->h2.parted ? NULL : c->h2.streams;
@@ -158,6 +163,20 @@ static void reap(struct mesh__conn *c)
 	}
 }
 
+/* After the flight with the last stream's end, so that it comes in one of its own. */
+static void say_farewell(struct mesh__conn *c)
+{
+	struct mesh__h2_conn *h = &c->h2;
+
+	if (!h->farewell || !is_open(c) || h->header_us != 0 || find(c, is_under_way) != NULL) {
+		return;
+	}
+	h->farewell = false;
+	h->announced = true;
+	must(c, h->ending ? mesh__h2_end(h->session) : mesh__h2_announce_end(h->session));
+	flush(c);
+}
+
 static void settle_state(struct mesh__conn *c)
 {
 	const struct mesh__h2_conn *h = &c->h2;
@@ -181,6 +200,7 @@ static void go_on(struct mesh__conn *c)
 	mesh__conn_hold(c);
 	flush(c);
 	tell(c);
+	say_farewell(c);
 	if (c->h2.reap && !c->h2.working) {
 		reap(c);
 	}
@@ -205,7 +225,7 @@ static void on_post(void *arg)
 /* In the loop's next turn, so that the answers of one turn leave together, and nobody is called back from within a call of theirs. */
 void mesh__h2_conn_flush_soon(struct mesh__conn *c)
 {
-	if (!c->h2.working && !c->h2.posted && is_open(c) && (mesh__h2_wants_send(c->h2.session) || c->h2.reap)) {
+	if (!c->h2.working && !c->h2.posted && is_open(c) && (mesh__h2_wants_send(c->h2.session) || c->h2.reap || c->h2.farewell)) {
 		c->h2.posted = true;
 		mesh__conn_hold(c);
 		mesh__loop_post(c->server->loop, &c->h2.post, on_post, c);
@@ -278,18 +298,32 @@ static void on_sweep(struct mesh__conn *c, int64_t now)
 	mesh__conn_release(c);
 }
 
+void mesh__h2_conn_end(struct mesh__conn *c)
+{
+	if (!c->h2.ending) {
+		c->h2.ending = true;
+		c->h2.farewell = true;
+		mesh__h2_conn_flush_soon(c);
+	}
+}
+
 /* In two steps (RFC 9113 section 6.8): who has sent a request meanwhile still gets its answer. */
 static void on_drain(struct mesh__conn *c)
 {
-	if (is_open(c)) {
-		must(c, c->server->grace ? mesh__h2_announce_end(c->h2.session) : mesh__h2_end(c->h2.session));
-		go_on(c);
+	if (!is_open(c)) {
+		return;
 	}
+	if (c->server->grace) {
+		c->h2.farewell = true;
+	} else {
+		mesh__h2_conn_end(c);
+	}
+	go_on(c);
 }
 
 static void on_expire(struct mesh__conn *c)
 {
-	must(c, mesh__h2_end(c->h2.session));
+	mesh__h2_conn_end(c);
 	go_on(c);
 }
 
@@ -338,11 +372,10 @@ bool mesh__h2_conn_init(struct mesh__conn *c)
 	c->protocol = &protocol;
 	c->h2.settle_us = now_us(c) + limits->handshake_ms * 1000;
 	mesh__conn_enter(c, MESH__CONN_BUSY);
-	if (c->server->draining) {
-		on_drain(c);
-	} else {
-		go_on(c);
-	}
+	if (c->server->draining && !c->server->grace) {
+		mesh__h2_conn_end(c);
+	} /* in the grace it hears of it after its first request, which is on its way */
+	go_on(c);
 	return true;
 }
 

@@ -1,4 +1,9 @@
-/* HTTP/2 on a connection of the server core: many requests at once, each a stream. A part of core.h. */
+/*
+ * HTTP/2 on a connection of the server core: many requests at once, each a stream. A part of core.h.
+ *
+ * GOAWAY in order goes out alone, once no stream is under way, in a flight of its own: callers of libcurl before 8 lose the trailers of a response, gRPC's status among them, where it comes before the end of their stream, or in
+ * one piece with it. In the drain's grace new streams are taken meanwhile; after it, and when the peer is believed no longer, they are reset with REFUSED_STREAM, which says that they were not processed.
+ */
 #ifndef MESH__HTTP_H2_CONN_H
 #define MESH__HTTP_H2_CONN_H
 
@@ -45,6 +50,9 @@ struct mesh__h2_conn {
 	bool working;               /* in the middle of something: what is to be sent is, when that is done */
 	bool posted;
 	bool parted;
+	bool farewell;              /* GOAWAY is owed: mesh__h2_announce_end(), or mesh__h2_end() where it is ending */
+	bool announced;             /* the first was said */
+	bool ending;                /* no new stream is taken */
 	int64_t settle_us;          /* the peer's SETTINGS are due; 0: they came */
 	int64_t header_us;          /* the rest of a header is due; 0: none is at hand */
 	uint64_t n_faults;          /* of streams, that were counted */
@@ -64,6 +72,9 @@ void mesh__h2_conn_sniff(struct mesh__conn *c);
 bool mesh__h2_conn_init(struct mesh__conn *c);
 
 /* ---- Between h2_conn.c and h2_stream.c ---- */
+
+/* Takes no new stream from here on, and ends the connection in order when those under way have ended. */
+void mesh__h2_conn_end(struct mesh__conn *c);
 
 /* There is something to be sent: as soon as nobody is in the middle of anything. */
 void mesh__h2_conn_flush_soon(struct mesh__conn *c);

@@ -132,8 +132,8 @@ int mesh__h2_consume(struct mesh__h2 *h2, int32_t id, size_t len) MESH__MUST_USE
 int mesh__h2_reset(struct mesh__h2 *h2, int32_t id, enum mesh__h2_code code) MESH__MUST_USE;
 
 /*
- * The connection is to end in order, in two steps: the first asks the peer for no new streams and refuses none, as some are on their way; the second names the last stream that is answered. What is under way goes on.
- * MESH_E_NO_MEMORY.
+ * The connection is to end in order, in two steps: the first asks the peer for no new streams and refuses none, as some are on their way; the second names the last stream that is answered. What is under way goes on,
+ * but h2_conn.h tells why neither is said before it has ended. MESH_E_NO_MEMORY.
  */
 int mesh__h2_announce_end(struct mesh__h2 *h2) MESH__MUST_USE;
 int mesh__h2_end(struct mesh__h2 *h2) MESH__MUST_USE;

@@ -171,13 +171,12 @@ static void on_head(void *arg, int32_t id, const struct mesh__h2_block *block, b
 	if (c->closed || c->doomed || c->h2.parted) {
 		return;
 	}
-	if (!mesh__conn_still_trusted(c)) {
+	if (c->h2.ending || !mesh__conn_still_trusted(c)) {
 		turn_away(c, id);
-		if (mesh__h2_end(c->h2.session) != MESH_OK) {
-			mesh__conn_doom(c);
-		}
+		mesh__h2_conn_end(c);
 		return;
 	}
+	c->h2.farewell |= c->server->grace && !c->h2.announced;
 	if (c->h2.n_streams < MESH__H2_MAX_STREAMS) {
 		st = stream_new(c, id);
 	}
@@ -420,7 +419,7 @@ static void on_reply(void *arg, const struct mesh__reply *r)
 	if (!st->closed && !st->broken) {
 		answer(st, r);
 		if (r->close) {
-			(void)done(st, mesh__h2_end(st->conn->h2.session));
+			mesh__h2_conn_end(st->conn);
 		}
 	}
 	let_go(st, MESH_OK);

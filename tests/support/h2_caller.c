@@ -182,6 +182,7 @@ bool h2_caller_step(struct h2_caller *c)
 		}
 		tls_wire_step(&c->wire);
 	}
+	c->goaway_apart = frame.type == H2_GOAWAY ? c->wire.at == 0 : c->goaway_apart;
 	c->wire.at += len;
 	take_frame(c, &frame);
 	return true;

@@ -36,6 +36,7 @@ struct h2_caller {
 	uint32_t n_streams;
 	struct h2_caller_stream streams[H2_CALLER_STREAMS];
 	bool goaway;
+	bool goaway_apart; /* it began a TLS record, and all before it had been taken */
 	uint32_t last; /* the last stream that it lets finish */
 };
 

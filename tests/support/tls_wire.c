@@ -35,11 +35,32 @@ static short wait_for(struct tls_wire *w, short events, int timeout_ms)
 	return n == 1 ? p.revents : 0;
 }
 
+/* How much of the record that comes is still to come, as far as is known. */
+static size_t wanted(const struct tls_wire *w)
+{
+	return w->n_head < sizeof(w->head) ? sizeof(w->head) - w->n_head : w->left;
+}
+
+static void follow(struct tls_wire *w, const char *bytes, size_t len)
+{
+	if (w->n_head < sizeof(w->head)) {
+		memcpy(w->head + w->n_head, bytes, len);
+		w->n_head += len;
+		w->left = (size_t)w->head[3] << 8 | w->head[4];
+	} else {
+		w->left -= len;
+	}
+	if (w->n_head == sizeof(w->head) && w->left == 0) {
+		w->n_head = 0;
+	}
+}
+
 /* What has come; false when nothing had. */
 static bool take_in(struct tls_wire *w)
 {
 	char bytes[16 * 1024];
-	ssize_t n = w->eof ? 0 : recv(w->fd, bytes, sizeof(bytes), MSG_DONTWAIT);
+	size_t most = wanted(w) < sizeof(bytes) ? wanted(w) : sizeof(bytes);
+	ssize_t n = w->eof ? 0 : recv(w->fd, bytes, most, MSG_DONTWAIT);
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
 		return false;
@@ -50,6 +71,7 @@ static bool take_in(struct tls_wire *w)
 			mesh__buf_clear(&w->plain);
 			w->at = 0;
 		}
+		follow(w, bytes, (size_t)n);
 		mesh__buf_add(&w->in, bytes, (size_t)n);
 		w->eof = tls_client_step(w->tls, &w->in, &w->out, &w->plain) != 0 || w->eof;
 	}

@@ -18,6 +18,8 @@ struct tls_wire {
 	struct tls_client *tls;          /* NULL: closed */
 	struct mesh__buf in, out, plain; /* plain: from `at` on yet to be taken */
 	size_t at;
+	unsigned char head[5];           /* of the record that comes: no read goes beyond it, so that what came in one can be told from what came in two */
+	size_t n_head, left;
 	bool eof;                        /* the other end has closed it, or it broke */
 };
 

@@ -576,56 +576,6 @@ static void an_idle_connection_is_told_that_it_ends(void **state)
 
 /* ---- The end ---- */
 
-static void on_drained(void *arg)
-{
-	(void)arg;
-	(void)pthread_mutex_lock(&stage.mu);
-	stage.drained = true;
-	stage_changed();
-	(void)pthread_mutex_unlock(&stage.mu);
-}
-
-static void drain_now(void *arg)
-{
-	(void)arg;
-	mesh__http_server_drain(stage.server, 60000, on_drained, NULL);
-}
-
-static bool is_drained(void)
-{
-	return stage.drained;
-}
-
-static void a_drain_tells_first_and_then_ends_with_what_was_asked(void **state)
-{
-	static struct mesh__post post;
-	struct mesh__exchange *x;
-	struct h2_message m;
-	struct h2_client k;
-	uint32_t last;
-
-	(void)state;
-	stage.limits.drain_grace_ms = 1000;
-	stage_open();
-	h2_client_open(&k);
-	h2_client_ask(&k, 1, true, "GET", "/keep", NULL);
-	x = stage_take_kept();
-	mesh__loop_post(stage.loop, &post, drain_now, NULL);
-	assert_int_equal(h2_client_hear_goaway(&k, &last), H2_NO_ERROR);
-	assert_int_equal(last, INT32_MAX);
-	h2_client_ask(&k, 3, true, "GET", "/echo", NULL); /* was on its way */
-	h2_client_hear(&k, 3, "200", &m);
-	pass_ms(1000);
-	assert_int_equal(h2_client_hear_goaway(&k, &last), H2_NO_ERROR);
-	assert_int_equal(last, 3);
-	stage_reply(x, 200, "last");
-	h2_client_hear(&k, 1, "200", &m);
-	h2_client_hear_body(&k, 1, "last");
-	h2_client_hear_end(&k);
-	h2_client_close(&k);
-	stage_wait(is_drained);
-}
-
 static bool is_gone(void)
 {
 	return stage.n_gone == 1;
@@ -738,7 +688,6 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_handler_is_late_after_reply_time, set_up, stage_tear_down),
 		cmocka_unit_test_setup_teardown(threat_11_a_window_that_stays_closed_ends_the_stream_in_write_time, set_up, stage_tear_down),
 		cmocka_unit_test_setup_teardown(an_idle_connection_is_told_that_it_ends, set_up, stage_tear_down),
-		cmocka_unit_test_setup_teardown(a_drain_tells_first_and_then_ends_with_what_was_asked, set_up, stage_tear_down),
 		cmocka_unit_test_setup_teardown(a_connection_that_is_cut_tells_who_streams_to_it, set_up, stage_tear_down),
 		cmocka_unit_test_setup_teardown(a_stream_that_is_reset_tells_who_streams_to_it, set_up, stage_tear_down),
 		cmocka_unit_test_setup_teardown(answers_or_closes_whatever_allocation_fails, set_up, stage_tear_down),

@@ -1,0 +1,158 @@
+/* Rules: how an HTTP/2 connection of a server that drains ends: GOAWAY at once where it is idle, else behind its last stream. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "support/h2_client.h"
+#include "support/http_stage.h"
+
+static int set_up(void **state)
+{
+	int rc = stage_set_up(state);
+
+	stage.http2 = true;
+	return rc;
+}
+
+static void pass_ms(int64_t ms)
+{
+	fake_env_advance_ms(&stage.fake, ms);
+}
+
+static void on_drained(void *arg)
+{
+	(void)arg;
+	(void)pthread_mutex_lock(&stage.mu);
+	stage.drained = true;
+	stage_changed();
+	(void)pthread_mutex_unlock(&stage.mu);
+}
+
+static void drain_now(void *arg)
+{
+	(void)arg;
+	mesh__http_server_drain(stage.server, 60000, on_drained, NULL);
+}
+
+static bool is_drained(void)
+{
+	return stage.drained;
+}
+
+/* The next GOAWAY, before which no frame of a stream comes. */
+static void hear_farewell(struct h2_client *k, uint32_t last)
+{
+	struct h2_frame_view frame;
+
+	do {
+		assert_true(h2_peer_frame(&k->peer, &frame));
+		assert_true(frame.stream == 0);
+	} while (frame.type != H2_GOAWAY);
+	assert_int_equal(h2_frame_number(&frame, 0), last);
+	assert_int_equal(h2_frame_number(&frame, 4), H2_NO_ERROR);
+}
+
+/* A stream's end, before which no GOAWAY comes. */
+static void hear_end_of_stream(struct h2_client *k, uint32_t stream)
+{
+	struct h2_frame_view frame;
+
+	do {
+		assert_true(h2_peer_frame(&k->peer, &frame));
+		assert_int_not_equal(frame.type, H2_GOAWAY);
+	} while (frame.stream != stream || (frame.type != H2_DATA && frame.type != H2_HEADERS) || (frame.flags & H2_END_STREAM) == 0);
+}
+
+static void a_drain_tells_who_is_idle_first_and_then_ends_with_what_was_asked(void **state)
+{
+	static struct mesh__post post;
+	struct h2_message m;
+	struct h2_client k;
+
+	(void)state;
+	stage.limits.drain_grace_ms = 1000;
+	stage_open();
+	h2_client_open(&k);
+	h2_client_ask(&k, 1, true, "GET", "/nothing", NULL);
+	h2_client_hear(&k, 1, "204", &m);
+	mesh__loop_post(stage.loop, &post, drain_now, NULL);
+	hear_farewell(&k, INT32_MAX);
+	h2_client_ask(&k, 3, true, "GET", "/nothing", NULL); /* was on its way */
+	h2_client_hear(&k, 3, "204", &m);
+	pass_ms(1000);
+	hear_farewell(&k, 3);
+	h2_client_hear_end(&k);
+	h2_client_close(&k);
+	stage_wait(is_drained);
+}
+
+static void a_drain_tells_who_is_busy_when_the_last_stream_has_ended(void **state)
+{
+	static struct mesh__post post;
+	struct mesh__exchange *x;
+	struct h2_client k, idle;
+
+	(void)state;
+	stage.limits.drain_grace_ms = 1000;
+	stage_open();
+	h2_client_open(&idle);
+	h2_client_open(&k);
+	h2_client_ask(&k, 1, true, "GET", "/keep", NULL);
+	x = stage_take_kept();
+	mesh__loop_post(stage.loop, &post, drain_now, NULL);
+	hear_farewell(&idle, INT32_MAX);
+	h2_client_ask(&k, 3, true, "GET", "/echo", NULL); /* is answered as ever */
+	hear_end_of_stream(&k, 3);
+	pass_ms(1000);
+	h2_client_hear_end(&idle); /* the grace is over */
+	h2_client_ask(&k, 5, true, "GET", "/echo", NULL);
+	assert_int_equal(h2_client_hear_reset(&k, 5), H2_REFUSED_STREAM);
+	stage_reply(x, 200, "last");
+	hear_end_of_stream(&k, 1);
+	hear_farewell(&k, 5);
+	h2_client_hear_end(&k);
+	h2_client_close(&k);
+	h2_client_close(&idle);
+	stage_wait(is_drained);
+}
+
+/* Who dials has a request on its way, which GOAWAY must not overtake either. */
+static void a_newcomer_in_the_grace_is_told_after_its_first_request(void **state)
+{
+	static struct mesh__post post;
+	struct h2_client k, idle;
+
+	(void)state;
+	stage.limits.drain_grace_ms = 1000;
+	stage_open();
+	h2_client_open(&idle);
+	h2_client_ask(&idle, 1, true, "GET", "/echo", NULL);
+	hear_end_of_stream(&idle, 1);
+	mesh__loop_post(stage.loop, &post, drain_now, NULL);
+	hear_farewell(&idle, INT32_MAX);
+	h2_client_open(&k);
+	h2_client_ask(&k, 1, true, "GET", "/echo", NULL);
+	hear_end_of_stream(&k, 1);
+	hear_farewell(&k, INT32_MAX);
+	pass_ms(1000);
+	hear_farewell(&k, 1);
+	h2_client_hear_end(&k);
+	h2_client_hear_end(&idle);
+	h2_client_close(&k);
+	h2_client_close(&idle);
+	stage_wait(is_drained);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(a_drain_tells_who_is_idle_first_and_then_ends_with_what_was_asked, set_up, stage_tear_down),
+		cmocka_unit_test_setup_teardown(a_drain_tells_who_is_busy_when_the_last_stream_has_ended, set_up, stage_tear_down),
+		cmocka_unit_test_setup_teardown(a_newcomer_in_the_grace_is_told_after_its_first_request, set_up, stage_tear_down),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
