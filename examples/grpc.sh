@@ -7,7 +7,7 @@ here=$(cd "$(dirname "$0")" && pwd) || exit 1
 PATH=$(cd "${MESH_BUILD:-build}/bin" && pwd):$PATH || exit 1
 python=/usr/bin/python3
 dir=$(mktemp -d "${TMPDIR:-/tmp}/mesh-grpc.XXXXXX") || exit 1
-MESH_DATA=$dir/meshd
+MESH_DATA=$dir/data
 export MESH_DATA
 pids=
 
