@@ -223,7 +223,7 @@ class Way(unittest.TestCase):
         cls.mesh = support.Mesh()
         cls.addClassCleanup(cls.mesh.close)
         cls.mesh.start()
-        cls.mesh.be_patient("files", **cls.service_document)
+        cls.mesh.be_patient("files", timeout="300s", **cls.service_document)  # a body may take its time, on a loaded machine too: what is held here is not how fast it passes
         cls.server = cls.mesh.serve("files", "--upstream", f"http://127.0.0.1:{cls.upstream.server_address[1]}")
         cls.watched = [cls.server]
 
