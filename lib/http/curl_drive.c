@@ -15,8 +15,8 @@ struct mesh__drive_watch {
 	struct mesh__watch *watch;
 	int fd;
 	int wish;                  /* libcurl's */
-	uint64_t n_sent;           /* bytes on the connection, when it could last be written to */
-	int n_vain;                /* how often in a row that was so, and nothing more was sent */
+	uint64_t n_written;        /* bytes given to the connection, when it could last be written to */
+	int n_vain;                /* how often in a row that was so, and nothing more was written */
 	struct mesh__timer *rest;  /* NULL before the first */
 	bool resting;              /* it is not told for a while that it may write */
 };
@@ -48,12 +48,15 @@ static bool is_in_vain(struct mesh__drive_watch *w)
 {
 	struct tcp_info info;
 	socklen_t len = sizeof(info);
+	uint64_t n_written;
 
 	if (getsockopt(w->fd, IPPROTO_TCP, TCP_INFO, &info, &len) != 0 || len < offsetof(struct tcp_info, tcpi_bytes_sent) + sizeof(info.tcpi_bytes_sent)) {
 		return false;
 	}
-	w->n_vain = info.tcpi_bytes_sent == w->n_sent ? w->n_vain + 1 : 0;
-	w->n_sent = info.tcpi_bytes_sent;
+	/* What waits in the kernel was written too: a peer that reads slowly is not one that libcurl cannot write to. */
+	n_written = info.tcpi_bytes_sent + info.tcpi_notsent_bytes;
+	w->n_vain = n_written == w->n_written ? w->n_vain + 1 : 0;
+	w->n_written = n_written;
 	return w->n_vain > VAIN_MAX;
 }
 
@@ -92,6 +95,9 @@ static void on_ready(void *arg, int fd, int events)
 		return;
 	}
 	end_rest(w);
+	if (events != MESH__WRITABLE) {
+		w->n_vain = 0; /* what has come may be what writing waited for */
+	}
 	enter(w->drive, fd, ((events & MESH__READABLE) != 0 ? CURL_CSELECT_IN : 0) | ((events & MESH__WRITABLE) != 0 ? CURL_CSELECT_OUT : 0));
 }
 
@@ -194,6 +200,7 @@ void mesh__drive_unpause(struct mesh__drive *drive, void *easy)
 {
 	for (struct mesh__drive_watch *w = drive->watches; w != NULL; w = w->next) {
 		end_rest(w);
+		w->n_vain = 0;
 	}
 	drive->entered = true;
 	(void)curl_easy_pause(easy, CURLPAUSE_CONT); /* it may call back; what it fails with shows at the exchange's end */
