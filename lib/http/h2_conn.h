@@ -2,7 +2,7 @@
  * HTTP/2 on a connection of the server core: many requests at once, each a stream. A part of core.h.
  *
  * GOAWAY in order goes out alone, once no stream is under way, in a flight of its own: callers of libcurl before 8 lose the trailers of a response, gRPC's status among them, where it comes before the end of their stream, or in
- * one piece with it. In the drain's grace new streams are taken meanwhile; after it, and when the peer is believed no longer, they are reset with REFUSED_STREAM, which says that they were not processed.
+ * one piece with it (and now and then where it does not). In the drain's grace new streams are taken meanwhile; after it, and when the peer is believed no longer, they are reset with REFUSED_STREAM, which says that they were not processed.
  */
 #ifndef MESH__HTTP_H2_CONN_H
 #define MESH__HTTP_H2_CONN_H
