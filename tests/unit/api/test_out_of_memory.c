@@ -350,7 +350,7 @@ static bool run(const mesh_options *o)
 	answered = stream(m);
 	assert_true(stream(m) || answered);
 	ask(m);
-	assert_int_equal(CALL(mesh_close)(m, 0), MESH_OK);
+	assert_int_equal(CALL(mesh_close)(m, patience(PATIENCE_MS)), MESH_OK);
 	return true;
 }
 
