@@ -220,6 +220,8 @@ def main():
     grpc.channel_ready_future(peer.channel).result(PATIENCE_S)
     results = {}
     for name in ROWS:
+        if name in os.environ.get("GRPC_WITHOUT", "").split():
+            continue
         try:
             results[name] = ROWS[name](peer)
         except grpc.RpcError as error:  # a row that was to succeed: the test shows it

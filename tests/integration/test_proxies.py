@@ -185,8 +185,12 @@ class UnchangedServer(ProxyTest):
             f.truncate(BOUND + 1)
         self.assertEqual(curl("-o", os.path.join(self.mesh.dir, "back"), "-w", "%{http_code} %{size_download}", "--data-binary", "@" + big, self.url + "/echo"), f"200 {BOUND + 1}")
 
-    def test_a_response_that_ends_early_is_no_response(self):
-        status, _, text = self.fetch(self.url + "/cut")
+    def test_a_response_that_ends_early_never_looks_whole(self):
+        """Its head may have passed when the end comes: then its body breaks off, else it is a 502."""
+        try:
+            status, _, text = self.fetch(self.url + "/cut")
+        except (http.client.IncompleteRead, ConnectionError):
+            return
         self.assertEqual(status, 502)
         self.assertNotIn(b"a part", text)
 
