@@ -16,6 +16,7 @@
 #include "h2_peer.h"
 #include "raw_server.h"
 #include "test_peer.h"
+#include "patience.h"
 #include "two_meshes.h"
 
 enum { WAIT_MS = 60000 };
