@@ -292,7 +292,7 @@ static void end_at(enum stage_of_end at, bool by_deadline)
 		trip_start(&e.first); /* it holds the one connection */
 	}
 	if (by_deadline) {
-		e.trip.options.deadline_us = mesh__mono_us(&trip_env) + 300000;
+		e.trip.options.deadline_us = mesh__mono_us(&trip_env) + patience(300000);
 	}
 	trip_start(&e.trip);
 	assert_int_equal(mesh__timer_new(s.loop, on_poll, &e, &e.poll), MESH_OK);
