@@ -39,7 +39,7 @@ void mesh__link_subscribe(struct mesh__link *link);
 /* What this process serves (copied): registered now and after every reconnect. MESH_E_NO_MEMORY. */
 int mesh__link_register(struct mesh__link *link, const struct mesh__msg_instance *instance, struct mesh__err *err) MESH__MUST_USE;
 
-/* Deregisters, for now: the link goes on, and mesh__link_register() registers again. */
+/* Deregisters; the link goes on, and mesh__link_register() registers again. */
 void mesh__link_withdraw(struct mesh__link *link);
 
 /* Deregisters; `done` runs on the loop when meshd has answered, or at once when there is nothing to say or nobody to say it to. Once. */

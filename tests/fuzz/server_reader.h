@@ -29,7 +29,7 @@ void reader_begin(struct reader *r, struct mesh__exchange *x, const struct mesh_
 /* The exchange is another's or nobody's from here on. */
 void reader_end(struct reader *r);
 
-/* Reads up to `size` bytes. False: there is nothing more, for now or for good. */
+/* Reads up to `size` bytes. False: nothing is there, or the end has come. */
 bool reader_take(struct reader *r, size_t size);
 
 /* Writes as much as there is room for, and no more than 100,000 bytes. */

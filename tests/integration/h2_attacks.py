@@ -115,7 +115,7 @@ def main(address, certificate, key, kind):
         print(".", end="", flush=True)
         due = max(due + EVERY_SECONDS, time.monotonic())
         while time.monotonic() < due:
-            time.sleep(max(0, due - time.monotonic()))  # lint: waits for an event
+            time.sleep(max(0, due - time.monotonic()))  # lint: waits for an event: the moment at which the next is due
 
 
 if __name__ == "__main__":

@@ -223,7 +223,7 @@ class Others(Threats):
             client.until_over(s, seconds=30)
             took.append(time.monotonic() - began)
             self.assertEqual(client.status(s), 200)
-            time.sleep(max(0, began + self.EVERY_SECONDS - time.monotonic()))  # lint: waits for an event
+            time.sleep(max(0, began + self.EVERY_SECONDS - time.monotonic()))  # lint: waits for an event: the moment at which the next is due
         made = len(child.stdout.read() or b"")
         return took, made
 
