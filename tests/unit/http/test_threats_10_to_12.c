@@ -9,11 +9,11 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "support/h2_peer.h"
+#include "support/held.h"
 #include "support/http_stage.h"
 
 enum { SECOND = 1000 };
@@ -274,8 +274,7 @@ static void threat_11_a_socket_that_is_not_read_ends_at_the_write_deadline(void 
 	flush(&c);
 	assert_status(&c, 1, "200");
 	for (int i = 0; i < 100 && open > 0; i++) {
-		fake_env_advance_ms(&stage.fake, stage.limits.write_ms / 4);
-		nanosleep(&(struct timespec){.tv_nsec = 60000000}, NULL); /* lint: waits for an event */
+		held_advance_ms(stage.limits.write_ms / 4);
 		open = stage_count("mesh_connections{listener=\"test\"}");
 	}
 	assert_int_equal(open, 0);
