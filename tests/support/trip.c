@@ -12,74 +12,35 @@
 
 enum { MEGABYTE = 1024 * 1024 };
 
-struct mesh__env trip_env;
-struct test_ca trip_ca;
-struct test_peer trip_cart, trip_payments, trip_refunds;
-
-int trip_set_up(void **state)
-{
-	(void)state;
-	mesh__env_init(&trip_env);
-	test_ca_init(&trip_ca, &trip_env, "mesh.local");
-	test_peer_init(&trip_cart, &trip_ca, "cart");
-	test_peer_init(&trip_payments, &trip_ca, "payments");
-	test_peer_init(&trip_refunds, &trip_ca, "refunds");
-	return mesh__client_init(NULL);
-}
-
-int trip_tear_down(void **state)
-{
-	(void)state;
-	test_peer_fini(&trip_cart);
-	test_peer_fini(&trip_payments);
-	test_peer_fini(&trip_refunds);
-	test_ca_fini(&trip_ca);
-	return 0;
-}
-
 /* ---- The stage ---- */
-
-struct mesh__pool_options trip_stage_pool_options(struct trip_stage *s, const struct test_peer *expected)
-{
-	struct mesh__pool_options options;
-
-	mesh__pool_options_default(&options);
-	raw_server_address(s->server, &options.target.address);
-	(void)snprintf(options.target.host, sizeof(options.target.host), "%s", expected->dns);
-	(void)snprintf(options.target.spiffe, sizeof(options.target.spiffe), "%s", expected->spiffe);
-	return options;
-}
 
 static void open_stage(struct trip_stage *s, struct mesh__tls_conf *conf, raw_script script, void *arg, const struct mesh__pool_options *wanted)
 {
-	struct mesh__creds *creds = test_creds(&trip_cart, &trip_ca, 1);
 	struct mesh__pool_options options;
 
 	memset(s, 0, sizeof(*s));
 	s->conf = conf;
 	s->server = raw_server_new(s->conf, script, arg);
-	options = trip_stage_pool_options(s, &trip_payments);
-	options.creds = creds;
+	options = cast_options(s->server);
 	options.proto = wanted->proto;
 	options.max_connections = wanted->max_connections;
 	options.max_pending = wanted->max_pending;
-	assert_int_equal(mesh__pool_new(&trip_env, &options, &s->pool, NULL), MESH_OK);
-	assert_int_equal(mesh__loop_new(&trip_env, &s->loop, NULL), MESH_OK);
-	mesh__creds_unref(creds);
+	s->pool = cast_pool(&cast.env, &options);
+	assert_int_equal(mesh__loop_new(&cast.env, &s->loop, NULL), MESH_OK);
 }
 
 void trip_stage_open_narrow(struct trip_stage *s, const struct test_peer *shown, raw_script script, void *arg, int32_t max_connections, int32_t max_pending)
 {
 	struct mesh__pool_options wanted = {.max_connections = max_connections, .max_pending = max_pending};
 
-	open_stage(s, shown != NULL ? test_tls_conf(shown, &trip_ca, false) : NULL, script, arg, &wanted);
+	open_stage(s, shown != NULL ? test_tls_conf(shown, &cast.ca, false) : NULL, script, arg, &wanted);
 }
 
 void trip_stage_open_http2(struct trip_stage *s, const struct test_peer *shown, bool http2, raw_script script, void *arg, int32_t max_pending)
 {
 	struct mesh__pool_options wanted = {.proto = MESH__HTTP_2, .max_connections = 64, .max_pending = max_pending};
 
-	open_stage(s, http2 ? test_tls_conf_http2(shown, &trip_ca) : test_tls_conf(shown, &trip_ca, false), script, arg, &wanted);
+	open_stage(s, http2 ? test_tls_conf_http2(shown, &cast.ca) : test_tls_conf(shown, &cast.ca, false), script, arg, &wanted);
 }
 
 void trip_stage_open(struct trip_stage *s, const struct test_peer *shown, raw_script script, void *arg)
@@ -129,8 +90,8 @@ void trip_init(struct trip *t, struct trip_stage *s, const char *method, const c
 {
 	memset(t, 0, sizeof(*t));
 	t->stage = s;
-	mesh__client_response_init(&t->response, &trip_env, MEGABYTE);
-	t->options = (struct mesh__flight_options){.connect_timeout_ms = 50000, .deadline_us = mesh__mono_us(&trip_env) + 60000000, .response = &t->response, .done = on_done, .arg = t};
+	mesh__client_response_init(&t->response, &cast.env, MEGABYTE);
+	t->options = (struct mesh__flight_options){.connect_timeout_ms = 50000, .deadline_us = mesh__mono_us(&cast.env) + 60000000, .response = &t->response, .done = on_done, .arg = t};
 	t->options.request = (struct mesh__client_request){.method = method, .target = "/", .body = body, .has_body = body != NULL, .body_len = body != NULL ? strlen(body) : 0,
 		.max_response_bytes = MEGABYTE};
 }

@@ -4,17 +4,7 @@
 #ifndef TESTS_SUPPORT_TRIP_H
 #define TESTS_SUPPORT_TRIP_H
 
-#include "raw_server.h"
-#include "test_peer.h"
-#include "http/client.h"
-
-extern struct mesh__env trip_env;
-extern struct test_ca trip_ca;
-extern struct test_peer trip_cart, trip_payments, trip_refunds;
-
-/* cmocka fixtures: the CA and the peers. */
-int trip_set_up(void **state);
-int trip_tear_down(void **state);
+#include "cast.h"
 
 struct trip_stage {
 	struct mesh__loop *loop;
@@ -30,9 +20,6 @@ void trip_stage_open_narrow(struct trip_stage *s, const struct test_peer *shown,
 /* The pool asks for HTTP/2. `http2`: the server takes it. */
 void trip_stage_open_http2(struct trip_stage *s, const struct test_peer *shown, bool http2, raw_script script, void *arg, int32_t max_pending);
 void trip_stage_close(struct trip_stage *s);
-
-/* Towards the stage's server, without credentials. */
-struct mesh__pool_options trip_stage_pool_options(struct trip_stage *s, const struct test_peer *expected);
 
 struct trip {
 	struct trip_stage *stage;

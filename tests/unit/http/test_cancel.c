@@ -10,47 +10,15 @@
 #include <cmocka.h>
 
 #include "black_hole.h"
-#include "client_call.h"
-#include "raw_server.h"
-#include "test_peer.h"
-
-static struct mesh__env env;
-static struct test_ca ca;
-static struct test_peer cart, payments;
-
-static int set_up(void **state)
-{
-	(void)state;
-	mesh__env_init(&env);
-	test_ca_init(&ca, &env, "mesh.local");
-	test_peer_init(&cart, &ca, "cart");
-	test_peer_init(&payments, &ca, "payments");
-	return mesh__client_init(NULL);
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	test_peer_fini(&cart);
-	test_peer_fini(&payments);
-	test_ca_fini(&ca);
-	return 0;
-}
+#include "cast.h"
 
 static struct mesh__pool *pool_to(const struct mesh__addr *address, bool tls)
 {
-	struct mesh__pool_options options;
-	struct mesh__pool *pool = NULL;
+	struct mesh__pool_options options = cast_options(NULL);
 
-	mesh__pool_options_default(&options);
 	options.target.address = *address;
 	options.target.insecure_plaintext = !tls;
-	(void)snprintf(options.target.host, sizeof(options.target.host), "%s", payments.dns);
-	(void)snprintf(options.target.spiffe, sizeof(options.target.spiffe), "%s", payments.spiffe);
-	options.creds = tls ? test_creds(&cart, &ca, 1) : NULL;
-	assert_int_equal(mesh__pool_new(&env, &options, &pool, NULL), MESH_OK);
-	mesh__creds_unref(options.creds);
-	return pool;
+	return cast_pool(&cast.env, &options);
 }
 
 /* ---- The stages at which a peer can stop ---- */
@@ -109,7 +77,7 @@ static void set_stage(struct set *set, const struct stage *stage)
 		black_hole_init(&set->hole);
 		address = set->hole.address;
 	} else {
-		set->conf = stage->tls_server ? test_tls_conf(&payments, &ca, false) : NULL;
+		set->conf = stage->tls_server ? test_tls_conf(&cast.payments, &cast.ca, false) : NULL;
 		set->server = raw_server_new(set->conf, stage->script, NULL);
 		raw_server_address(set->server, &address);
 	}
@@ -193,7 +161,7 @@ static void cancelling_ends_every_stage(void **state)
 
 		set_stage(&set, &stages[i]);
 		set.call.timeout_ms = 60000;
-		set.call.cancel = mesh__cancel_new(&env);
+		set.call.cancel = mesh__cancel_new(&cast.env);
 		assert_int_equal(pthread_create(&thread, NULL, run_call, &set), 0);
 		if (set.server != NULL) {
 			assert_true(raw_wait(&raw_server_counts(set.server)->accepted, stages[i].accepted));
@@ -219,7 +187,7 @@ static void a_cancel_that_came_first_sticks_until_it_is_reset(void **state)
 	raw_server_address(server, &address);
 	pool = pool_to(&address, false);
 	client_call_init(&call, "GET", NULL);
-	call.cancel = mesh__cancel_new(&env);
+	call.cancel = mesh__cancel_new(&cast.env);
 	mesh__cancel_fire(call.cancel);
 	for (int i = 0; i < 2; i++) {
 		assert_int_equal(client_call_run(&call, pool), MESH_E_CANCELLED);
@@ -263,7 +231,7 @@ static void a_cancel_may_come_at_any_moment(void **state)
 	raw_server_address(server, &address);
 	pool = pool_to(&address, false);
 	client_call_init(&call, "GET", NULL);
-	call.cancel = canceller.cancel = mesh__cancel_new(&env);
+	call.cancel = canceller.cancel = mesh__cancel_new(&cast.env);
 	assert_int_equal(pthread_create(&thread, NULL, fire_again_and_again, &canceller), 0);
 	for (int i = 0; i < 300; i++) {
 		mesh__cancel_reset(call.cancel);
@@ -287,5 +255,5 @@ int main(void)
 		cmocka_unit_test(a_cancel_may_come_at_any_moment),
 	};
 
-	return cmocka_run_group_tests(tests, set_up, tear_down);
+	return cmocka_run_group_tests(tests, cast_set_up, cast_tear_down);
 }

@@ -13,83 +13,11 @@
 
 #include <cmocka.h>
 
-#include "client_call.h"
+#include "cast.h"
 #include "h2_peer.h"
 #include "http/curl_unprocessed.h"
 #include "patience.h"
-#include "patience.h"
 #include "raw_tls.h"
-#include "test_peer.h"
-
-static struct mesh__env env;
-static struct test_ca ca;
-static struct test_peer cart, payments, ledger;
-
-static int set_up(void **state)
-{
-	(void)state;
-	mesh__env_init(&env);
-	test_ca_init(&ca, &env, "mesh.local");
-	test_peer_init(&cart, &ca, "cart");
-	test_peer_init(&payments, &ca, "payments");
-	test_peer_init(&ledger, &ca, "ledger");
-	return mesh__client_init(NULL);
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	test_peer_fini(&cart);
-	test_peer_fini(&payments);
-	test_peer_fini(&ledger);
-	test_ca_fini(&ca);
-	return 0;
-}
-
-struct scene {
-	struct mesh__tls_conf *conf; /* NULL: plaintext */
-	struct raw_server *server;
-	struct mesh__pool *pool;
-	struct client_call call;
-};
-
-/* A server that plays `script`, and a pool to it that wants payments. */
-static void open_scene(struct scene *s, struct mesh__tls_conf *conf, raw_script script, const void *arg, enum mesh__http_proto proto)
-{
-	struct mesh__pool_options options;
-
-	s->conf = conf;
-	s->server = raw_server_new(conf, script, (void *)(uintptr_t)arg);
-	mesh__pool_options_default(&options);
-	raw_server_address(s->server, &options.target.address);
-	(void)snprintf(options.target.host, sizeof(options.target.host), "%s", payments.dns);
-	(void)snprintf(options.target.spiffe, sizeof(options.target.spiffe), "%s", payments.spiffe);
-	options.target.insecure_plaintext = conf == NULL;
-	options.creds = conf != NULL ? test_creds(&cart, &ca, 1) : NULL;
-	options.proto = proto;
-	assert_int_equal(mesh__pool_new(&env, &options, &s->pool, NULL), MESH_OK);
-	mesh__creds_unref(options.creds);
-	client_call_init(&s->call, "POST", "pay");
-}
-
-static void close_scene(struct scene *s)
-{
-	client_call_fini(&s->call);
-	mesh__pool_unref(s->pool);
-	raw_server_free(s->server);
-	mesh__tls_conf_unref(s->conf);
-}
-
-static void expect_ok(struct scene *s, bool http2, bool reused)
-{
-	if (client_call_run(&s->call, s->pool) != MESH_OK) {
-		fail_msg("%s: %s", mesh__code_name(s->call.code), s->call.err.message);
-	}
-	assert_int_equal(s->call.response.status, 200);
-	assert_string_equal(s->call.response.body.data, "ok");
-	assert_int_equal(s->call.result.http2, http2);
-	assert_int_equal(s->call.result.reused, reused);
-}
 
 /* ---- what is settled ---- */
 
@@ -101,15 +29,15 @@ static void the_handshake_settles_the_protocol(void **state)
 			bool http2 = server == 1 && client == MESH__HTTP_2;
 			struct scene s;
 
-			open_scene(&s, server == 1 ? test_tls_conf_http2(&payments, &ca) : test_tls_conf(&payments, &ca, false), http2 ? h2_answer_ok : raw_answer_ok, NULL, (enum mesh__http_proto)client);
-			expect_ok(&s, http2, false);
-			expect_ok(&s, http2, true);
+			scene_open(&s, server == 1 ? test_tls_conf_http2(&cast.payments, &cast.ca) : test_tls_conf(&cast.payments, &cast.ca, false), http2 ? h2_answer_ok : raw_answer_ok, NULL, (enum mesh__http_proto)client);
+			scene_expect_ok(&s, http2, false);
+			scene_expect_ok(&s, http2, true);
 			s.call.request.method = "GET";
 			s.call.request.has_body = false;
-			expect_ok(&s, http2, true);
+			scene_expect_ok(&s, http2, true);
 			assert_int_equal(atomic_load(&raw_server_counts(s.server)->accepted), 1);
 			assert_int_equal(atomic_load(&raw_server_counts(s.server)->requests), 3);
-			close_scene(&s);
+			scene_close(&s);
 		}
 	}
 }
@@ -119,17 +47,17 @@ static void http2_only_sends_nothing_to_a_peer_without_it(void **state)
 	struct scene s;
 
 	(void)state;
-	open_scene(&s, test_tls_conf(&payments, &ca, false), raw_answer_ok, NULL, MESH__HTTP_2_ONLY);
+	scene_open(&s, test_tls_conf(&cast.payments, &cast.ca, false), raw_answer_ok, NULL, MESH__HTTP_2_ONLY);
 	for (int i = 0; i < 2; i++) {
 		assert_int_equal(client_call_run(&s.call, s.pool), MESH_E_PROTOCOL);
 		assert_int_equal(s.call.result.sent, MESH__SENT_NOTHING);
 		assert_non_null(strstr(s.call.err.message, "HTTP/2"));
 	}
 	assert_int_equal(atomic_load(&raw_server_counts(s.server)->requests), 0);
-	close_scene(&s);
-	open_scene(&s, test_tls_conf_http2(&payments, &ca), h2_answer_ok, NULL, MESH__HTTP_2_ONLY);
-	expect_ok(&s, true, false);
-	close_scene(&s);
+	scene_close(&s);
+	scene_open(&s, test_tls_conf_http2(&cast.payments, &cast.ca), h2_answer_ok, NULL, MESH__HTTP_2_ONLY);
+	scene_expect_ok(&s, true, false);
+	scene_close(&s);
 }
 
 static void in_plaintext_http2_is_prior_knowledge(void **state)
@@ -138,11 +66,11 @@ static void in_plaintext_http2_is_prior_knowledge(void **state)
 	for (int proto = MESH__HTTP_2; proto <= MESH__HTTP_2_ONLY; proto++) {
 		struct scene s;
 
-		open_scene(&s, NULL, h2_answer_ok, NULL, (enum mesh__http_proto)proto);
-		expect_ok(&s, true, false);
-		expect_ok(&s, true, true);
+		scene_open(&s, NULL, h2_answer_ok, NULL, (enum mesh__http_proto)proto);
+		scene_expect_ok(&s, true, false);
+		scene_expect_ok(&s, true, true);
 		assert_int_equal(atomic_load(&raw_server_counts(s.server)->accepted), 1);
-		close_scene(&s);
+		scene_close(&s);
 	}
 }
 
@@ -179,9 +107,9 @@ static void trailers_come_behind_the_body_in_both_protocols(void **state)
 		struct scene s;
 		const char *name, *value;
 
-		open_scene(&s, test_tls_conf_http2(&payments, &ca), http2 ? trails_http2 : trails_http1, NULL, http2 ? MESH__HTTP_2 : MESH__HTTP_1);
+		scene_open(&s, test_tls_conf_http2(&cast.payments, &cast.ca), http2 ? trails_http2 : trails_http1, NULL, http2 ? MESH__HTTP_2 : MESH__HTTP_1);
 		for (int i = 0; i < 2; i++) {
-			expect_ok(&s, http2, i > 0);
+			scene_expect_ok(&s, http2, i > 0);
 			assert_string_equal(mesh__client_response_trailer(&s.call.response, "grpc-status"), "5");
 			assert_true(mesh__client_response_trailer_field(&s.call.response, 1, &name, &value));
 			assert_string_equal(name, "a");
@@ -189,7 +117,7 @@ static void trailers_come_behind_the_body_in_both_protocols(void **state)
 			assert_false(mesh__client_response_trailer_field(&s.call.response, 2, &name, &value));
 			assert_null(mesh__client_response_header(&s.call.response, "grpc-status"));
 		}
-		close_scene(&s);
+		scene_close(&s);
 	}
 }
 
@@ -224,13 +152,13 @@ static void threat_13_refuses_the_wrong_peer_before_the_first_request_byte(void 
 	struct scene s;
 
 	(void)state;
-	open_scene(&s, test_tls_conf_http2(&ledger, &ca), counts_bytes, NULL, MESH__HTTP_2); /* another DNS name: libcurl itself refuses, and not a byte goes out */
+	scene_open(&s, test_tls_conf_http2(&cast.ledger, &cast.ca), counts_bytes, NULL, MESH__HTTP_2); /* another DNS name: libcurl itself refuses, and not a byte goes out */
 	for (int i = 0; i < 5; i++) {
 		assert_int_equal(client_call_run(&s.call, s.pool), MESH_E_IDENTITY);
 		assert_int_equal(s.call.result.sent, MESH__SENT_NOTHING);
 	}
 	assert_int_equal(atomic_load(&raw_server_counts(s.server)->requests), 0);
-	close_scene(&s);
+	scene_close(&s);
 }
 
 /* The right DNS name under another SPIFFE ID: what only we can see. */
@@ -240,16 +168,11 @@ static void threat_13_refuses_another_spiffe_id_and_never_uses_that_connection(v
 	struct scene s;
 
 	(void)state;
-	open_scene(&s, test_tls_conf_http2(&payments, &ca), counts_headers, NULL, MESH__HTTP_2);
-	mesh__pool_unref(s.pool);
-	mesh__pool_options_default(&options);
-	raw_server_address(s.server, &options.target.address);
-	(void)snprintf(options.target.host, sizeof(options.target.host), "%s", payments.dns);
-	(void)snprintf(options.target.spiffe, sizeof(options.target.spiffe), "%s", ledger.spiffe);
-	options.creds = test_creds(&cart, &ca, 1);
+	scene_open(&s, test_tls_conf_http2(&cast.payments, &cast.ca), counts_headers, NULL, MESH__HTTP_2);
+	options = scene_options(&s);
+	(void)snprintf(options.target.spiffe, sizeof(options.target.spiffe), "%s", cast.ledger.spiffe);
 	options.proto = MESH__HTTP_2;
-	assert_int_equal(mesh__pool_new(&env, &options, &s.pool, NULL), MESH_OK);
-	mesh__creds_unref(options.creds);
+	scene_repool(&s, &cast.env, &options);
 	for (int i = 0; i < 20; i++) {
 		assert_int_equal(client_call_run(&s.call, s.pool), MESH_E_IDENTITY);
 		assert_int_equal(s.call.result.sent, MESH__SENT_NOTHING);
@@ -257,7 +180,7 @@ static void threat_13_refuses_another_spiffe_id_and_never_uses_that_connection(v
 	assert_int_equal(atomic_load(&raw_server_counts(s.server)->accepted), 20);
 	assert_true(raw_wait(&raw_server_counts(s.server)->open, 0));
 	assert_int_equal(atomic_load(&raw_server_counts(s.server)->requests), 0);
-	close_scene(&s);
+	scene_close(&s);
 }
 
 /* ---- a kept connection has something to say ---- */
@@ -355,16 +278,16 @@ static void a_kept_connection_may_speak_and_no_call_is_lost(void **state)
 		long said = atomic_load(&n_said);
 		struct scene s;
 
-		open_scene(&s, test_tls_conf_http2(&payments, &ca), answers_then_speaks, &rows[i], MESH__HTTP_2);
-		expect_ok(&s, true, false);
+		scene_open(&s, test_tls_conf_http2(&cast.payments, &cast.ca), answers_then_speaks, &rows[i], MESH__HTTP_2);
+		scene_expect_ok(&s, true, false);
 		atomic_fetch_add(&n_answered, 1);
 		assert_true(raw_wait(&n_said, said + 1));
 		if (client_call_run(&s.call, s.pool) != MESH_OK || s.call.result.reused != rows[i].serves) {
 			fail_msg("%s: %s %s, reused %d", rows[i].rule, mesh__code_name(s.call.code), s.call.err.message, s.call.result.reused);
 		}
 		assert_int_equal(atomic_load(&raw_server_counts(s.server)->accepted), rows[i].serves ? 1 : 2);
-		expect_ok(&s, true, true);
-		close_scene(&s);
+		scene_expect_ok(&s, true, true);
+		scene_close(&s);
 	}
 }
 
@@ -534,11 +457,11 @@ static void meet(const struct fault *fault, int answers, const char *method, con
 	struct play play = {.fault = fault, .answers = answers};
 	struct scene s;
 
-	open_scene(&s, plaintext ? NULL : test_tls_conf_http2(&payments, &ca), plays_a_fault, &play, MESH__HTTP_2);
+	scene_open(&s, plaintext ? NULL : test_tls_conf_http2(&cast.payments, &cast.ca), plays_a_fault, &play, MESH__HTTP_2);
 	client_call_fini(&s.call);
 	client_call_init(&s.call, method, body);
 	for (int i = 0; i < answers; i++) {
-		expect_ok(&s, true, i > 0);
+		scene_expect_ok(&s, true, i > 0);
 	}
 	s.call.timeout_ms = fault->unheard ? patience(1000) : s.call.timeout_ms;
 	if (client_call_run(&s.call, s.pool) == MESH_OK || s.call.result.sent != fault->sent || s.call.err.origin == MESH__ORIGIN_LOCAL) {
@@ -548,7 +471,7 @@ static void meet(const struct fault *fault, int answers, const char *method, con
 	/* libcurl would make another request by itself of some of these. */
 	assert_int_equal(atomic_load(&raw_server_counts(s.server)->requests), 1);
 	assert_int_equal(atomic_load(&raw_server_counts(s.server)->accepted), 1);
-	close_scene(&s);
+	scene_close(&s);
 }
 
 static void only_a_peer_that_says_so_has_not_processed_a_request(void **state)
@@ -575,7 +498,7 @@ static void a_request_cannot_pass_itself_off_as_unprocessed(void **state)
 		struct play play = {.fault = &inside};
 		struct scene s;
 
-		open_scene(&s, test_tls_conf_http2(&payments, &ca), plays_a_fault, &play, MESH__HTTP_2);
+		scene_open(&s, test_tls_conf_http2(&cast.payments, &cast.ca), plays_a_fault, &play, MESH__HTTP_2);
 		s.call.request.target = targets[i];
 		s.call.request.fields = forged;
 		s.call.request.n_fields = i == 0 ? MESH__COUNT(forged) : 0;
@@ -583,7 +506,7 @@ static void a_request_cannot_pass_itself_off_as_unprocessed(void **state)
 		if (s.call.result.sent != MESH__SENT_MAYBE) {
 			fail_msg("%s: surely not processed: %s", targets[i], s.call.err.message);
 		}
-		close_scene(&s);
+		scene_close(&s);
 	}
 }
 
@@ -621,7 +544,7 @@ static void who_waits_for_a_peers_window_does_not_spin(void **state)
 	assert_non_null(body);
 	memset(body, 'b', BODY_BYTES);
 	body[BODY_BYTES] = '\0';
-	open_scene(&s, test_tls_conf_http2(&payments, &ca), reads_nothing, NULL, MESH__HTTP_2);
+	scene_open(&s, test_tls_conf_http2(&cast.payments, &cast.ca), reads_nothing, NULL, MESH__HTTP_2);
 	client_call_fini(&s.call);
 	client_call_init(&s.call, "POST", body);
 	s.call.timeout_ms = patience(1000);
@@ -631,7 +554,7 @@ static void who_waits_for_a_peers_window_does_not_spin(void **state)
 	if (!slowed_down() && used_us > s.call.result.total_us / 4) {
 		fail_msg("%lld of %lld us were spent", (long long)used_us, (long long)s.call.result.total_us);
 	}
-	close_scene(&s);
+	scene_close(&s);
 	free(body);
 }
 
@@ -661,14 +584,14 @@ static void a_loop_that_waits_for_a_peers_window_does_not_spin(void **state)
 
 	(void)state;
 	assert_non_null(body);
-	assert_int_equal(mesh__loop_new(&env, &flown.loop, NULL), MESH_OK);
+	assert_int_equal(mesh__loop_new(&cast.env, &flown.loop, NULL), MESH_OK);
 	for (int round = 0; round < 2; round++) {
 		struct mesh__flight_options o = {.connect_timeout_ms = patience(10000), .streamed = true, .body_len = -1, .done = on_landed, .arg = &flown};
 
-		open_scene(&s, test_tls_conf_http2(&payments, &ca), reads_nothing, NULL, MESH__HTTP_2);
+		scene_open(&s, test_tls_conf_http2(&cast.payments, &cast.ca), reads_nothing, NULL, MESH__HTTP_2);
 		o.request = (struct mesh__client_request){.method = "POST", .target = "/", .body = body, .body_len = BODY_BYTES, .has_body = true, .max_response_bytes = 1000};
 		o.response = &s.call.response;
-		o.deadline_us = mesh__mono_us(&env) + patience(1000000);
+		o.deadline_us = mesh__mono_us(&cast.env) + patience(1000000);
 		assert_int_equal(mesh__flight_start(s.pool, flown.loop, &o, &flight, NULL), MESH_OK);
 		used_us = processor_us();
 		mesh__loop_run(flown.loop);
@@ -677,7 +600,7 @@ static void a_loop_that_waits_for_a_peers_window_does_not_spin(void **state)
 		if (!slowed_down() && used_us > 250000) { /* a quarter of the time that it had */
 			fail_msg("%lld of 1000000 us were spent", (long long)used_us);
 		}
-		close_scene(&s);
+		scene_close(&s);
 	}
 	mesh__loop_free(flown.loop);
 	free(body);
@@ -693,11 +616,11 @@ static void a_body_of_many_windows_arrives(void **state)
 	assert_non_null(body);
 	memset(body, 'b', BODY_BYTES);
 	body[BODY_BYTES] = '\0';
-	open_scene(&s, test_tls_conf_http2(&payments, &ca), h2_answer_ok, NULL, MESH__HTTP_2);
+	scene_open(&s, test_tls_conf_http2(&cast.payments, &cast.ca), h2_answer_ok, NULL, MESH__HTTP_2);
 	client_call_fini(&s.call);
 	client_call_init(&s.call, "POST", body);
-	expect_ok(&s, true, false);
-	close_scene(&s);
+	scene_expect_ok(&s, true, false);
+	scene_close(&s);
 	free(body);
 }
 
@@ -750,5 +673,5 @@ int main(void)
 		cmocka_unit_test(reads_streams_and_goaways_in_the_log),
 	};
 
-	return cmocka_run_group_tests(tests, set_up, tear_down);
+	return cmocka_run_group_tests(tests, cast_set_up, cast_tear_down);
 }

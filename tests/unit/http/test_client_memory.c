@@ -9,41 +9,13 @@
 #include <cmocka.h>
 
 #include "alloc_fail.h"
-#include "client_call.h"
-#include "raw_server.h"
-#include "test_peer.h"
-
-static struct mesh__env env;
-static struct test_ca ca;
-static struct test_peer cart, payments;
-static struct mesh__tls_conf *conf;
-
-static int set_up(void **state)
-{
-	(void)state;
-	mesh__env_init(&env);
-	test_ca_init(&ca, &env, "mesh.local");
-	test_peer_init(&cart, &ca, "cart");
-	test_peer_init(&payments, &ca, "payments");
-	conf = test_tls_conf(&payments, &ca, false);
-	return mesh__client_init(NULL);
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	mesh__tls_conf_unref(conf);
-	test_peer_fini(&cart);
-	test_peer_fini(&payments);
-	test_ca_fini(&ca);
-	return 0;
-}
+#include "cast.h"
 
 /* Credentials, pool, two exchanges (one that dials, one that reuses), all with `own`'s memory. MESH_OK, or what failed first. */
 static int one_life_of_a_pool(struct raw_server *server, const struct mesh__env *own, struct mesh__trust *trust)
 {
 	static const struct mesh__client_field fields[] = {{"traceparent", "00-1"}, {"x-empty", ""}};
-	struct mesh__pool_options options;
+	struct mesh__pool_options options = cast_options(server);
 	struct mesh__creds *creds = NULL;
 	struct mesh__pool *pool = NULL;
 	struct mesh__err err = MESH__NO_ERR;
@@ -55,11 +27,7 @@ static int one_life_of_a_pool(struct raw_server *server, const struct mesh__env 
 	call.request.fields = fields;
 	call.request.n_fields = MESH__COUNT(fields);
 	mesh__client_response_init(&call.response, own, 4096);
-	mesh__pool_options_default(&options);
-	raw_server_address(server, &options.target.address);
-	(void)snprintf(options.target.host, sizeof(options.target.host), "%s", payments.dns);
-	(void)snprintf(options.target.spiffe, sizeof(options.target.spiffe), "%s", payments.spiffe);
-	code = mesh__creds_new(own, 1, cart.chain, cart.key, trust, &creds, &err);
+	code = mesh__creds_new(own, 1, cast.cart.chain, cast.cart.key, trust, &creds, &err);
 	options.creds = creds;
 	if (code == MESH_OK) {
 		code = mesh__pool_new(own, &options, &pool, &err);
@@ -76,8 +44,9 @@ static int one_life_of_a_pool(struct raw_server *server, const struct mesh__env 
 
 static void every_failing_allocation_of_a_pool_is_told(void **state)
 {
+	struct mesh__tls_conf *conf = test_tls_conf(&cast.payments, &cast.ca, false);
 	struct raw_server *server = raw_server_new(conf, raw_answer_ok, NULL);
-	struct mesh__trust *trust = test_trust(&ca, NULL);
+	struct mesh__trust *trust = test_trust(&cast.ca, NULL);
 	bool done = false;
 
 	(void)state;
@@ -98,6 +67,7 @@ static void every_failing_allocation_of_a_pool_is_told(void **state)
 	}
 	mesh__trust_unref(trust);
 	raw_server_free(server);
+	mesh__tls_conf_unref(conf);
 }
 
 struct ended {
@@ -127,8 +97,8 @@ static int one_transfer(struct raw_server *server, struct mesh__loop *loop, stru
 	int code = mesh__multi_new(loop, NULL, &multi, NULL);
 
 	raw_server_address(server, &address);
-	(void)snprintf(o.host, sizeof(o.host), "%s", payments.dns);
-	(void)snprintf(o.spiffe, sizeof(o.spiffe), "%s", payments.spiffe);
+	(void)snprintf(o.host, sizeof(o.host), "%s", cast.payments.dns);
+	(void)snprintf(o.spiffe, sizeof(o.spiffe), "%s", cast.payments.spiffe);
 	(void)snprintf(o.connect_host, sizeof(o.connect_host), "%s", address.ip);
 	o.connect_port = address.port;
 	o.request = (struct mesh__client_request){.method = "POST", .target = "/", .body = "x", .body_len = 1, .has_body = true, .fields = &field, .n_fields = 1, .max_response_bytes = 4096};
@@ -145,9 +115,9 @@ static int one_transfer(struct raw_server *server, struct mesh__loop *loop, stru
 
 static void every_failing_allocation_of_a_transfer_is_told(void **state)
 {
-	struct mesh__tls_conf *open_conf = test_tls_conf(&payments, &ca, true);
+	struct mesh__tls_conf *open_conf = test_tls_conf(&cast.payments, &cast.ca, true);
 	struct raw_server *server = raw_server_new(open_conf, raw_answer_ok, NULL);
-	struct mesh__trust *trust = test_trust(&ca, NULL);
+	struct mesh__trust *trust = test_trust(&cast.ca, NULL);
 	bool done = false;
 
 	(void)state;
@@ -181,5 +151,5 @@ int main(void)
 		cmocka_unit_test(every_failing_allocation_of_a_transfer_is_told),
 	};
 
-	return cmocka_run_group_tests(tests, set_up, tear_down);
+	return cmocka_run_group_tests(tests, cast_set_up, cast_tear_down);
 }

@@ -13,18 +13,12 @@
 #include <curl/curl.h>
 
 #include "bad_cert.h"
-#include "client_call.h"
 #include "http/curl_peer.h"
 #include "http/curl_slot.h"
-#include "raw_server.h"
-#include "test_peer.h"
+#include "cast.h"
 #include "tls_client.h"
 
 enum { CALLERS = 16, FEW = 4 /* fewer than may dial at once */ };
-
-static struct mesh__env env;
-static struct test_ca ca;
-static struct test_peer cart, payments, ledger;
 
 /* The clocks of the pools: the wall clock runs `ahead_ms` before the system's, the monotonic one stands still when it is told to. */
 static _Atomic int64_t ahead_ms, still_us;
@@ -47,62 +41,20 @@ static int64_t mono_us(void *user)
 	return still_us != 0 ? still_us : (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
 }
 
-static int set_up_group(void **state)
-{
-	(void)state;
-	mesh__env_init(&env);
-	test_ca_init(&ca, &env, "mesh.local");
-	test_peer_init(&cart, &ca, "cart");
-	test_peer_init(&payments, &ca, "payments");
-	test_peer_init(&ledger, &ca, "ledger");
-	return mesh__client_init(NULL);
-}
-
-static int tear_down_group(void **state)
-{
-	(void)state;
-	test_peer_fini(&cart);
-	test_peer_fini(&payments);
-	test_peer_fini(&ledger);
-	test_ca_fini(&ca);
-	return 0;
-}
-
-/* ---- payments, and a pool of cart's to it ---- */
-
-struct scene {
-	struct mesh__env env;       /* of the pool */
-	struct mesh__tls_conf *conf;
-	struct raw_server *server;
-	struct mesh__creds *creds;
-	struct mesh__pool *pool;
-};
+/* ---- payments, and a pool of cart's to it that goes by those clocks ---- */
 
 static void open_scene(struct scene *s, raw_script script)
 {
+	static struct mesh__env env;
 	struct mesh__pool_options options;
 
 	ahead_ms = still_us = 0;
-	mesh__env_init(&s->env);
-	s->env.wall_ms = wall_ms;
-	s->env.mono_us = mono_us;
-	s->conf = test_tls_conf(&payments, &ca, false);
-	s->server = raw_server_new(s->conf, script, NULL);
-	s->creds = test_creds(&cart, &ca, 1);
-	mesh__pool_options_default(&options);
-	raw_server_address(s->server, &options.target.address);
-	(void)snprintf(options.target.host, sizeof(options.target.host), "%s", payments.dns);
-	(void)snprintf(options.target.spiffe, sizeof(options.target.spiffe), "%s", payments.spiffe);
-	options.creds = s->creds;
-	assert_int_equal(mesh__pool_new(&s->env, &options, &s->pool, NULL), MESH_OK);
-}
-
-static void close_scene(struct scene *s)
-{
-	mesh__pool_unref(s->pool);
-	mesh__creds_unref(s->creds);
-	raw_server_free(s->server);
-	mesh__tls_conf_unref(s->conf);
+	mesh__env_init(&env);
+	env.wall_ms = wall_ms;
+	env.mono_us = mono_us;
+	scene_open(s, test_tls_conf(&cast.payments, &cast.ca, false), script, NULL, MESH__HTTP_1);
+	options = scene_options(s);
+	scene_repool(s, &env, &options);
 }
 
 static void assert_handshakes(struct scene *s, long whole, long resumed)
@@ -143,12 +95,12 @@ static void a_later_connection_resumes_the_session_of_the_first(void **state)
 		assert_int_equal(call_anew(&s, NULL), MESH_OK);
 	}
 	assert_handshakes(&s, 1, 3);
-	close_scene(&s);
+	scene_close(&s);
 }
 
 static void a_server_that_knows_no_session_gets_a_whole_handshake_and_then_they_resume_that(void **state)
 {
-	struct mesh__tls_conf *restarted = test_tls_conf(&payments, &ca, false);
+	struct mesh__tls_conf *restarted = test_tls_conf(&cast.payments, &cast.ca, false);
 	struct scene s;
 
 	(void)state;
@@ -159,7 +111,7 @@ static void a_server_that_knows_no_session_gets_a_whole_handshake_and_then_they_
 	assert_handshakes(&s, 2, 0);
 	assert_int_equal(call_anew(&s, NULL), MESH_OK);
 	assert_handshakes(&s, 2, 1);
-	close_scene(&s);
+	scene_close(&s);
 	mesh__tls_conf_unref(restarted);
 }
 
@@ -190,7 +142,7 @@ static void threat_33_all_who_call_a_peer_that_is_new_to_them_make_one_whole_han
 
 	(void)state;
 	open_scene(&s, answers_when_all_are_there);
-	still_us = mesh__mono_us(&env);
+	still_us = mesh__mono_us(&cast.env);
 	for (size_t i = 0; i < CALLERS; i++) {
 		assert_int_equal(pthread_create(&callers[i], NULL, call_once, s.pool), 0);
 	}
@@ -200,7 +152,7 @@ static void threat_33_all_who_call_a_peer_that_is_new_to_them_make_one_whole_han
 		assert_int_equal((intptr_t)code, MESH_OK);
 	}
 	assert_handshakes(&s, 1, CALLERS - 1);
-	close_scene(&s);
+	scene_close(&s);
 }
 
 static void a_first_dial_that_hangs_holds_the_others_up_for_a_moment_only(void **state)
@@ -222,7 +174,7 @@ static void a_first_dial_that_hangs_holds_the_others_up_for_a_moment_only(void *
 		assert_int_equal(pthread_join(callers[i], NULL), 0);
 	}
 	s.server = raw_server_new(s.conf, raw_answer_ok, NULL);
-	close_scene(&s);
+	scene_close(&s);
 }
 
 /* ---- Who is not: THREATS 16 ---- */
@@ -230,9 +182,9 @@ static void a_first_dial_that_hangs_holds_the_others_up_for_a_moment_only(void *
 /* A configuration that shows payments' DNS name and `uri`, by an intermediate of the mesh's root for `domain`. */
 static struct mesh__tls_conf *impostor_new(const char *uri, const char *domain)
 {
-	int64_t now_ms = mesh__wall_ms(&env);
-	struct bad_cert inter = {.ca = true, .uri = {domain}, .not_before_ms = now_ms - 60000, .not_after_ms = now_ms + 3600000, .ca_cert_pem = ca.root, .ca_key_pem = ca.root_key};
-	struct bad_cert leaf = {.uri = {uri}, .dns = {payments.dns}, .not_before_ms = now_ms - 60000, .not_after_ms = now_ms + 3600000};
+	int64_t now_ms = mesh__wall_ms(&cast.env);
+	struct bad_cert inter = {.ca = true, .uri = {domain}, .not_before_ms = now_ms - 60000, .not_after_ms = now_ms + 3600000, .ca_cert_pem = cast.ca.root, .ca_key_pem = cast.ca.root_key};
+	struct bad_cert leaf = {.uri = {uri}, .dns = {cast.payments.dns}, .not_before_ms = now_ms - 60000, .not_after_ms = now_ms + 3600000};
 	struct test_peer shown = {.spiffe = ""};
 	struct mesh__tls_conf *conf;
 	char *inter_pem, *inter_key, *leaf_pem;
@@ -242,7 +194,7 @@ static struct mesh__tls_conf *impostor_new(const char *uri, const char *domain)
 	leaf.ca_key_pem = inter_key;
 	assert_true(bad_cert_mint(&leaf, &leaf_pem, &shown.key));
 	shown.chain = test_ca_join(leaf_pem, inter_pem);
-	conf = test_tls_conf(&shown, &ca, false);
+	conf = test_tls_conf(&shown, &cast.ca, false);
 	mesh__free(shown.chain);
 	free(shown.key);
 	free(leaf_pem);
@@ -253,7 +205,7 @@ static struct mesh__tls_conf *impostor_new(const char *uri, const char *domain)
 
 static void threat_16_an_impostor_at_the_same_address_is_refused_whole_and_resumed_and_spoils_nothing(void **state)
 {
-	struct mesh__tls_conf *impostor = impostor_new(ledger.spiffe, "spiffe://mesh.local");
+	struct mesh__tls_conf *impostor = impostor_new(cast.ledger.spiffe, "spiffe://mesh.local");
 	struct scene s;
 
 	(void)state;
@@ -269,14 +221,14 @@ static void threat_16_an_impostor_at_the_same_address_is_refused_whole_and_resum
 	assert_int_equal(call_anew(&s, NULL), MESH_OK);
 	assert_int_equal(call_anew(&s, NULL), MESH_OK);
 	assert_handshakes(&s, 5, 1);
-	close_scene(&s);
+	scene_close(&s);
 	mesh__tls_conf_unref(impostor);
 }
 
 /* However many dials have failed before: who waited for somebody's first dial learns by his own what is wrong. */
 static void each_who_calls_an_impostor_is_told_that_it_is_one(void **state)
 {
-	struct mesh__tls_conf *impostor = impostor_new(ledger.spiffe, "spiffe://mesh.local");
+	struct mesh__tls_conf *impostor = impostor_new(cast.ledger.spiffe, "spiffe://mesh.local");
 	pthread_t callers[FEW];
 	struct scene s;
 
@@ -297,7 +249,7 @@ static void each_who_calls_an_impostor_is_told_that_it_is_one(void **state)
 		}
 	}
 	assert_int_equal(atomic_load(&raw_server_counts(s.server)->requests), 0);
-	close_scene(&s);
+	scene_close(&s);
 	mesh__tls_conf_unref(impostor);
 }
 
@@ -346,7 +298,7 @@ static void end_slots(struct mesh__slot *slots[2], struct client_call calls[2])
  */
 static void threat_16_a_session_of_a_peer_that_was_refused_for_its_chain_lets_nobody_in(void **state)
 {
-	struct mesh__tls_conf *impostor = impostor_new(payments.spiffe, "spiffe://other.local");
+	struct mesh__tls_conf *impostor = impostor_new(cast.payments.spiffe, "spiffe://other.local");
 	struct mesh__slot *slots[2];
 	struct client_call calls[2];
 	struct scene s;
@@ -366,7 +318,7 @@ static void threat_16_a_session_of_a_peer_that_was_refused_for_its_chain_lets_no
 	assert_int_equal(mesh__easy_end(&slots[0]->easy, CURLE_ABORTED_BY_CALLBACK, &calls[0].result, &calls[0].err), MESH_E_IDENTITY);
 	assert_int_equal(atomic_load(&raw_server_counts(s.server)->requests), 0);
 	end_slots(slots, calls);
-	close_scene(&s);
+	scene_close(&s);
 	mesh__tls_conf_unref(impostor);
 }
 
@@ -388,7 +340,7 @@ static void threat_16_a_resumed_peer_whose_certificate_has_expired_is_refused(vo
 	assert_non_null(strstr(calls[1].err.message, "expired since"));
 	assert_int_equal(atomic_load(&raw_server_counts(s.server)->requests), 1);
 	end_slots(slots, calls);
-	close_scene(&s);
+	scene_close(&s);
 }
 
 static void no_dial_begins_with_a_session_that_is_about_to_expire(void **state)
@@ -401,7 +353,7 @@ static void no_dial_begins_with_a_session_that_is_about_to_expire(void **state)
 	ahead_ms = INT64_C(48) * 3600 * 1000 - 5000;
 	assert_int_equal(call_anew(&s, NULL), MESH_OK);
 	assert_handshakes(&s, 2, 0);
-	close_scene(&s);
+	scene_close(&s);
 }
 
 static void a_share_remembers_the_last_leaves_that_were_good(void **state)
@@ -410,12 +362,12 @@ static void a_share_remembers_the_last_leaves_that_were_good(void **state)
 	struct mesh__share *share;
 
 	(void)state;
-	assert_int_equal(mesh__share_new(&env, &share, NULL), MESH_OK);
+	assert_int_equal(mesh__share_new(&cast.env, &share, NULL), MESH_OK);
 	for (unsigned char n = 1; n <= 5; n++) {
 		leaf[31] = n;
 		assert_false(mesh__share_vouched(share, leaf));
-		mesh__share_vouch(share, leaf, mesh__wall_ms(&env) + 3600000);
-		mesh__share_vouch(share, leaf, mesh__wall_ms(&env) + 3600000);
+		mesh__share_vouch(share, leaf, mesh__wall_ms(&cast.env) + 3600000);
+		mesh__share_vouch(share, leaf, mesh__wall_ms(&cast.env) + 3600000);
 		assert_true(mesh__share_vouched(share, leaf));
 	}
 	leaf[31] = 2;
@@ -443,5 +395,5 @@ int main(void)
 		cmocka_unit_test(a_share_remembers_the_last_leaves_that_were_good),
 	};
 
-	return cmocka_run_group_tests(tests, set_up_group, tear_down_group);
+	return cmocka_run_group_tests(tests, cast_set_up, cast_tear_down);
 }

@@ -25,7 +25,7 @@ static void threads_and_flights_share_connections(void **state)
 	struct client_call call;
 
 	(void)state;
-	trip_stage_open(&s, &trip_payments, raw_answer_ok, NULL);
+	trip_stage_open(&s, &cast.payments, raw_answer_ok, NULL);
 	trip_expect_ok(&s, false);
 	trip_expect_ok(&s, true);
 	client_call_init(&call, "GET", NULL);
@@ -61,7 +61,7 @@ static void they_stand_in_one_queue(void **state)
 	struct trip_stage s;
 
 	(void)state;
-	trip_stage_open_narrow(&s, &trip_payments, raw_answer_ok, NULL, 2, FLIGHTS + THREADS);
+	trip_stage_open_narrow(&s, &cast.payments, raw_answer_ok, NULL, 2, FLIGHTS + THREADS);
 	for (size_t i = 0; i < THREADS; i++) {
 		assert_int_equal(pthread_create(&threads[i], NULL, call_repeatedly, s.pool), 0);
 	}
@@ -92,7 +92,7 @@ static void over_max_pending_a_flight_does_not_start(void **state)
 	struct trip_stage s;
 
 	(void)state;
-	trip_stage_open_narrow(&s, &trip_payments, raw_answer_ok, NULL, 1, 1);
+	trip_stage_open_narrow(&s, &cast.payments, raw_answer_ok, NULL, 1, 1);
 	trip_init(&first, &s, "GET", NULL);
 	trip_init(&waiting, &s, "GET", NULL);
 	trip_init(&refused, &s, "GET", NULL);
@@ -124,11 +124,11 @@ static void who_waits_for_a_dead_endpoint_fails_with_its_dials(void **state)
 	trip_stage_open(&s, NULL, trip_hang, NULL);
 	mesh__pool_unref(s.pool);
 	black_hole_init(&hole);
-	options = trip_stage_pool_options(&s, &trip_payments);
+	options = cast_options(s.server);
 	options.target.address = hole.address;
 	options.target.insecure_plaintext = true;
 	options.max_dials = 2;
-	assert_int_equal(mesh__pool_new(&trip_env, &options, &s.pool, NULL), MESH_OK);
+	s.pool = cast_pool(&cast.env, &options);
 	for (size_t i = 0; i < FLIGHTS; i++) {
 		trip_init(&trips[i], &s, "GET", NULL);
 		trips[i].options.connect_timeout_ms = 200;
@@ -156,7 +156,7 @@ static void a_kept_connection_that_has_gone_costs_no_flight(void **state)
 	struct trip_stage s;
 
 	(void)state;
-	trip_stage_open(&s, &trip_payments, answers_once_and_closes, NULL);
+	trip_stage_open(&s, &cast.payments, answers_once_and_closes, NULL);
 	for (int i = 0; i < 5; i++) {
 		trip_expect_ok(&s, false);
 		assert_true(raw_wait(&raw_server_counts(s.server)->open, 0));
@@ -171,7 +171,7 @@ static void a_peer_with_another_name_gets_nothing(void **state)
 	struct trip t;
 
 	(void)state;
-	trip_stage_open(&s, &trip_refunds, raw_answer_ok, NULL);
+	trip_stage_open(&s, &cast.ledger, raw_answer_ok, NULL);
 	for (int i = 0; i < 2; i++) {
 		trip_init(&t, &s, "POST", "secret");
 		trip_run(&t);
@@ -189,7 +189,7 @@ static void done_may_start_the_next(void **state)
 	struct trip_stage s;
 
 	(void)state;
-	trip_stage_open(&s, &trip_payments, raw_answer_ok, NULL);
+	trip_stage_open(&s, &cast.payments, raw_answer_ok, NULL);
 	trip_init(&first, &s, "GET", NULL);
 	trip_init(&second, &s, "GET", NULL);
 	first.then = &second;
@@ -279,7 +279,7 @@ static void end_at(enum stage_of_end at, bool by_deadline)
 	struct trip_stage s;
 	bool streamed = at >= END_READING;
 
-	trip_stage_open_narrow(&s, at <= END_DIALLING ? NULL : &trip_payments, at <= END_DIALLING ? trip_hang : takes_a_head, at >= END_WRITING ? &answers : NULL, 1, 4);
+	trip_stage_open_narrow(&s, at <= END_DIALLING ? NULL : &cast.payments, at <= END_DIALLING ? trip_hang : takes_a_head, at >= END_WRITING ? &answers : NULL, 1, 4);
 	if (streamed) {
 		trip_init_streamed(&e.trip, &s, 1000, true);
 		e.trip.options.read = at == END_READING ? trip_read_later : trip_read;
@@ -292,7 +292,7 @@ static void end_at(enum stage_of_end at, bool by_deadline)
 		trip_start(&e.first); /* it holds the one connection */
 	}
 	if (by_deadline) {
-		e.trip.options.deadline_us = mesh__mono_us(&trip_env) + patience(300000);
+		e.trip.options.deadline_us = mesh__mono_us(&cast.env) + patience(300000);
 	}
 	trip_start(&e.trip);
 	assert_int_equal(mesh__timer_new(s.loop, on_poll, &e, &e.poll), MESH_OK);
@@ -367,7 +367,7 @@ static void it_may_be_stopped_in_its_own_callbacks(void **state)
 	struct trip t;
 
 	(void)state;
-	trip_stage_open(&s, &trip_payments, trip_echo, NULL);
+	trip_stage_open(&s, &cast.payments, trip_echo, NULL);
 	for (int i = 0; i < 3; i++) {
 		trip_init_streamed(&t, &s, 300000, true);
 		t.options.head = i == 0 ? stop_in_head : trip_head;
@@ -385,15 +385,15 @@ static void it_may_be_stopped_in_its_own_callbacks(void **state)
 
 static void every_failing_allocation_is_told(void **state)
 {
-	struct mesh__tls_conf *conf = test_tls_conf(&trip_payments, &trip_ca, false);
+	struct mesh__tls_conf *conf = test_tls_conf(&cast.payments, &cast.ca, false);
 	struct raw_server *server = raw_server_new(conf, trip_echo, NULL);
-	struct mesh__creds *creds = test_creds(&trip_cart, &trip_ca, 1);
+	struct mesh__creds *creds = test_creds(&cast.cart, &cast.ca, 1);
 	bool done = false;
 
 	(void)state;
 	for (long n = 1; !done; n += walk_stride()) {
 		struct trip_stage s = {.server = server};
-		struct mesh__pool_options options = trip_stage_pool_options(&s, &trip_payments);
+		struct mesh__pool_options options = cast_options(s.server);
 		struct mesh__env own;
 		struct fail_mem f;
 		struct trip t;
@@ -448,5 +448,5 @@ int main(void)
 		cmocka_unit_test(every_failing_allocation_is_told),
 	};
 
-	return cmocka_run_group_tests(tests, trip_set_up, trip_tear_down);
+	return cmocka_run_group_tests(tests, cast_set_up, cast_tear_down);
 }

@@ -63,7 +63,7 @@ static void thousands_go_over_a_few_connections(void **state)
 	struct trip_stage s;
 
 	(void)state;
-	trip_stage_open_http2(&s, &trip_payments, true, h2_answer_ok, NULL, MANY);
+	trip_stage_open_http2(&s, &cast.payments, true, h2_answer_ok, NULL, MANY);
 	start_many(&s, MANY);
 	mesh__loop_run(s.loop);
 	all_ok(MANY);
@@ -82,7 +82,7 @@ static void over_max_pending_a_flight_does_not_start(void **state)
 	struct trip refused;
 
 	(void)state;
-	trip_stage_open_http2(&s, &trip_payments, true, h2_answer_ok, NULL, 3);
+	trip_stage_open_http2(&s, &cast.payments, true, h2_answer_ok, NULL, 3);
 	start_many(&s, 4);
 	trip_init(&refused, &s, "GET", NULL);
 	assert_int_equal(mesh__flight_start(s.pool, s.loop, &refused.options, &none, NULL), MESH_E_OVERLOADED);
@@ -118,7 +118,7 @@ static void they_are_under_way_at_once(void **state)
 	struct trip_stage s;
 
 	(void)state;
-	trip_stage_open_http2(&s, &trip_payments, true, gathers, &wanted, MANY);
+	trip_stage_open_http2(&s, &cast.payments, true, gathers, &wanted, MANY);
 	start_many(&s, wanted + 1);
 	mesh__loop_run(s.loop);
 	all_ok(wanted + 1);
@@ -147,7 +147,7 @@ static void behind_a_peer_with_another_name_all_are_refused(void **state)
 	struct trip_stage s;
 
 	(void)state;
-	trip_stage_open_http2(&s, &trip_refunds, true, counts_requests, NULL, MANY);
+	trip_stage_open_http2(&s, &cast.ledger, true, counts_requests, NULL, MANY);
 	for (int i = 0; i < 2; i++) {
 		start_many(&s, SOME);
 		mesh__loop_run(s.loop);
@@ -165,7 +165,7 @@ static void with_a_peer_of_http1_each_has_a_connection_of_its_own(void **state)
 	struct trip_stage s;
 
 	(void)state;
-	trip_stage_open_http2(&s, &trip_payments, false, raw_answer_ok, NULL, MANY);
+	trip_stage_open_http2(&s, &cast.payments, false, raw_answer_ok, NULL, MANY);
 	for (int i = 0; i < 2; i++) {
 		start_many(&s, SOME);
 		mesh__loop_run(s.loop);
@@ -183,14 +183,12 @@ static void an_unreachable_peer_is_found_so_by_a_few_dials(void **state)
 	struct mesh__pool_options options;
 
 	(void)state;
-	trip_stage_open_http2(&s, &trip_payments, true, h2_answer_ok, NULL, MANY);
+	trip_stage_open_http2(&s, &cast.payments, true, h2_answer_ok, NULL, MANY);
 	mesh__pool_unref(s.pool);
-	options = trip_stage_pool_options(&s, &trip_payments);
+	options = cast_options(s.server);
 	options.proto = MESH__HTTP_2;
-	options.creds = test_creds(&trip_cart, &trip_ca, 1);
 	options.target.address.port = 1; /* nobody listens there */
-	assert_int_equal(mesh__pool_new(&trip_env, &options, &s.pool, NULL), MESH_OK);
-	mesh__creds_unref(options.creds);
+	s.pool = cast_pool(&cast.env, &options);
 	start_many(&s, SOME);
 	mesh__loop_run(s.loop);
 	assert_int_equal(count(SOME, MESH_E_CONNECT, MESH__SENT_NOTHING), SOME);
@@ -213,7 +211,7 @@ static void one_that_is_stopped_leaves_the_others_their_connection(void **state)
 	struct trip_stage s;
 
 	(void)state;
-	trip_stage_open_http2(&s, &trip_payments, true, h2_answer_ok, NULL, MANY);
+	trip_stage_open_http2(&s, &cast.payments, true, h2_answer_ok, NULL, MANY);
 	trip_init(&trips[0], &s, "GET", NULL);
 	trip_run(&trips[0]);
 	trip_fini(&trips[0]);
@@ -230,7 +228,7 @@ static void one_that_is_stopped_leaves_the_others_their_connection(void **state)
 	fini_many(SOME);
 	trip_stage_close(&s);
 	/* While the first dials, and all others wait; then while the answers do not come. */
-	trip_stage_open_http2(&s, &trip_payments, true, gathers, &wanted, MANY);
+	trip_stage_open_http2(&s, &cast.payments, true, gathers, &wanted, MANY);
 	start_many(&s, SOME);
 	for (size_t i = 0; i < SOME; i++) {
 		mesh__flight_stop(trips[i].flight, MESH_E_CANCELLED, "cancelled");
@@ -271,7 +269,7 @@ static void a_connection_that_dies_takes_its_own_with_it_and_nothing_is_sent_twi
 	struct trip_stage s;
 
 	(void)state;
-	trip_stage_open_http2(&s, &trip_payments, true, dies_with_all, &wanted, MANY);
+	trip_stage_open_http2(&s, &cast.payments, true, dies_with_all, &wanted, MANY);
 	start_many(&s, SOME);
 	mesh__loop_run(s.loop);
 	assert_in_range(count(SOME, MESH_E_RESET, MESH__SENT_MAYBE), SOME - 1, SOME);
@@ -319,7 +317,7 @@ static void above_the_last_stream_of_a_goaway_nothing_was_processed(void **state
 	size_t ok;
 
 	(void)state;
-	trip_stage_open_http2(&s, &trip_payments, true, goes_away, NULL, MANY);
+	trip_stage_open_http2(&s, &cast.payments, true, goes_away, NULL, MANY);
 	start_many(&s, SOME);
 	mesh__loop_run(s.loop);
 	ok = count(SOME, MESH_OK, MESH__SENT_MAYBE);
@@ -355,7 +353,7 @@ static void a_refused_stream_was_surely_not_processed(void **state)
 	size_t ok;
 
 	(void)state;
-	trip_stage_open_http2(&s, &trip_payments, true, refuses_some, NULL, MANY);
+	trip_stage_open_http2(&s, &cast.payments, true, refuses_some, NULL, MANY);
 	start_many(&s, SOME);
 	mesh__loop_run(s.loop);
 	ok = count(SOME, MESH_OK, MESH__SENT_MAYBE);
@@ -382,7 +380,7 @@ static void a_kept_connection_that_has_gone_costs_no_flight(void **state)
 	struct trip_stage s;
 
 	(void)state;
-	trip_stage_open_http2(&s, &trip_payments, true, answers_one, NULL, MANY);
+	trip_stage_open_http2(&s, &cast.payments, true, answers_one, NULL, MANY);
 	for (int i = 0; i < 5; i++) {
 		trip_init(&trips[0], &s, "POST", "pay");
 		trip_run(&trips[0]);
@@ -409,7 +407,7 @@ static void what_is_shared_goes_with_the_pool(void **state)
 	pthread_t thread;
 
 	(void)state;
-	trip_stage_open_http2(&s, &trip_payments, true, h2_answer_ok, NULL, MANY);
+	trip_stage_open_http2(&s, &cast.payments, true, h2_answer_ok, NULL, MANY);
 	trip_init(&trips[0], &s, "GET", NULL);
 	trip_run(&trips[0]);
 	assert_int_equal(atomic_load(&raw_server_counts(s.server)->open), 1);
@@ -435,7 +433,7 @@ static void what_nobody_uses_is_closed_after_a_time(void **state)
 	struct mesh__timer *end;
 
 	(void)state;
-	trip_stage_open_http2(&s, &trip_payments, true, h2_answer_ok, NULL, MANY);
+	trip_stage_open_http2(&s, &cast.payments, true, h2_answer_ok, NULL, MANY);
 	s.pool->options.idle_ms = 20;
 	trip_init(&trips[0], &s, "GET", NULL);
 	trip_run(&trips[0]);
@@ -452,15 +450,15 @@ static void what_nobody_uses_is_closed_after_a_time(void **state)
 
 static void every_failing_allocation_is_told(void **state)
 {
-	struct mesh__tls_conf *conf = test_tls_conf_http2(&trip_payments, &trip_ca);
+	struct mesh__tls_conf *conf = test_tls_conf_http2(&cast.payments, &cast.ca);
 	struct raw_server *server = raw_server_new(conf, h2_answer_ok, NULL);
-	struct mesh__creds *creds = test_creds(&trip_cart, &trip_ca, 1);
+	struct mesh__creds *creds = test_creds(&cast.cart, &cast.ca, 1);
 	bool over = false;
 
 	(void)state;
 	for (long n = 1; !over; n += walk_stride()) {
 		struct trip_stage s = {.server = server};
-		struct mesh__pool_options options = trip_stage_pool_options(&s, &trip_payments);
+		struct mesh__pool_options options = cast_options(s.server);
 		struct mesh__env own;
 		struct fail_mem f;
 		int failed = 0;
@@ -522,5 +520,5 @@ int main(void)
 		cmocka_unit_test(every_failing_allocation_is_told),
 	};
 
-	return cmocka_run_group_tests(tests, trip_set_up, trip_tear_down);
+	return cmocka_run_group_tests(tests, cast_set_up, cast_tear_down);
 }

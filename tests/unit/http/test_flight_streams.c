@@ -17,7 +17,7 @@ static void streams_both_ways_at_the_pace_of_its_ends(void **state)
 	struct trip t;
 
 	(void)state;
-	trip_stage_open(&s, &trip_payments, trip_echo, NULL);
+	trip_stage_open(&s, &cast.payments, trip_echo, NULL);
 	for (int i = 0; i < 2; i++) {
 		trip_init_streamed(&t, &s, 700000, true);
 		trip_run(&t);
@@ -71,7 +71,7 @@ static void a_body_of_unknown_length_goes_in_chunks(void **state)
 	struct trip t;
 
 	(void)state;
-	trip_stage_open(&s, &trip_payments, counts_chunks, NULL);
+	trip_stage_open(&s, &cast.payments, counts_chunks, NULL);
 	trip_init_streamed(&t, &s, 300000, false);
 	t.options.data = NULL;
 	trip_run(&t);
@@ -102,7 +102,7 @@ static void a_body_that_breaks_off_ends_the_exchange(void **state)
 	struct trip t;
 
 	(void)state;
-	trip_stage_open(&s, &trip_payments, trip_echo, NULL);
+	trip_stage_open(&s, &cast.payments, trip_echo, NULL);
 	for (size_t i = 0; i < MESH__COUNT(cases); i++) {
 		trip_init_streamed(&t, &s, 5000, true);
 		t.options.read = read_broken;
@@ -123,7 +123,7 @@ static void data_may_end_it_with_a_code_of_its_own(void **state)
 	struct trip t;
 
 	(void)state;
-	trip_stage_open(&s, &trip_payments, trip_echo, NULL);
+	trip_stage_open(&s, &cast.payments, trip_echo, NULL);
 	trip_init_streamed(&t, &s, 300000, true);
 	t.stop_at = 50000;
 	t.end_code = MESH_E_TOO_LARGE;
@@ -151,7 +151,7 @@ static void an_early_answer_ends_an_upload_that_pauses(void **state)
 	struct trip t;
 
 	(void)state;
-	trip_stage_open(&s, &trip_payments, refuses_early, NULL);
+	trip_stage_open(&s, &cast.payments, refuses_early, NULL);
 	for (int known = 0; known < 2; known++) {
 		trip_init_streamed(&t, &s, 300000, known);
 		t.options.read = trip_read_later;
@@ -184,7 +184,7 @@ static void a_whole_answer_ends_an_upload_and_its_connection(void **state)
 	struct trip t;
 
 	(void)state;
-	trip_stage_open(&s, &trip_payments, answers_early, NULL);
+	trip_stage_open(&s, &cast.payments, answers_early, NULL);
 	for (int known = 0; known < 2; known++) {
 		trip_init_streamed(&t, &s, 300000, known);
 		t.options.read = trip_read_later;
@@ -218,7 +218,7 @@ static void a_body_that_has_begun_is_never_sent_again(void **state)
 	struct trip t;
 
 	(void)state;
-	trip_stage_open(&s, &trip_payments, answers_once_then_dies, NULL);
+	trip_stage_open(&s, &cast.payments, answers_once_then_dies, NULL);
 	trip_expect_ok(&s, false);
 	trip_init_streamed(&t, &s, 300000, true);
 	trip_run(&t);
@@ -243,5 +243,5 @@ int main(void)
 		cmocka_unit_test(a_body_that_has_begun_is_never_sent_again),
 	};
 
-	return cmocka_run_group_tests(tests, trip_set_up, trip_tear_down);
+	return cmocka_run_group_tests(tests, cast_set_up, cast_tear_down);
 }

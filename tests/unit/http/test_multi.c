@@ -8,57 +8,29 @@
 
 #include <cmocka.h>
 
-#include "raw_server.h"
-#include "test_peer.h"
-
-static struct mesh__env env;
-static struct test_ca ca, other_ca;
-static struct test_peer cart, meshd, forged;
-
-static int set_up(void **state)
-{
-	(void)state;
-	mesh__env_init(&env);
-	test_ca_init(&ca, &env, "mesh.local");
-	test_ca_init(&other_ca, &env, "mesh.local");
-	test_peer_init(&cart, &ca, "cart");
-	test_peer_init(&meshd, &ca, "meshd");
-	test_peer_init(&forged, &other_ca, "meshd");
-	return mesh__client_init(NULL);
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	test_peer_fini(&cart);
-	test_peer_fini(&meshd);
-	test_peer_fini(&forged);
-	test_ca_fini(&ca);
-	test_ca_fini(&other_ca);
-	return 0;
-}
+#include "cast.h"
 
 /* ---- A loop, a multi with cart's identity, a server with one of ours ---- */
 
-struct scene {
+struct stage {
 	struct mesh__loop *loop;
 	struct mesh__multi *multi;
 	struct mesh__tls_conf *conf;
 	struct raw_server *server;
 };
 
-static void open_scene(struct scene *s, const struct test_peer *shown, bool with_creds, raw_script script)
+static void open_stage(struct stage *s, const struct test_peer *shown, bool with_creds, raw_script script)
 {
-	struct mesh__creds *creds = with_creds ? test_creds(&cart, &ca, 1) : NULL;
+	struct mesh__creds *creds = with_creds ? test_creds(&cast.cart, &cast.ca, 1) : NULL;
 
-	s->conf = test_tls_conf(shown, &ca, true);
+	s->conf = test_tls_conf(shown, &cast.ca, true);
 	s->server = raw_server_new(s->conf, script, NULL);
-	assert_int_equal(mesh__loop_new(&env, &s->loop, NULL), MESH_OK);
+	assert_int_equal(mesh__loop_new(&cast.env, &s->loop, NULL), MESH_OK);
 	assert_int_equal(mesh__multi_new(s->loop, creds, &s->multi, NULL), MESH_OK);
 	mesh__creds_unref(creds);
 }
 
-static void close_scene(struct scene *s)
+static void close_stage(struct stage *s)
 {
 	mesh__multi_free(s->multi);
 	mesh__loop_free(s->loop);
@@ -68,7 +40,7 @@ static void close_scene(struct scene *s)
 
 /* What became of one transfer. */
 struct seen {
-	struct scene *scene;
+	struct stage *stage;
 	struct mesh__transfer *transfer;
 	int dones, code, status, head_status;
 	struct mesh__client_result result;
@@ -89,7 +61,7 @@ static void on_done(void *arg, int code, const struct mesh__client_response *res
 	(void)snprintf(seen->body, sizeof(seen->body), "%s", response->body.data != NULL ? response->body.data : "");
 	(void)snprintf(seen->message, sizeof(seen->message), "%s", err->message);
 	if (seen->stop_loop) {
-		mesh__loop_stop(seen->scene->loop);
+		mesh__loop_stop(seen->stage->loop);
 	}
 }
 
@@ -108,22 +80,22 @@ static bool on_data(void *arg, const char *bytes, size_t len)
 	return true;
 }
 
-static struct mesh__transfer_options to_meshd(struct scene *s, struct seen *seen, const char *method, const char *body)
+static struct mesh__transfer_options to_payments(struct stage *s, struct seen *seen, const char *method, const char *body)
 {
 	struct mesh__transfer_options o = {.verify = MESH__VERIFY_PEER, .connect_timeout_ms = 50000, .timeout_ms = 60000, .done = on_done, .arg = seen};
 	struct mesh__addr address;
 
 	raw_server_address(s->server, &address);
-	(void)snprintf(o.host, sizeof(o.host), "%s", meshd.dns);
-	(void)snprintf(o.spiffe, sizeof(o.spiffe), "%s", meshd.spiffe);
+	(void)snprintf(o.host, sizeof(o.host), "%s", cast.payments.dns);
+	(void)snprintf(o.spiffe, sizeof(o.spiffe), "%s", cast.payments.spiffe);
 	(void)snprintf(o.connect_host, sizeof(o.connect_host), "%s", address.ip);
 	o.connect_port = address.port;
 	o.request = (struct mesh__client_request){.method = method, .target = "/v1/x?y=1", .body = body, .body_len = body != NULL ? strlen(body) : 0, .has_body = body != NULL, .max_response_bytes = 4096};
-	*seen = (struct seen){.scene = s, .stop_loop = true};
+	*seen = (struct seen){.stage = s, .stop_loop = true};
 	return o;
 }
 
-static void start(struct scene *s, const struct mesh__transfer_options *o)
+static void start(struct stage *s, const struct mesh__transfer_options *o)
 {
 	struct seen *seen = o->arg;
 	struct mesh__err err = MESH__NO_ERR;
@@ -134,7 +106,7 @@ static void start(struct scene *s, const struct mesh__transfer_options *o)
 	assert_int_equal(seen->dones, 0);
 }
 
-static void run(struct scene *s, const struct mesh__transfer_options *o)
+static void run(struct stage *s, const struct mesh__transfer_options *o)
 {
 	start(s, o);
 	mesh__loop_run(s->loop);
@@ -145,13 +117,13 @@ static void run(struct scene *s, const struct mesh__transfer_options *o)
 
 static void collects_a_response_and_keeps_the_connection(void **state)
 {
-	struct scene s;
+	struct stage s;
 	struct seen seen;
 
 	(void)state;
-	open_scene(&s, &meshd, true, raw_answer_ok);
+	open_stage(&s, &cast.payments, true, raw_answer_ok);
 	for (int i = 0; i < 3; i++) {
-		struct mesh__transfer_options o = to_meshd(&s, &seen, "POST", "report");
+		struct mesh__transfer_options o = to_payments(&s, &seen, "POST", "report");
 		run(&s, &o);
 		assert_int_equal(seen.code, MESH_OK);
 		assert_int_equal(seen.status, 200);
@@ -159,7 +131,7 @@ static void collects_a_response_and_keeps_the_connection(void **state)
 		assert_int_equal(seen.result.reused, i > 0);
 	}
 	assert_int_equal(atomic_load(&raw_server_counts(s.server)->accepted), 1);
-	close_scene(&s);
+	close_stage(&s);
 }
 
 static void answers_once(struct raw_conn *conn)
@@ -171,13 +143,13 @@ static void answers_once(struct raw_conn *conn)
 
 static void a_kept_connection_that_has_gone_costs_no_transfer(void **state)
 {
-	struct scene s;
+	struct stage s;
 	struct seen seen;
 
 	(void)state;
-	open_scene(&s, &meshd, true, answers_once);
+	open_stage(&s, &cast.payments, true, answers_once);
 	for (int i = 0; i < 5; i++) {
-		struct mesh__transfer_options o = to_meshd(&s, &seen, "POST", "report");
+		struct mesh__transfer_options o = to_payments(&s, &seen, "POST", "report");
 		run(&s, &o);
 		assert_int_equal(seen.code, MESH_OK);
 		assert_false(seen.result.reused);
@@ -185,95 +157,95 @@ static void a_kept_connection_that_has_gone_costs_no_transfer(void **state)
 	}
 	assert_int_equal(atomic_load(&raw_server_counts(s.server)->shaken), 5);
 	assert_int_equal(atomic_load(&raw_server_counts(s.server)->resumed), 4);
-	close_scene(&s);
+	close_stage(&s);
 }
 
 static void connects_by_name(void **state)
 {
-	struct scene s;
+	struct stage s;
 	struct seen seen;
 	struct mesh__transfer_options o;
 
 	(void)state;
-	open_scene(&s, &meshd, true, raw_answer_ok);
-	o = to_meshd(&s, &seen, "GET", NULL);
+	open_stage(&s, &cast.payments, true, raw_answer_ok);
+	o = to_payments(&s, &seen, "GET", NULL);
 	(void)snprintf(o.connect_host, sizeof(o.connect_host), "localhost");
 	run(&s, &o);
 	assert_int_equal(seen.code, MESH_OK);
-	close_scene(&s);
+	close_stage(&s);
 }
 
 /* ---- Whom it trusts ---- */
 
 static void refuses_the_peer_before_the_request_and_ever_after(void **state)
 {
-	struct scene s;
+	struct stage s;
 	struct seen seen;
 
 	(void)state;
-	open_scene(&s, &forged, true, raw_answer_ok);
+	open_stage(&s, &cast.forged, true, raw_answer_ok);
 	for (int i = 0; i < 2; i++) {
-		struct mesh__transfer_options o = to_meshd(&s, &seen, "POST", "secret");
+		struct mesh__transfer_options o = to_payments(&s, &seen, "POST", "secret");
 		run(&s, &o);
 		assert_int_equal(seen.code, MESH_E_IDENTITY);
 		assert_int_equal(seen.result.sent, MESH__SENT_NOTHING);
 	}
-	close_scene(&s);
-	open_scene(&s, &meshd, true, raw_answer_ok);
+	close_stage(&s);
+	open_stage(&s, &cast.payments, true, raw_answer_ok);
 	for (int i = 0; i < 4; i++) {
-		struct mesh__transfer_options o = to_meshd(&s, &seen, "POST", "secret");
+		struct mesh__transfer_options o = to_payments(&s, &seen, "POST", "secret");
 		bool wrong = i % 2 == 0;
 		if (wrong) { /* the right DNS name, the wrong SPIFFE ID: also on the connection that served the right one */
-			(void)snprintf(o.spiffe, sizeof(o.spiffe), "%s", cart.spiffe);
+			(void)snprintf(o.spiffe, sizeof(o.spiffe), "%s", cast.cart.spiffe);
 		}
 		run(&s, &o);
 		assert_int_equal(seen.code, wrong ? MESH_E_IDENTITY : MESH_OK);
 	}
 	assert_int_equal(atomic_load(&raw_server_counts(s.server)->requests), 2);
-	close_scene(&s);
+	close_stage(&s);
 }
 
 static void enrolment_trusts_the_roots_it_is_given_and_shows_no_certificate(void **state)
 {
-	struct mesh__trust *right = test_trust(&ca, NULL), *wrong = test_trust(&other_ca, NULL);
-	struct scene s;
+	struct mesh__trust *right = test_trust(&cast.ca, NULL), *wrong = test_trust(&cast.stranger, NULL);
+	struct stage s;
 	struct seen seen;
 	struct mesh__transfer_options o;
 
 	(void)state;
-	open_scene(&s, &meshd, false, raw_answer_ok);
-	o = to_meshd(&s, &seen, "POST", "csr");
+	open_stage(&s, &cast.payments, false, raw_answer_ok);
+	o = to_payments(&s, &seen, "POST", "csr");
 	assert_int_equal(mesh__transfer_start(s.multi, &o, &seen.transfer, NULL), MESH_E_INVALID); /* roots are missing */
 	o.trust = wrong;
 	run(&s, &o);
 	assert_int_equal(seen.code, MESH_E_IDENTITY);
-	o = to_meshd(&s, &seen, "POST", "csr");
+	o = to_payments(&s, &seen, "POST", "csr");
 	o.trust = right;
 	run(&s, &o);
 	assert_int_equal(seen.code, MESH_OK);
-	close_scene(&s);
+	close_stage(&s);
 	mesh__trust_unref(right);
 	mesh__trust_unref(wrong);
 }
 
 static void a_connection_that_verifies_nothing_serves_nobody_else(void **state)
 {
-	struct scene s;
+	struct stage s;
 	struct seen seen;
 	struct mesh__transfer_options o;
 
 	(void)state;
-	open_scene(&s, &forged, true, raw_answer_ok);
-	o = to_meshd(&s, &seen, "GET", NULL);
+	open_stage(&s, &cast.forged, true, raw_answer_ok);
+	o = to_payments(&s, &seen, "GET", NULL);
 	o.verify = MESH__VERIFY_NOTHING;
 	o.host[0] = '\0'; /* whoever answers there */
 	run(&s, &o);
 	assert_int_equal(seen.code, MESH_OK);
-	o = to_meshd(&s, &seen, "POST", "secret");
+	o = to_payments(&s, &seen, "POST", "secret");
 	run(&s, &o);
 	assert_int_equal(seen.code, MESH_E_IDENTITY);
 	assert_int_equal(atomic_load(&raw_server_counts(s.server)->requests), 1);
-	close_scene(&s);
+	close_stage(&s);
 }
 
 /* ---- Streams ---- */
@@ -322,13 +294,13 @@ struct stream_row {
 /* False when the time was up before the stage that the row is about, as on a slow machine, which proves nothing. */
 static bool stream_ends_as(const struct stream_row *row, int64_t ms)
 {
-	struct scene s;
+	struct stage s;
 	struct seen seen;
 	struct mesh__transfer_options o;
 	bool reached;
 
-	open_scene(&s, &meshd, true, row->script);
-	o = to_meshd(&s, &seen, "GET", NULL);
+	open_stage(&s, &cast.payments, true, row->script);
+	o = to_payments(&s, &seen, "GET", NULL);
 	o.timeout_ms = row->timed ? ms : 0;
 	o.silence_ms = row->silent ? ms : 0;
 	o.head = on_head;
@@ -340,7 +312,7 @@ static bool stream_ends_as(const struct stream_row *row, int64_t ms)
 		assert_string_equal(seen.data, row->data);
 		assert_non_null(strstr(seen.message, row->said));
 	}
-	close_scene(&s);
+	close_stage(&s);
 	return reached;
 }
 
@@ -375,9 +347,9 @@ static bool start_other_from_data(void *arg, const char *bytes, size_t len)
 {
 	struct seen *seen = arg;
 
-	if (other.scene == NULL) {
-		struct mesh__transfer_options o = to_meshd(seen->scene, &other, "POST", "ack");
-		start(seen->scene, &o);
+	if (other.stage == NULL) {
+		struct mesh__transfer_options o = to_payments(seen->stage, &other, "POST", "ack");
+		start(seen->stage, &o);
 	}
 	return on_data(arg, bytes, len);
 }
@@ -394,21 +366,21 @@ static void streams_first_then_answers(struct raw_conn *conn)
 
 static void a_transfer_may_be_started_from_anothers_data(void **state)
 {
-	struct scene s;
+	struct stage s;
 	struct seen seen;
 	struct mesh__transfer_options o;
 
 	(void)state;
-	other = (struct seen){.scene = NULL};
-	open_scene(&s, &meshd, true, streams_first_then_answers);
-	o = to_meshd(&s, &seen, "GET", NULL);
+	other = (struct seen){.stage = NULL};
+	open_stage(&s, &cast.payments, true, streams_first_then_answers);
+	o = to_payments(&s, &seen, "GET", NULL);
 	o.data = start_other_from_data;
 	start(&s, &o);
 	mesh__loop_run(s.loop); /* until the other is done */
 	assert_int_equal(other.code, MESH_OK);
 	assert_int_equal(seen.dones, 0);
 	seen.stop_loop = false;
-	close_scene(&s);
+	close_stage(&s);
 	assert_int_equal(seen.dones, 1);
 	assert_int_equal(seen.code, MESH_E_CANCELLED);
 }
@@ -419,7 +391,7 @@ static bool cancel_from_data(void *arg, const char *bytes, size_t len)
 
 	(void)on_data(arg, bytes, len);
 	mesh__transfer_cancel(seen->transfer);
-	mesh__loop_stop(seen->scene->loop);
+	mesh__loop_stop(seen->stage->loop);
 	return true;
 }
 
@@ -428,31 +400,31 @@ static bool free_from_data(void *arg, const char *bytes, size_t len)
 	struct seen *seen = arg;
 
 	(void)on_data(arg, bytes, len);
-	mesh__multi_free(seen->scene->multi);
-	seen->scene->multi = NULL;
+	mesh__multi_free(seen->stage->multi);
+	seen->stage->multi = NULL;
 	assert_int_equal(seen->dones, 1); /* at once, so that the owner may go too */
 	return true;
 }
 
 static void data_may_cancel_its_transfer_or_free_the_multi(void **state)
 {
-	struct scene s;
+	struct stage s;
 	struct seen seen;
 	struct mesh__transfer_options o;
 
 	(void)state;
-	open_scene(&s, &meshd, true, streams_then_hangs);
-	o = to_meshd(&s, &seen, "GET", NULL);
+	open_stage(&s, &cast.payments, true, streams_then_hangs);
+	o = to_payments(&s, &seen, "GET", NULL);
 	o.data = cancel_from_data;
 	start(&s, &o);
 	mesh__loop_run(s.loop);
 	assert_int_equal(seen.dones, 0);
 	assert_string_equal(seen.data, "one\n");
-	o = to_meshd(&s, &seen, "GET", NULL);
+	o = to_payments(&s, &seen, "GET", NULL);
 	o.data = free_from_data;
 	run(&s, &o);
 	assert_int_equal(seen.code, MESH_E_CANCELLED);
-	close_scene(&s);
+	close_stage(&s);
 	assert_int_equal(seen.dones, 1);
 }
 
@@ -461,29 +433,29 @@ static void free_when_done(void *arg, int code, const struct mesh__client_respon
 	struct seen *seen = arg;
 
 	on_done(arg, code, response, result, err);
-	mesh__multi_free(seen->scene->multi);
-	seen->scene->multi = NULL;
+	mesh__multi_free(seen->stage->multi);
+	seen->stage->multi = NULL;
 }
 
 static bool start_freeing_other_from_data(void *arg, const char *bytes, size_t len)
 {
 	struct seen *seen = arg;
-	struct mesh__transfer_options o = to_meshd(seen->scene, &other, "POST", "x");
+	struct mesh__transfer_options o = to_payments(seen->stage, &other, "POST", "x");
 
 	o.done = free_when_done;
-	start(seen->scene, &o);
+	start(seen->stage, &o);
 	return on_data(arg, bytes, len);
 }
 
 static void done_may_free_the_multi_and_with_it_others(void **state)
 {
-	struct scene s;
+	struct stage s;
 	struct seen seen;
 	struct mesh__transfer_options o;
 
 	(void)state;
-	open_scene(&s, &meshd, true, streams_first_then_answers);
-	o = to_meshd(&s, &seen, "GET", NULL);
+	open_stage(&s, &cast.payments, true, streams_first_then_answers);
+	o = to_payments(&s, &seen, "GET", NULL);
 	o.data = start_freeing_other_from_data;
 	start(&s, &o);
 	seen.stop_loop = false;
@@ -492,42 +464,42 @@ static void done_may_free_the_multi_and_with_it_others(void **state)
 	assert_int_equal(other.code, MESH_OK);
 	assert_int_equal(seen.dones, 1);
 	assert_int_equal(seen.code, MESH_E_CANCELLED);
-	close_scene(&s);
+	close_stage(&s);
 }
 
 static void a_cancelled_transfer_is_never_heard_of_again(void **state)
 {
-	struct scene s;
+	struct stage s;
 	struct seen seen, last;
 	struct mesh__transfer_options o;
 
 	(void)state;
-	open_scene(&s, &meshd, true, raw_answer_ok);
-	o = to_meshd(&s, &seen, "GET", NULL);
+	open_stage(&s, &cast.payments, true, raw_answer_ok);
+	o = to_payments(&s, &seen, "GET", NULL);
 	start(&s, &o);
 	mesh__transfer_cancel(seen.transfer);
-	o = to_meshd(&s, &last, "GET", NULL);
+	o = to_payments(&s, &last, "GET", NULL);
 	run(&s, &o);
 	assert_int_equal(last.code, MESH_OK);
 	assert_int_equal(seen.dones, 0);
-	close_scene(&s);
+	close_stage(&s);
 }
 
 static void nothing_listens_there(void **state)
 {
-	struct scene s;
+	struct stage s;
 	struct seen seen;
 	struct mesh__transfer_options o;
 
 	(void)state;
-	open_scene(&s, &meshd, true, raw_answer_ok);
-	o = to_meshd(&s, &seen, "GET", NULL);
+	open_stage(&s, &cast.payments, true, raw_answer_ok);
+	o = to_payments(&s, &seen, "GET", NULL);
 	o.connect_port = 1;
 	run(&s, &o);
 	assert_int_equal(seen.code, MESH_E_CONNECT);
 	assert_int_equal(seen.result.sent, MESH__SENT_NOTHING);
-	assert_non_null(strstr(seen.message, "meshd.default.mesh.local at 127.0.0.1:1: cannot connect"));
-	close_scene(&s);
+	assert_non_null(strstr(seen.message, "payments.default.mesh.local at 127.0.0.1:1: cannot connect"));
+	close_stage(&s);
 }
 
 int main(void)
@@ -547,5 +519,5 @@ int main(void)
 		cmocka_unit_test(nothing_listens_there),
 	};
 
-	return cmocka_run_group_tests(tests, set_up, tear_down);
+	return cmocka_run_group_tests(tests, cast_set_up_with_stranger, cast_tear_down);
 }

@@ -11,38 +11,21 @@
 
 #include "base/attr.h"
 #include "base/mem.h"
+#include "cast.h"
 #include "http/client.h"
 #include "support/bad_cert.h"
 #include "support/fake_env.h"
-#include "test_ca.h"
-#include "test_peer.h"
 
 static const int64_t hour_ms = 3600000;
 static const char cart_uri[] = "spiffe://mesh.local/ns/default/svc/cart";
 
 static struct fake_env fake;
-static struct test_ca ca, stranger;
-static struct test_peer cart, payments;
 
 static int set_up(void **state)
 {
 	(void)state;
 	fake_env_init(&fake);
-	test_ca_init(&ca, &fake.env, "mesh.local");
-	test_ca_init(&stranger, &fake.env, "mesh.local");
-	test_peer_init(&cart, &ca, "cart");
-	test_peer_init(&payments, &ca, "payments");
-	return mesh__client_init(NULL);
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	test_peer_fini(&cart);
-	test_peer_fini(&payments);
-	test_ca_fini(&ca);
-	test_ca_fini(&stranger);
-	return 0;
+	return cast_begin(&fake.env, true);
 }
 
 static void assert_found(const char *rule, const char *chain, const char *key, const char *roots, bool sound)
@@ -57,7 +40,7 @@ static void assert_found(const char *rule, const char *chain, const char *key, c
 
 static void is_sound_only_when_all_of_it_belongs_together(void **state)
 {
-	char *inter_of_two = test_ca_join(ca.inter, ca.root), *two_roots = test_ca_join(stranger.root, ca.root), *alone = strdup(cart.chain);
+	char *inter_of_two = test_ca_join(cast.ca.inter, cast.ca.root), *two_roots = test_ca_join(cast.stranger.root, cast.ca.root), *alone = strdup(cast.cart.chain);
 	char *second = strstr(alone + 1, "-----BEGIN CERTIFICATE-----");
 
 	(void)state;
@@ -68,20 +51,20 @@ static void is_sound_only_when_all_of_it_belongs_together(void **state)
 			const char *rule, *chain, *key, *roots;
 			bool sound;
 		} rows[] = {
-			{"what a CA gave", cart.chain, cart.key, ca.root, true},
-			{"one root of several", cart.chain, cart.key, two_roots, true},
-			{"an intermediate that is trusted itself", cart.chain, cart.key, ca.inter, true},
-			{"a CA of its own is one too", inter_of_two, ca.inter_key, ca.root, true},
-			{"the intermediate is with the roots", alone, cart.key, inter_of_two, true},
-			{"without the intermediate", alone, cart.key, ca.root, false},
-			{"a leaf that is trusted itself", alone, cart.key, alone, false},
-			{"another's key", cart.chain, payments.key, ca.root, false},
-			{"another's root", cart.chain, cart.key, stranger.root, false},
-			{"a chain that is none", "", cart.key, ca.root, false},
-			{"a key that is none", cart.chain, "", ca.root, false},
-			{"roots that are none", cart.chain, cart.key, "", false},
-			{"a certificate for a key", cart.chain, cart.chain, ca.root, false},
-			{"a key for a certificate", cart.key, cart.key, ca.root, false},
+			{"what a CA gave", cast.cart.chain, cast.cart.key, cast.ca.root, true},
+			{"one root of several", cast.cart.chain, cast.cart.key, two_roots, true},
+			{"an intermediate that is trusted itself", cast.cart.chain, cast.cart.key, cast.ca.inter, true},
+			{"a CA of its own is one too", inter_of_two, cast.ca.inter_key, cast.ca.root, true},
+			{"the intermediate is with the roots", alone, cast.cart.key, inter_of_two, true},
+			{"without the intermediate", alone, cast.cart.key, cast.ca.root, false},
+			{"a leaf that is trusted itself", alone, cast.cart.key, alone, false},
+			{"another's key", cast.cart.chain, cast.payments.key, cast.ca.root, false},
+			{"another's root", cast.cart.chain, cast.cart.key, cast.stranger.root, false},
+			{"a chain that is none", "", cast.cart.key, cast.ca.root, false},
+			{"a key that is none", cast.cart.chain, "", cast.ca.root, false},
+			{"roots that are none", cast.cart.chain, cast.cart.key, "", false},
+			{"a certificate for a key", cast.cart.chain, cast.cart.chain, cast.ca.root, false},
+			{"a key for a certificate", cast.cart.key, cast.cart.key, cast.ca.root, false},
 		};
 		for (size_t i = 0; i < MESH__COUNT(rows); i++) {
 			assert_found(rows[i].rule, rows[i].chain, rows[i].key, rows[i].roots, rows[i].sound);
@@ -109,7 +92,7 @@ static void is_sound_only_in_its_time_by_the_clock_of_the_environment(void **sta
 	(void)state;
 	for (size_t i = 0; i < MESH__COUNT(rows); i++) {
 		fake_env_advance_ms(&fake, rows[i].ms);
-		assert_found(rows[i].rule, cart.chain, cart.key, ca.root, rows[i].sound);
+		assert_found(rows[i].rule, cast.cart.chain, cast.cart.key, cast.ca.root, rows[i].sound);
 		fake_env_advance_ms(&fake, -rows[i].ms);
 	}
 }
@@ -148,8 +131,8 @@ static void issuer_must_be_good(void **state)
 
 		issuer.not_before_ms = now_ms + (issuer.not_before_ms != 0 ? issuer.not_before_ms : -120000);
 		issuer.not_after_ms = now_ms + (issuer.not_after_ms != 0 ? issuer.not_after_ms : hour_ms);
-		issuer.ca_cert_pem = rows[i].of_root ? ca.root : ca.inter;
-		issuer.ca_key_pem = rows[i].of_root ? ca.root_key : ca.inter_key;
+		issuer.ca_cert_pem = rows[i].of_root ? cast.ca.root : cast.ca.inter;
+		issuer.ca_key_pem = rows[i].of_root ? cast.ca.root_key : cast.ca.inter_key;
 		assert_true(bad_cert_mint(&issuer, &issuer_cert, &issuer_key));
 		leaf.not_before_ms = now_ms - 60000;
 		leaf.not_after_ms = now_ms + hour_ms;
@@ -157,8 +140,8 @@ static void issuer_must_be_good(void **state)
 		leaf.ca_key_pem = issuer_key;
 		assert_true(bad_cert_mint(&leaf, &leaf_cert, &leaf_key));
 		upper = test_ca_join(leaf_cert, issuer_cert);
-		chain = test_ca_join(upper, rows[i].of_root ? "" : ca.inter);
-		assert_found(rows[i].rule, chain, leaf.key_pem != NULL ? leaf.key_pem : leaf_key, ca.root, rows[i].sound);
+		chain = test_ca_join(upper, rows[i].of_root ? "" : cast.ca.inter);
+		assert_found(rows[i].rule, chain, leaf.key_pem != NULL ? leaf.key_pem : leaf_key, cast.ca.root, rows[i].sound);
 		mesh__free(chain);
 		mesh__free(upper);
 		free(leaf_cert);
@@ -171,17 +154,17 @@ static void issuer_must_be_good(void **state)
 static void bounds_come_first(void **state)
 {
 	static char big[MESH__PEM_MAX_BYTES + 2];
-	char *chain = test_ca_join(cart.chain, ""), *more;
+	char *chain = test_ca_join(cast.cart.chain, ""), *more;
 
 	(void)state;
 	for (int n = 2; n < MESH__CHAIN_MAX + 2; n++) {
-		assert_found("a long chain", chain, cart.key, ca.root, n <= MESH__CHAIN_MAX);
-		more = test_ca_join(chain, ca.inter);
+		assert_found("a long chain", chain, cast.cart.key, cast.ca.root, n <= MESH__CHAIN_MAX);
+		more = test_ca_join(chain, cast.ca.inter);
 		mesh__free(chain);
 		chain = more;
 	}
-	(void)snprintf(big, sizeof(big), "%s%*s", cart.chain, (int)(sizeof(big) - strlen(cart.chain) - 1), " ");
-	assert_found("a long text", big, cart.key, ca.root, false);
+	(void)snprintf(big, sizeof(big), "%s%*s", cast.cart.chain, (int)(sizeof(big) - strlen(cast.cart.chain) - 1), " ");
+	assert_found("a long text", big, cast.cart.key, cast.ca.root, false);
 	mesh__free(chain);
 }
 
@@ -194,5 +177,5 @@ int main(void)
 		cmocka_unit_test(bounds_come_first),
 	};
 
-	return cmocka_run_group_tests(tests, set_up, tear_down);
+	return cmocka_run_group_tests(tests, set_up, cast_tear_down);
 }

@@ -13,51 +13,31 @@
 #include <cmocka.h>
 
 #include "black_hole.h"
-#include "client_call.h"
+#include "cast.h"
 #include "fake_env.h"
-#include "raw_server.h"
 #include "http/curl_slot.h"
-#include "test_peer.h"
-
-static struct mesh__env env;
-
-static struct test_ca ca;
-static struct test_peer cart, payments;
 
 static struct mesh__pool_options plain_options(struct raw_server *server)
 {
-	struct mesh__pool_options options;
+	struct mesh__pool_options options = cast_options(server);
 
-	mesh__pool_options_default(&options);
-	raw_server_address(server, &options.target.address);
-	(void)snprintf(options.target.host, sizeof(options.target.host), "payments.default.mesh.local");
 	options.target.insecure_plaintext = true;
 	return options;
 }
 
-static struct mesh__pool *tls_pool(struct raw_server *server, int32_t max_dials)
+static struct mesh__pool *plain_pool(struct raw_server *server)
 {
 	struct mesh__pool_options options = plain_options(server);
-	struct mesh__pool *pool = NULL;
 
-	options.target.insecure_plaintext = false;
-	(void)snprintf(options.target.spiffe, sizeof(options.target.spiffe), "%s", payments.spiffe);
-	options.max_dials = max_dials;
-	options.creds = test_creds(&cart, &ca, 1);
-	assert_int_equal(mesh__pool_new(&env, &options, &pool, NULL), MESH_OK);
-	mesh__creds_unref(options.creds);
-	return pool;
+	return cast_pool(&cast.env, &options);
 }
 
-static struct mesh__pool *plain_pool(struct raw_server *server, int32_t max_dials, int32_t max_pending)
+static struct mesh__pool *tls_pool(struct raw_server *server, int32_t max_dials)
 {
-	struct mesh__pool_options options = plain_options(server);
-	struct mesh__pool *pool = NULL;
+	struct mesh__pool_options options = cast_options(server);
 
 	options.max_dials = max_dials;
-	options.max_pending = max_pending;
-	assert_int_equal(mesh__pool_new(&env, &options, &pool, NULL), MESH_OK);
-	return pool;
+	return cast_pool(&cast.env, &options);
 }
 
 static void expect_ok(struct mesh__pool *pool, const char *method, const char *body, bool reused)
@@ -77,7 +57,7 @@ static void expect_ok(struct mesh__pool *pool, const char *method, const char *b
 static void a_connection_serves_again(void **state)
 {
 	struct raw_server *server = raw_server_new(NULL, raw_answer_ok, NULL);
-	struct mesh__pool *pool = plain_pool(server, 8, 16);
+	struct mesh__pool *pool = plain_pool(server);
 
 	(void)state;
 	expect_ok(pool, "GET", NULL, false);
@@ -126,7 +106,7 @@ static void sends_nothing_twice_on_a_reused_connection(void **state)
 	(void)state;
 	for (size_t i = 0; i < MESH__COUNT(methods); i++) {
 		struct raw_server *server = raw_server_new(NULL, answers_once_then_dies, NULL);
-		struct mesh__pool *pool = plain_pool(server, 8, 16);
+		struct mesh__pool *pool = plain_pool(server);
 
 		expect_ok(pool, "GET", NULL, false);
 		expect_unsure(pool, methods[i], i == 1 ? NULL : "pay");
@@ -144,7 +124,7 @@ static void sends_nothing_twice_on_a_fresh_connection(void **state)
 	(void)state;
 	for (size_t i = 0; i < MESH__COUNT(scripts); i++) {
 		struct raw_server *server = raw_server_new(NULL, scripts[i], NULL);
-		struct mesh__pool *pool = plain_pool(server, 8, 16);
+		struct mesh__pool *pool = plain_pool(server);
 
 		expect_unsure(pool, "POST", "pay");
 		assert_int_equal(atomic_load(&raw_server_counts(server)->requests), 1);
@@ -165,7 +145,7 @@ static void answers_once_and_closes(struct raw_conn *conn)
 static void a_kept_connection_that_has_gone_costs_no_call(void **state)
 {
 	struct raw_server *server = raw_server_new(NULL, answers_once_and_closes, NULL);
-	struct mesh__pool *pool = plain_pool(server, 8, 16);
+	struct mesh__pool *pool = plain_pool(server);
 
 	(void)state;
 	for (int i = 0; i < 20; i++) {
@@ -210,7 +190,7 @@ static void herd_prepare(struct herd *herd, struct mesh__pool *pool, size_t n, i
 	for (size_t i = 0; i < n; i++) {
 		client_call_init(&herd->calls[i], "GET", NULL);
 		herd->calls[i].timeout_ms = timeout_ms;
-		herd->calls[i].cancel = mesh__cancel_new(&env);
+		herd->calls[i].cancel = mesh__cancel_new(&cast.env);
 		herd->members[i] = (struct member){.herd = herd, .index = i};
 	}
 }
@@ -298,7 +278,7 @@ static void at_most_max_dials_run_at_once(void **state)
 static void cold_threads_are_all_served(void **state)
 {
 	static struct herd herd;
-	struct mesh__tls_conf *conf = test_tls_conf(&payments, &ca, false);
+	struct mesh__tls_conf *conf = test_tls_conf(&cast.payments, &cast.ca, false);
 	struct raw_server *server = raw_server_new(conf, raw_answer_ok, NULL);
 	struct mesh__pool *pool = tls_pool(server, 8);
 
@@ -316,12 +296,10 @@ static void cold_threads_are_all_served(void **state)
 static struct mesh__pool *narrow_pool(struct raw_server *server, int32_t max_connections, int32_t max_pending)
 {
 	struct mesh__pool_options options = plain_options(server);
-	struct mesh__pool *pool = NULL;
 
 	options.max_connections = max_connections;
 	options.max_pending = max_pending;
-	assert_int_equal(mesh__pool_new(&env, &options, &pool, NULL), MESH_OK);
-	return pool;
+	return cast_pool(&cast.env, &options);
 }
 
 static void over_max_pending_a_call_fails_at_once(void **state)
@@ -398,13 +376,13 @@ static void who_waits_for_a_dead_endpoint_fails_with_its_dials(void **state)
 	struct black_hole hole;
 	struct raw_server *server = raw_server_new(NULL, hangs, NULL);
 	struct mesh__pool_options options = plain_options(server);
-	struct mesh__pool *pool = NULL;
+	struct mesh__pool *pool;
 
 	(void)state;
 	black_hole_init(&hole);
 	options.target.address = hole.address;
 	options.max_dials = DIALS;
-	assert_int_equal(mesh__pool_new(&env, &options, &pool, NULL), MESH_OK);
+	pool = cast_pool(&cast.env, &options);
 	herd_prepare(&herd, pool, THREADS, 30000);
 	for (size_t i = 0; i < THREADS; i++) {
 		herd.calls[i].connect_timeout_ms = 300;
@@ -426,7 +404,7 @@ static void who_waits_for_a_dead_endpoint_fails_with_its_dials(void **state)
 
 static void a_tls_connection_closed_in_order_costs_no_call(void **state)
 {
-	struct mesh__tls_conf *conf = test_tls_conf(&payments, &ca, false);
+	struct mesh__tls_conf *conf = test_tls_conf(&cast.payments, &cast.ca, false);
 	struct raw_server *server = raw_server_new(conf, answers_once_and_closes, NULL);
 	struct mesh__pool *pool = tls_pool(server, 8);
 
@@ -443,7 +421,7 @@ static void a_tls_connection_closed_in_order_costs_no_call(void **state)
 static void a_retired_pool_keeps_no_connection(void **state)
 {
 	struct raw_server *server = raw_server_new(NULL, raw_answer_ok, NULL);
-	struct mesh__pool *pool = plain_pool(server, 8, 16);
+	struct mesh__pool *pool = plain_pool(server);
 
 	(void)state;
 	expect_ok(pool, "GET", NULL, false);
@@ -461,12 +439,12 @@ static void sweeping_closes_what_has_idled_too_long(void **state)
 	static struct fake_env fake;
 	struct raw_server *server = raw_server_new(NULL, raw_answer_ok, NULL);
 	struct mesh__pool_options options = plain_options(server);
-	struct mesh__pool *pool = NULL;
+	struct mesh__pool *pool;
 	struct client_call call;
 
 	(void)state;
 	fake_env_init(&fake);
-	assert_int_equal(mesh__pool_new(&fake.env, &options, &pool, NULL), MESH_OK);
+	pool = cast_pool(&fake.env, &options);
 	client_call_init(&call, "GET", NULL);
 	call.env = fake.env;
 	assert_int_equal(client_call_run(&call, pool), MESH_OK);
@@ -503,7 +481,7 @@ static rlim_t handle_descriptors(struct mesh__pool *pool)
 static void without_descriptors_a_call_fails_and_the_next_recovers(void **state)
 {
 	struct raw_server *server = raw_server_new(NULL, raw_answer_ok, NULL);
-	struct mesh__pool *pool = plain_pool(server, 8, 16);
+	struct mesh__pool *pool = plain_pool(server);
 	rlim_t taken = handle_descriptors(pool);
 	struct rlimit old, none;
 	struct client_call call;
@@ -531,25 +509,6 @@ static void without_descriptors_a_call_fails_and_the_next_recovers(void **state)
 	raw_server_free(server);
 }
 
-static int set_up(void **state)
-{
-	(void)state;
-	mesh__env_init(&env);
-	test_ca_init(&ca, &env, "mesh.local");
-	test_peer_init(&cart, &ca, "cart");
-	test_peer_init(&payments, &ca, "payments");
-	return mesh__client_init(NULL);
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	test_peer_fini(&cart);
-	test_peer_fini(&payments);
-	test_ca_fini(&ca);
-	return 0;
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -569,5 +528,5 @@ int main(void)
 		cmocka_unit_test(without_descriptors_a_call_fails_and_the_next_recovers),
 	};
 
-	return cmocka_run_group_tests(tests, set_up, tear_down);
+	return cmocka_run_group_tests(tests, cast_set_up, cast_tear_down);
 }
