@@ -48,6 +48,12 @@ void h2_client_hear(struct h2_client *k, uint32_t stream, const char *status, st
 	}
 }
 
+void h2_client_get(struct h2_client *k, uint32_t stream, const char *path, const char *status, struct h2_message *message)
+{
+	h2_client_ask(k, stream, true, "GET", path, NULL);
+	h2_client_hear(k, stream, status, message);
+}
+
 void h2_client_hear_body(struct h2_client *k, uint32_t stream, const char *expected)
 {
 	struct mesh__buf body;

@@ -17,6 +17,9 @@ void h2_client_close(struct h2_client *k);
 /* Sends a request's head, `whole` with no body, and what waited in peer.out before it. `more` as in h2_request(). */
 void h2_client_ask(struct h2_client *k, uint32_t stream, bool whole, const char *method, const char *path, const char *more);
 
+/* A whole GET, and then what h2_client_hear() says. */
+void h2_client_get(struct h2_client *k, uint32_t stream, const char *path, const char *status, struct h2_message *message);
+
 /* The next head, which must be of this stream, with this status. */
 void h2_client_hear(struct h2_client *k, uint32_t stream, const char *status, struct h2_message *message);
 void h2_client_hear_body(struct h2_client *k, uint32_t stream, const char *expected);

@@ -328,6 +328,30 @@ void stage_on_loop(mesh__loop_fn fn, void *arg)
 	stage_wait(is_errand_run);
 }
 
+static void on_drained(void *arg)
+{
+	(void)arg;
+	(void)pthread_mutex_lock(&stage.mu);
+	stage.drained = true;
+	stage_changed();
+	(void)pthread_mutex_unlock(&stage.mu);
+}
+
+static void begin_drain(void *arg)
+{
+	mesh__http_server_drain(stage.server, *(int64_t *)arg, on_drained, NULL);
+}
+
+void stage_drain(int64_t drain_ms)
+{
+	stage_on_loop(begin_drain, &drain_ms);
+}
+
+bool stage_is_drained(void)
+{
+	return stage.drained;
+}
+
 bool stage_is_kept(void)
 {
 	return stage.kept != NULL;

@@ -29,7 +29,7 @@ struct stage {
 	struct mesh__exchange *kept;
 	int n_requests;
 	int n_gone;
-	bool draining, drained;
+	bool drained;
 	char seen[4096];
 };
 
@@ -55,6 +55,10 @@ void stage_changed(void);
 
 /* Runs fn(arg) on the loop, and waits until it has. */
 void stage_on_loop(mesh__loop_fn fn, void *arg);
+
+/* The server begins to drain, for so long at most; stage_is_drained(), for stage_wait(), is then true some time. */
+void stage_drain(int64_t drain_ms);
+bool stage_is_drained(void);
 
 /* The value of a series, such as mesh_connections{listener="test"}; 0 when there is none. */
 long stage_count(const char *series);

@@ -20,17 +20,32 @@ static int set_up(void **state)
 	return rc;
 }
 
+/* Where a test begins with an open connection, and what it heard on it last. */
+static struct h2_client k;
+static struct h2_message m;
+
+static int open_up(void **state)
+{
+	int rc = set_up(state);
+
+	stage_open();
+	h2_client_open(&k);
+	return rc;
+}
+
+static int close_up(void **state)
+{
+	h2_client_close(&k);
+	return stage_tear_down(state);
+}
+
 /* ---- Requests ---- */
 
 static void a_request_reaches_the_handler_as_over_http_1(void **state)
 {
-	struct h2_message m;
-	struct h2_client k;
 	char value[64];
 
 	(void)state;
-	stage_open();
-	h2_client_open(&k);
 	h2_client_ask(&k, 1, false, "POST", "/echo?q", "x-a: b\ncookie: c=d\ncookie: e\nmesh-peer: forged\nx-forwarded-client-cert: forged\n");
 	h2_data(&k.peer.out, 1, 0, "bo", 2);
 	h2_data(&k.peer.out, 1, H2_END_STREAM, "dy", 2);
@@ -39,7 +54,6 @@ static void a_request_reaches_the_handler_as_over_http_1(void **state)
 	assert_true(h2_message_field(&m, "content-length", value, sizeof(value)));
 	assert_true(h2_message_field(&m, "date", value, sizeof(value)));
 	h2_client_hear_body(&k, 1, "POST /echo ? q\nx-a=b\ncookie=c=d; e\nhost=host\n[body]");
-	h2_client_close(&k);
 }
 
 static void a_server_that_takes_http_2_takes_http_1_too(void **state)
@@ -54,8 +68,6 @@ static void a_server_that_takes_http_2_takes_http_1_too(void **state)
 /* What begins like the preface may end otherwise, and come in pieces. */
 static void the_preface_may_come_in_pieces(void **state)
 {
-	struct h2_message m;
-	struct h2_client k;
 	struct mesh__buf hello;
 
 	(void)state;
@@ -67,8 +79,7 @@ static void the_preface_may_come_in_pieces(void **state)
 		stage_send(k.conn.fd, hello.data + i, 1);
 	}
 	mesh__buf_fini(&hello);
-	h2_client_ask(&k, 1, true, "GET", "/echo", NULL);
-	h2_client_hear(&k, 1, "200", &m);
+	h2_client_get(&k, 1, "/echo", "200", &m);
 	h2_client_close(&k);
 	h2_client_dial(&k);
 	stage_say(k.conn.fd, "P");
@@ -89,32 +100,22 @@ static void a_server_without_it_refuses_the_preface(void **state)
 static void a_handler_may_take_its_time_while_others_answer(void **state)
 {
 	struct mesh__exchange *x;
-	struct h2_message m;
-	struct h2_client k;
 
 	(void)state;
-	stage_open();
-	h2_client_open(&k);
 	h2_client_ask(&k, 1, true, "GET", "/keep", NULL);
 	x = stage_take_kept();
 	assert_true(mesh__exchange_is_http2(x));
-	h2_client_ask(&k, 3, true, "GET", "/echo", NULL);
-	h2_client_hear(&k, 3, "200", &m);
+	h2_client_get(&k, 3, "/echo", "200", &m);
 	stage_reply(x, 200, "late"); /* from another thread */
 	h2_client_hear(&k, 1, "200", &m);
 	h2_client_hear_body(&k, 1, "late");
-	h2_client_close(&k);
 }
 
 static void a_hundred_requests_are_at_work_at_once(void **state)
 {
 	struct mesh__exchange *kept[100];
-	struct h2_message m;
-	struct h2_client k;
 
 	(void)state;
-	stage_open();
-	h2_client_open(&k);
 	for (uint32_t i = 0; i < 100; i++) {
 		h2_client_ask(&k, 2 * i + 1, true, "GET", "/keep", NULL);
 		kept[i] = stage_take_kept();
@@ -123,98 +124,62 @@ static void a_hundred_requests_are_at_work_at_once(void **state)
 		stage_reply(kept[i], 200, "ok");
 		h2_client_hear(&k, 2 * (uint32_t)i + 1, "200", &m);
 	}
-	h2_client_close(&k);
 }
 
 /* ---- Replies ---- */
 
 static void what_is_not_a_callers_to_say_is_left_out(void **state)
 {
-	struct h2_message m;
-	struct h2_client k;
-
 	(void)state;
-	stage_open();
-	h2_client_open(&k);
-	h2_client_ask(&k, 1, true, "GET", "/split", NULL);
-	h2_client_hear(&k, 1, "200", &m);
+	h2_client_get(&k, 1, "/split", "200", &m);
 	stage_assert_has(m.lines, "x-good: yes\n");
 	stage_assert_has(m.lines, "content-length: 2\n");
 	assert_null(strstr(m.lines, "bad"));
 	assert_null(strstr(m.lines, "never"));
 	assert_null(strstr(m.lines, "connection"));
-	h2_client_close(&k);
 }
 
 static void head_and_204_have_no_body(void **state)
 {
-	struct h2_message m;
-	struct h2_client k;
-
 	(void)state;
-	stage_open();
-	h2_client_open(&k);
 	h2_client_ask(&k, 1, true, "HEAD", "/echo", NULL);
 	h2_client_hear(&k, 1, "200", &m);
 	assert_true(m.ended);
 	stage_assert_has(m.lines, "content-length: ");
-	h2_client_ask(&k, 3, true, "GET", "/nothing", NULL);
-	h2_client_hear(&k, 3, "204", &m);
+	h2_client_get(&k, 3, "/nothing", "204", &m);
 	assert_true(m.ended);
 	assert_null(strstr(m.lines, "content-length"));
-	h2_client_close(&k);
 }
 
 static void a_streamed_reply_is_whole_only_with_its_end(void **state)
 {
-	struct h2_message m;
-	struct h2_client k;
-
 	(void)state;
-	stage_open();
-	h2_client_open(&k);
-	h2_client_ask(&k, 1, true, "GET", "/stream", NULL);
-	h2_client_hear(&k, 1, "200", &m);
+	h2_client_get(&k, 1, "/stream", "200", &m);
 	h2_client_hear_body(&k, 1, "onethree");
 	h2_client_ask(&k, 3, true, "GET", "/half", NULL);
 	assert_int_equal(h2_client_hear_reset(&k, 3), H2_INTERNAL_ERROR);
-	h2_client_ask(&k, 5, true, "GET", "/stream", NULL); /* others go on */
-	h2_client_hear(&k, 5, "200", &m);
+	h2_client_get(&k, 5, "/stream", "200", &m); /* others go on */
 	h2_client_hear_body(&k, 5, "onethree");
-	h2_client_close(&k);
 }
 
 static void a_stream_that_is_over_its_bound_is_reset_alone(void **state)
 {
-	struct h2_message m;
-	struct h2_client k;
-
 	(void)state;
-	stage_open();
-	h2_client_open(&k);
 	h2_client_ask(&k, 1, true, "GET", "/flood", NULL);
 	assert_int_equal(h2_client_hear_reset(&k, 1), H2_CANCEL);
-	h2_client_ask(&k, 3, true, "GET", "/echo", NULL);
-	h2_client_hear(&k, 3, "200", &m);
-	h2_client_close(&k);
+	h2_client_get(&k, 3, "/echo", "200", &m);
 }
 
 static void a_large_body_comes_whole(void **state)
 {
 	struct mesh__buf body;
-	struct h2_message m;
-	struct h2_client k;
 
 	(void)state;
-	stage_open();
-	h2_client_open(&k);
-	h2_client_ask(&k, 1, true, "GET", "/big", NULL);
-	h2_client_hear(&k, 1, "200", &m);
+	h2_client_get(&k, 1, "/big", "200", &m);
 	mesh__buf_init(&body, mesh__mem_libc(), SIZE_MAX / 2);
 	assert_true(h2_peer_body(&k.peer, 1, &body));
 	assert_int_equal(body.len, STAGE_BIG_BYTES);
 	mesh__buf_fini(&body);
-	h2_client_close(&k);
 }
 
 /* ---- Refusals ---- */
@@ -235,9 +200,6 @@ static void what_http_1_refuses_is_refused_and_counted_alike(void **state)
 	(void)state;
 	stage_open();
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		struct h2_message m;
-		struct h2_client k;
-
 		h2_client_open(&k);
 		h2_client_ask(&k, 1, strcmp(rows[i].method, "POST") != 0, rows[i].method, rows[i].path, rows[i].more);
 		h2_client_hear(&k, 1, rows[i].status, &m);
@@ -245,8 +207,7 @@ static void what_http_1_refuses_is_refused_and_counted_alike(void **state)
 		if (stage_count(series) != 1) {
 			fail_msg("%s is not counted", rows[i].word);
 		}
-		h2_client_ask(&k, 3, true, "GET", "/echo", NULL); /* it was the stream's fault alone */
-		h2_client_hear(&k, 3, "200", &m);
+		h2_client_get(&k, 3, "/echo", "200", &m); /* it was the stream's fault alone */
 		h2_client_close(&k);
 	}
 }
@@ -254,44 +215,31 @@ static void what_http_1_refuses_is_refused_and_counted_alike(void **state)
 static void threat_12_a_malformed_request_is_reset_and_counted(void **state)
 {
 	static const char *const more[] = {"connection: close\n", "transfer-encoding: chunked\n", "te: gzip\n", "content-length: 5_0\n", ":path: /admin\n"};
-	struct h2_client k;
 
 	(void)state;
-	stage_open();
-	h2_client_open(&k);
 	for (uint32_t i = 0; i < sizeof(more) / sizeof(more[0]); i++) {
 		h2_client_ask(&k, 2 * i + 1, true, "GET", "/echo", more[i]);
 		assert_int_equal(h2_client_hear_reset(&k, 2 * i + 1), H2_PROTOCOL_ERROR);
 		assert_int_equal(stage_count("mesh_requests_refused_total{reason=\"malformed\"}"), i + 1);
 	}
 	assert_int_equal(stage.n_requests, 0);
-	h2_client_close(&k);
 }
 
 static void threat_12_a_body_that_differs_from_its_length_never_reaches_the_handler(void **state)
 {
-	struct h2_client k;
-
 	(void)state;
-	stage_open();
-	h2_client_open(&k);
 	h2_client_ask(&k, 1, false, "POST", "/echo", "content-length: 5\n");
 	h2_data(&k.peer.out, 1, H2_END_STREAM, "four", 4);
 	assert_true(h2_peer_flush(&k.peer));
 	assert_int_equal(h2_client_hear_reset(&k, 1), H2_PROTOCOL_ERROR);
 	assert_int_equal(stage.n_requests, 0);
-	h2_client_close(&k);
 }
 
 static void a_header_that_is_too_large_is_431(void **state)
 {
 	struct mesh__buf block;
-	struct h2_message m;
-	struct h2_client k;
 
 	(void)state;
-	stage_open();
-	h2_client_open(&k);
 	mesh__buf_init(&block, mesh__mem_libc(), SIZE_MAX / 2);
 	h2_field(&block, ":method", "GET");
 	h2_field(&block, ":scheme", "http");
@@ -304,14 +252,11 @@ static void a_header_that_is_too_large_is_431(void **state)
 	mesh__buf_fini(&block);
 	assert_true(h2_peer_flush(&k.peer));
 	h2_client_hear(&k, 1, "431", &m);
-	h2_client_close(&k);
 }
 
 static void a_body_that_is_too_large_is_413_while_it_comes(void **state)
 {
 	static const char kib[1024];
-	struct h2_message m;
-	struct h2_client k;
 
 	(void)state;
 	stage.limits.max_body_bytes = 4096;
@@ -324,25 +269,17 @@ static void a_body_that_is_too_large_is_413_while_it_comes(void **state)
 	assert_true(h2_peer_flush(&k.peer));
 	h2_client_hear(&k, 1, "413", &m);
 	assert_int_equal(h2_client_hear_reset(&k, 1), H2_NO_ERROR); /* the answer came first, and stands */
-	h2_client_ask(&k, 3, true, "GET", "/echo", NULL);
-	h2_client_hear(&k, 3, "200", &m);
-	h2_client_close(&k);
+	h2_client_get(&k, 3, "/echo", "200", &m);
 }
 
 static void an_expectation_is_met(void **state)
 {
-	struct h2_message m;
-	struct h2_client k;
-
 	(void)state;
-	stage_open();
-	h2_client_open(&k);
 	h2_client_ask(&k, 1, false, "POST", "/echo", "expect: 100-continue\n");
 	h2_client_hear(&k, 1, "100", &m);
 	h2_data(&k.peer.out, 1, H2_END_STREAM, "x", 1);
 	assert_true(h2_peer_flush(&k.peer));
 	h2_client_hear(&k, 1, "200", &m);
-	h2_client_close(&k);
 }
 
 /* ---- Resets ---- */
@@ -357,11 +294,8 @@ static void threat_10_a_handler_at_work_counts_though_its_stream_was_reset(void 
 {
 	struct mesh__exchange *kept[100];
 	struct h2_frame_view frame = {0};
-	struct h2_client k;
 
 	(void)state;
-	stage_open();
-	h2_client_open(&k);
 	for (uint32_t i = 0; i < 100; i++) {
 		h2_client_ask(&k, 2 * i + 1, true, "GET", "/keep", NULL);
 		kept[i] = stage_take_kept();
@@ -377,7 +311,6 @@ static void threat_10_a_handler_at_work_counts_though_its_stream_was_reset(void 
 		}
 	}
 	assert_int_equal(frame.type, H2_HEADERS);
-	h2_client_close(&k);
 	for (int i = 0; i < 100; i++) {
 		if (i != 7) {
 			mesh__exchange_unref(kept[i]);
@@ -387,13 +320,10 @@ static void threat_10_a_handler_at_work_counts_though_its_stream_was_reset(void 
 
 static void threat_10_rapid_reset_ends_the_connection_and_no_other(void **state)
 {
-	struct h2_client k, other;
-	struct h2_message m;
+	struct h2_client other;
 	uint32_t last;
 
 	(void)state;
-	stage_open();
-	h2_client_open(&k);
 	h2_client_open(&other);
 	for (uint32_t i = 0; i < 200; i++) {
 		h2_request(&k.peer.out, 2 * i + 1, true, "GET", "a", "/echo", NULL);
@@ -404,26 +334,20 @@ static void threat_10_rapid_reset_ends_the_connection_and_no_other(void **state)
 	h2_client_hear_end(&k);
 	assert_int_equal(stage_count("mesh_requests_refused_total{reason=\"rapid-reset\"}"), 1);
 	assert_true(fake_env_logged(&stage.fake, "reason=rapid-reset"));
-	h2_client_ask(&other, 1, true, "GET", "/echo", NULL);
-	h2_client_hear(&other, 1, "200", &m);
-	h2_client_close(&k);
+	h2_client_get(&other, 1, "/echo", "200", &m);
 	h2_client_close(&other);
 }
 
 static void what_breaks_http_2_ends_the_connection_and_is_counted(void **state)
 {
-	struct h2_client k;
 	uint32_t last;
 
 	(void)state;
-	stage_open();
-	h2_client_open(&k);
 	h2_data(&k.peer.out, 0, 0, "x", 1);
 	assert_true(h2_peer_flush(&k.peer));
 	assert_int_equal(h2_client_hear_goaway(&k, &last), H2_PROTOCOL_ERROR);
 	h2_client_hear_end(&k);
 	assert_int_equal(stage_count("mesh_requests_refused_total{reason=\"protocol-error\"}"), 1);
-	h2_client_close(&k);
 }
 
 /* ---- Time ---- */
@@ -436,7 +360,6 @@ static void pass_ms(int64_t ms)
 static void settings_are_due_in_handshake_time(void **state)
 {
 	struct h2_frame_view frame;
-	struct h2_client k;
 
 	(void)state;
 	stage_open();
@@ -447,13 +370,10 @@ static void settings_are_due_in_handshake_time(void **state)
 	pass_ms(stage.limits.handshake_ms);
 	h2_client_hear_end(&k);
 	assert_int_equal(stage_count("mesh_handshakes_refused_total{reason=\"timeout\"}"), 1);
-	h2_client_close(&k);
 }
 
 static void threat_7_half_a_preface_is_waited_for_in_header_time(void **state)
 {
-	struct h2_client k;
-
 	(void)state;
 	stage_open();
 	h2_client_dial(&k);
@@ -462,23 +382,17 @@ static void threat_7_half_a_preface_is_waited_for_in_header_time(void **state)
 	pass_ms(stage.limits.header_ms);
 	h2_client_hear_end(&k);
 	assert_int_equal(stage_count("mesh_requests_refused_total{reason=\"timeout\"}"), 1);
-	h2_client_close(&k);
 }
 
 static void threat_7_half_a_header_is_waited_for_in_header_time(void **state)
 {
-	struct h2_message m;
 	struct mesh__buf block;
-	struct h2_client k;
 	uint32_t last;
 
 	(void)state;
-	stage_open();
-	h2_client_open(&k);
 	mesh__buf_init(&block, mesh__mem_libc(), SIZE_MAX / 2);
 	h2_field(&block, ":method", "GET");
-	h2_client_ask(&k, 1, true, "GET", "/nothing", NULL);
-	h2_client_hear(&k, 1, "204", &m);
+	h2_client_get(&k, 1, "/nothing", "204", &m);
 	h2_headers(&k.peer.out, 3, H2_END_STREAM, &block);
 	mesh__buf_fini(&block);
 	assert_true(h2_peer_flush(&k.peer));
@@ -486,42 +400,28 @@ static void threat_7_half_a_header_is_waited_for_in_header_time(void **state)
 	pass_ms(stage.limits.header_ms);
 	assert_int_equal(h2_client_hear_goaway(&k, &last), H2_NO_ERROR);
 	h2_client_hear_end(&k);
-	h2_client_close(&k);
 }
 
 static void threat_7_a_body_is_due_in_body_time_and_its_stream_alone_is_refused(void **state)
 {
-	struct h2_message m;
-	struct h2_client k;
-
 	(void)state;
-	stage_open();
-	h2_client_open(&k);
 	h2_client_ask(&k, 1, false, "POST", "/echo", NULL);
-	h2_client_ask(&k, 3, true, "GET", "/echo", NULL);
-	h2_client_hear(&k, 3, "200", &m);
+	h2_client_get(&k, 3, "/echo", "200", &m);
 	pass_ms(stage.limits.body_ms);
 	h2_client_hear(&k, 1, "408", &m);
-	h2_client_ask(&k, 5, true, "GET", "/echo", NULL);
-	h2_client_hear(&k, 5, "200", &m);
-	h2_client_close(&k);
+	h2_client_get(&k, 5, "/echo", "200", &m);
 }
 
 static void a_handler_is_late_after_reply_time(void **state)
 {
 	struct mesh__exchange *x;
-	struct h2_message m;
-	struct h2_client k;
 
 	(void)state;
-	stage_open();
-	h2_client_open(&k);
 	h2_client_ask(&k, 1, true, "GET", "/keep", NULL);
 	x = stage_take_kept();
 	pass_ms(stage.limits.reply_ms);
 	h2_client_hear(&k, 1, "503", &m);
 	stage_reply(x, 200, "too late");
-	h2_client_close(&k);
 }
 
 /* THREATS 11: who asks and then keeps its window closed. */
@@ -530,8 +430,6 @@ static void threat_11_a_window_that_stays_closed_ends_the_stream_in_write_time(v
 	static const struct h2_setting closed = {H2_INITIAL_WINDOW_SIZE, 0};
 	int n = 0;
 	struct h2_frame_view frame;
-	struct h2_message m;
-	struct h2_client k;
 
 	(void)state;
 	stage_open();
@@ -539,8 +437,7 @@ static void threat_11_a_window_that_stays_closed_ends_the_stream_in_write_time(v
 	mesh__buf_str(&k.peer.out, H2_PREFACE);
 	h2_settings(&k.peer.out, &closed, 1);
 	assert_true(h2_peer_flush(&k.peer));
-	h2_client_ask(&k, 1, true, "GET", "/big", NULL);
-	h2_client_hear(&k, 1, "200", &m);
+	h2_client_get(&k, 1, "/big", "200", &m);
 	do { /* each look at it is 250 ms of true time from the one before, which nobody is told of */
 		assert_true(n++ < 1000000);
 		pass_ms(stage.limits.write_ms);
@@ -549,21 +446,15 @@ static void threat_11_a_window_that_stays_closed_ends_the_stream_in_write_time(v
 		assert_true(h2_peer_frame(&k.peer, &frame));
 	} while (frame.type != H2_RST_STREAM);
 	assert_int_equal(frame.stream, 1);
-	h2_client_close(&k);
 }
 
 static void an_idle_connection_is_told_that_it_ends(void **state)
 {
-	struct h2_message m;
-	struct h2_client k;
 	struct h2_frame_view frame;
 	uint32_t last;
 
 	(void)state;
-	stage_open();
-	h2_client_open(&k);
-	h2_client_ask(&k, 1, true, "GET", "/nothing", NULL);
-	h2_client_hear(&k, 1, "204", &m);
+	h2_client_get(&k, 1, "/nothing", "204", &m);
 	h2_ping(&k.peer.out, 0, 1);
 	assert_true(h2_peer_flush(&k.peer));
 	assert_true(h2_peer_await(&k.peer, H2_PING, 0, &frame)); /* so that it is idle by now */
@@ -571,7 +462,6 @@ static void an_idle_connection_is_told_that_it_ends(void **state)
 	assert_int_equal(h2_client_hear_goaway(&k, &last), H2_NO_ERROR);
 	assert_int_equal(last, 1);
 	h2_client_hear_end(&k);
-	h2_client_close(&k);
 }
 
 /* ---- The end ---- */
@@ -584,14 +474,11 @@ static bool is_gone(void)
 static void a_connection_that_is_cut_tells_who_streams_to_it(void **state)
 {
 	struct mesh__exchange *x;
-	struct h2_message m;
-	struct h2_client k;
 
 	(void)state;
 	stage_open();
 	h2_client_open(&k);
-	h2_client_ask(&k, 1, true, "GET", "/watch", NULL);
-	h2_client_hear(&k, 1, "200", &m);
+	h2_client_get(&k, 1, "/watch", "200", &m);
 	x = stage_take_kept();
 	h2_client_close(&k);
 	stage_wait(is_gone);
@@ -601,45 +488,36 @@ static void a_connection_that_is_cut_tells_who_streams_to_it(void **state)
 static void a_stream_that_is_reset_tells_who_streams_to_it(void **state)
 {
 	struct mesh__exchange *x;
-	struct h2_message m;
-	struct h2_client k;
 
 	(void)state;
-	stage_open();
-	h2_client_open(&k);
-	h2_client_ask(&k, 1, true, "GET", "/watch", NULL);
-	h2_client_hear(&k, 1, "200", &m);
+	h2_client_get(&k, 1, "/watch", "200", &m);
 	x = stage_take_kept();
 	h2_rst_stream(&k.peer.out, 1, H2_CANCEL);
 	assert_true(h2_peer_flush(&k.peer));
 	stage_wait(is_gone);
 	mesh__exchange_unref(x);
-	h2_client_ask(&k, 3, true, "GET", "/echo", NULL);
-	h2_client_hear(&k, 3, "200", &m);
-	h2_client_close(&k);
+	h2_client_get(&k, 3, "/echo", "200", &m);
 }
 
 /* A conversation with requests of several kinds; ends with the connection, which may be any time. */
-static void converse(struct h2_client *k)
+static void converse(void)
 {
 	struct h2_frame_view frame;
 
-	h2_preface(&k->peer.out);
-	h2_request(&k->peer.out, 1, false, "POST", "a", "/echo", "cookie: a\ncookie: b\n");
-	h2_request(&k->peer.out, 3, true, "GET", "a", "/stream", NULL);
-	h2_data(&k->peer.out, 1, 0, "body", 4);
-	h2_trailers(&k->peer.out, 1, "t: u\n");
-	h2_request(&k->peer.out, 5, true, "GET", "a", "/#", NULL);
-	h2_goaway(&k->peer.out, 0, H2_NO_ERROR); /* the server ends it once all is answered */
-	(void)h2_peer_flush(&k->peer);
-	while (h2_peer_frame(&k->peer, &frame)) {
+	h2_preface(&k.peer.out);
+	h2_request(&k.peer.out, 1, false, "POST", "a", "/echo", "cookie: a\ncookie: b\n");
+	h2_request(&k.peer.out, 3, true, "GET", "a", "/stream", NULL);
+	h2_data(&k.peer.out, 1, 0, "body", 4);
+	h2_trailers(&k.peer.out, 1, "t: u\n");
+	h2_request(&k.peer.out, 5, true, "GET", "a", "/#", NULL);
+	h2_goaway(&k.peer.out, 0, H2_NO_ERROR); /* the server ends it once all is answered */
+	(void)h2_peer_flush(&k.peer);
+	while (h2_peer_frame(&k.peer, &frame)) {
 	}
 }
 
 static void answers_or_closes_whatever_allocation_fails(void **state)
 {
-	struct h2_message m;
-	struct h2_client k;
 	long n = 0;
 
 	(void)state;
@@ -647,49 +525,48 @@ static void answers_or_closes_whatever_allocation_fails(void **state)
 	do {
 		h2_client_dial(&k);
 		fail_mem_next(&stage.mem, ++n);
-		converse(&k);
+		converse();
 		h2_client_close(&k);
 	} while (stage.mem.count >= n);
 	assert_true(n > 30);
 	fail_mem_next(&stage.mem, 0);
 	h2_client_open(&k);
-	h2_client_ask(&k, 1, true, "GET", "/echo", NULL);
-	h2_client_hear(&k, 1, "200", &m);
+	h2_client_get(&k, 1, "/echo", "200", &m);
 	h2_client_close(&k);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(a_request_reaches_the_handler_as_over_http_1, set_up, stage_tear_down),
+		cmocka_unit_test_setup_teardown(a_request_reaches_the_handler_as_over_http_1, open_up, close_up),
 		cmocka_unit_test_setup_teardown(a_server_that_takes_http_2_takes_http_1_too, set_up, stage_tear_down),
 		cmocka_unit_test_setup_teardown(the_preface_may_come_in_pieces, set_up, stage_tear_down),
 		cmocka_unit_test_setup_teardown(a_server_without_it_refuses_the_preface, set_up, stage_tear_down),
-		cmocka_unit_test_setup_teardown(a_handler_may_take_its_time_while_others_answer, set_up, stage_tear_down),
-		cmocka_unit_test_setup_teardown(a_hundred_requests_are_at_work_at_once, set_up, stage_tear_down),
-		cmocka_unit_test_setup_teardown(what_is_not_a_callers_to_say_is_left_out, set_up, stage_tear_down),
-		cmocka_unit_test_setup_teardown(head_and_204_have_no_body, set_up, stage_tear_down),
-		cmocka_unit_test_setup_teardown(a_streamed_reply_is_whole_only_with_its_end, set_up, stage_tear_down),
-		cmocka_unit_test_setup_teardown(a_stream_that_is_over_its_bound_is_reset_alone, set_up, stage_tear_down),
-		cmocka_unit_test_setup_teardown(a_large_body_comes_whole, set_up, stage_tear_down),
+		cmocka_unit_test_setup_teardown(a_handler_may_take_its_time_while_others_answer, open_up, close_up),
+		cmocka_unit_test_setup_teardown(a_hundred_requests_are_at_work_at_once, open_up, close_up),
+		cmocka_unit_test_setup_teardown(what_is_not_a_callers_to_say_is_left_out, open_up, close_up),
+		cmocka_unit_test_setup_teardown(head_and_204_have_no_body, open_up, close_up),
+		cmocka_unit_test_setup_teardown(a_streamed_reply_is_whole_only_with_its_end, open_up, close_up),
+		cmocka_unit_test_setup_teardown(a_stream_that_is_over_its_bound_is_reset_alone, open_up, close_up),
+		cmocka_unit_test_setup_teardown(a_large_body_comes_whole, open_up, close_up),
 		cmocka_unit_test_setup_teardown(what_http_1_refuses_is_refused_and_counted_alike, set_up, stage_tear_down),
-		cmocka_unit_test_setup_teardown(threat_12_a_malformed_request_is_reset_and_counted, set_up, stage_tear_down),
-		cmocka_unit_test_setup_teardown(threat_12_a_body_that_differs_from_its_length_never_reaches_the_handler, set_up, stage_tear_down),
-		cmocka_unit_test_setup_teardown(a_header_that_is_too_large_is_431, set_up, stage_tear_down),
-		cmocka_unit_test_setup_teardown(a_body_that_is_too_large_is_413_while_it_comes, set_up, stage_tear_down),
-		cmocka_unit_test_setup_teardown(an_expectation_is_met, set_up, stage_tear_down),
-		cmocka_unit_test_setup_teardown(threat_10_a_handler_at_work_counts_though_its_stream_was_reset, set_up, stage_tear_down),
-		cmocka_unit_test_setup_teardown(threat_10_rapid_reset_ends_the_connection_and_no_other, set_up, stage_tear_down),
-		cmocka_unit_test_setup_teardown(what_breaks_http_2_ends_the_connection_and_is_counted, set_up, stage_tear_down),
-		cmocka_unit_test_setup_teardown(settings_are_due_in_handshake_time, set_up, stage_tear_down),
-		cmocka_unit_test_setup_teardown(threat_7_half_a_preface_is_waited_for_in_header_time, set_up, stage_tear_down),
-		cmocka_unit_test_setup_teardown(threat_7_half_a_header_is_waited_for_in_header_time, set_up, stage_tear_down),
-		cmocka_unit_test_setup_teardown(threat_7_a_body_is_due_in_body_time_and_its_stream_alone_is_refused, set_up, stage_tear_down),
-		cmocka_unit_test_setup_teardown(a_handler_is_late_after_reply_time, set_up, stage_tear_down),
-		cmocka_unit_test_setup_teardown(threat_11_a_window_that_stays_closed_ends_the_stream_in_write_time, set_up, stage_tear_down),
-		cmocka_unit_test_setup_teardown(an_idle_connection_is_told_that_it_ends, set_up, stage_tear_down),
+		cmocka_unit_test_setup_teardown(threat_12_a_malformed_request_is_reset_and_counted, open_up, close_up),
+		cmocka_unit_test_setup_teardown(threat_12_a_body_that_differs_from_its_length_never_reaches_the_handler, open_up, close_up),
+		cmocka_unit_test_setup_teardown(a_header_that_is_too_large_is_431, open_up, close_up),
+		cmocka_unit_test_setup_teardown(a_body_that_is_too_large_is_413_while_it_comes, set_up, close_up),
+		cmocka_unit_test_setup_teardown(an_expectation_is_met, open_up, close_up),
+		cmocka_unit_test_setup_teardown(threat_10_a_handler_at_work_counts_though_its_stream_was_reset, open_up, close_up),
+		cmocka_unit_test_setup_teardown(threat_10_rapid_reset_ends_the_connection_and_no_other, open_up, close_up),
+		cmocka_unit_test_setup_teardown(what_breaks_http_2_ends_the_connection_and_is_counted, open_up, close_up),
+		cmocka_unit_test_setup_teardown(settings_are_due_in_handshake_time, set_up, close_up),
+		cmocka_unit_test_setup_teardown(threat_7_half_a_preface_is_waited_for_in_header_time, set_up, close_up),
+		cmocka_unit_test_setup_teardown(threat_7_half_a_header_is_waited_for_in_header_time, open_up, close_up),
+		cmocka_unit_test_setup_teardown(threat_7_a_body_is_due_in_body_time_and_its_stream_alone_is_refused, open_up, close_up),
+		cmocka_unit_test_setup_teardown(a_handler_is_late_after_reply_time, open_up, close_up),
+		cmocka_unit_test_setup_teardown(threat_11_a_window_that_stays_closed_ends_the_stream_in_write_time, set_up, close_up),
+		cmocka_unit_test_setup_teardown(an_idle_connection_is_told_that_it_ends, open_up, close_up),
 		cmocka_unit_test_setup_teardown(a_connection_that_is_cut_tells_who_streams_to_it, set_up, stage_tear_down),
-		cmocka_unit_test_setup_teardown(a_stream_that_is_reset_tells_who_streams_to_it, set_up, stage_tear_down),
+		cmocka_unit_test_setup_teardown(a_stream_that_is_reset_tells_who_streams_to_it, open_up, close_up),
 		cmocka_unit_test_setup_teardown(answers_or_closes_whatever_allocation_fails, set_up, stage_tear_down),
 	};
 

@@ -22,26 +22,6 @@ static void pass_ms(int64_t ms)
 	fake_env_advance_ms(&stage.fake, ms);
 }
 
-static void on_drained(void *arg)
-{
-	(void)arg;
-	(void)pthread_mutex_lock(&stage.mu);
-	stage.drained = true;
-	stage_changed();
-	(void)pthread_mutex_unlock(&stage.mu);
-}
-
-static void drain_now(void *arg)
-{
-	(void)arg;
-	mesh__http_server_drain(stage.server, 60000, on_drained, NULL);
-}
-
-static bool is_drained(void)
-{
-	return stage.drained;
-}
-
 /* The next GOAWAY, before which no frame of a stream comes. */
 static void hear_farewell(struct h2_client *k, uint32_t last)
 {
@@ -68,7 +48,6 @@ static void hear_end_of_stream(struct h2_client *k, uint32_t stream)
 
 static void a_drain_tells_who_is_idle_first_and_then_ends_with_what_was_asked(void **state)
 {
-	static struct mesh__post post;
 	struct h2_message m;
 	struct h2_client k;
 
@@ -76,22 +55,19 @@ static void a_drain_tells_who_is_idle_first_and_then_ends_with_what_was_asked(vo
 	stage.limits.drain_grace_ms = 1000;
 	stage_open();
 	h2_client_open(&k);
-	h2_client_ask(&k, 1, true, "GET", "/nothing", NULL);
-	h2_client_hear(&k, 1, "204", &m);
-	mesh__loop_post(stage.loop, &post, drain_now, NULL);
+	h2_client_get(&k, 1, "/nothing", "204", &m);
+	stage_drain(60000);
 	hear_farewell(&k, INT32_MAX);
-	h2_client_ask(&k, 3, true, "GET", "/nothing", NULL); /* was on its way */
-	h2_client_hear(&k, 3, "204", &m);
+	h2_client_get(&k, 3, "/nothing", "204", &m); /* was on its way */
 	pass_ms(1000);
 	hear_farewell(&k, 3);
 	h2_client_hear_end(&k);
 	h2_client_close(&k);
-	stage_wait(is_drained);
+	stage_wait(stage_is_drained);
 }
 
 static void a_drain_tells_who_is_busy_when_the_last_stream_has_ended(void **state)
 {
-	static struct mesh__post post;
 	struct mesh__exchange *x;
 	struct h2_client k, idle;
 
@@ -102,7 +78,7 @@ static void a_drain_tells_who_is_busy_when_the_last_stream_has_ended(void **stat
 	h2_client_open(&k);
 	h2_client_ask(&k, 1, true, "GET", "/keep", NULL);
 	x = stage_take_kept();
-	mesh__loop_post(stage.loop, &post, drain_now, NULL);
+	stage_drain(60000);
 	hear_farewell(&idle, INT32_MAX);
 	h2_client_ask(&k, 3, true, "GET", "/echo", NULL); /* is answered as ever */
 	hear_end_of_stream(&k, 3);
@@ -116,13 +92,12 @@ static void a_drain_tells_who_is_busy_when_the_last_stream_has_ended(void **stat
 	h2_client_hear_end(&k);
 	h2_client_close(&k);
 	h2_client_close(&idle);
-	stage_wait(is_drained);
+	stage_wait(stage_is_drained);
 }
 
 /* Who dials has a request on its way, which GOAWAY must not overtake either. */
 static void a_newcomer_in_the_grace_is_told_after_its_first_request(void **state)
 {
-	static struct mesh__post post;
 	struct h2_client k, idle;
 
 	(void)state;
@@ -131,7 +106,7 @@ static void a_newcomer_in_the_grace_is_told_after_its_first_request(void **state
 	h2_client_open(&idle);
 	h2_client_ask(&idle, 1, true, "GET", "/echo", NULL);
 	hear_end_of_stream(&idle, 1);
-	mesh__loop_post(stage.loop, &post, drain_now, NULL);
+	stage_drain(60000);
 	hear_farewell(&idle, INT32_MAX);
 	h2_client_open(&k);
 	h2_client_ask(&k, 1, true, "GET", "/echo", NULL);
@@ -143,7 +118,7 @@ static void a_newcomer_in_the_grace_is_told_after_its_first_request(void **state
 	h2_client_hear_end(&idle);
 	h2_client_close(&k);
 	h2_client_close(&idle);
-	stage_wait(is_drained);
+	stage_wait(stage_is_drained);
 }
 
 int main(void)

@@ -162,38 +162,8 @@ static void more_connections_than_allowed_are_closed_at_once(void **state)
 	(void)close(second);
 }
 
-static void on_drained(void *arg)
-{
-	(void)arg;
-	(void)pthread_mutex_lock(&stage.mu);
-	stage.drained = true;
-	stage_changed();
-	(void)pthread_mutex_unlock(&stage.mu);
-}
-
-static void begin_drain(void *arg)
-{
-	mesh__http_server_drain(stage.server, *(int64_t *)arg, on_drained, NULL);
-	(void)pthread_mutex_lock(&stage.mu);
-	stage.draining = true;
-	stage_changed();
-	(void)pthread_mutex_unlock(&stage.mu);
-}
-
-static bool is_draining(void)
-{
-	return stage.draining;
-}
-
-static bool is_drained(void)
-{
-	return stage.drained;
-}
-
 static void a_drain_lets_the_request_at_hand_finish(void **state)
 {
-	struct mesh__post post;
-	int64_t drain_ms = 60000;
 	int busy, idle;
 
 	(void)state;
@@ -204,20 +174,18 @@ static void a_drain_lets_the_request_at_hand_finish(void **state)
 	busy = stage_dial();
 	stage_say(busy, "GET /keep HTTP/1.1\r\nHost: h\r\n\r\n");
 	stage_wait(stage_is_kept);
-	mesh__loop_post(stage.loop, &post, begin_drain, &drain_ms);
+	stage_drain(60000);
 	assert_string_equal(stage_hear(idle, NULL), "");
 	assert_false(stage.drained);
 	stage_reply(stage_take_kept(), 200, "done");
 	stage_assert_has(stage_hear(busy, "done"), "Connection: close");
 	(void)close(busy);
 	(void)close(idle);
-	stage_wait(is_drained);
+	stage_wait(stage_is_drained);
 }
 
 static void a_drain_is_cut_short_at_its_time(void **state)
 {
-	struct mesh__post post;
-	int64_t drain_ms = 5000;
 	int fd;
 
 	(void)state;
@@ -225,18 +193,15 @@ static void a_drain_is_cut_short_at_its_time(void **state)
 	fd = stage_dial();
 	stage_say(fd, "GET /keep HTTP/1.1\r\nHost: h\r\n\r\n");
 	stage_wait(stage_is_kept);
-	mesh__loop_post(stage.loop, &post, begin_drain, &drain_ms);
-	stage_wait(is_draining);
+	stage_drain(5000);
 	fake_env_advance_ms(&stage.fake, 5001);
-	stage_wait(is_drained);
+	stage_wait(stage_is_drained);
 	(void)close(fd);
 }
 
 /* Who has not heard yet that the server leaves may be about to send: it is served, told to come no more, and only then are idle connections closed. */
 static void during_the_grace_of_a_drain_nobody_is_turned_away(void **state)
 {
-	struct mesh__post post;
-	int64_t drain_ms = 5000;
 	int idle, silent, fresh;
 
 	(void)state;
@@ -248,8 +213,7 @@ static void during_the_grace_of_a_drain_nobody_is_turned_away(void **state)
 	silent = stage_dial();
 	stage_say(silent, "GET /echo HTTP/1.1\r\nHost: h\r\n\r\n");
 	(void)stage_hear(silent, "[]");
-	mesh__loop_post(stage.loop, &post, begin_drain, &drain_ms);
-	stage_wait(is_draining);
+	stage_drain(5000);
 	fresh = stage_dial();
 	stage_say(fresh, "GET /echo HTTP/1.1\r\nHost: h\r\n\r\n");
 	stage_assert_has(stage_hear(fresh, NULL), "Connection: close");
@@ -261,7 +225,7 @@ static void during_the_grace_of_a_drain_nobody_is_turned_away(void **state)
 	(void)close(idle);
 	(void)close(fresh);
 	(void)close(silent);
-	stage_wait(is_drained);
+	stage_wait(stage_is_drained);
 }
 
 static void a_server_is_made_whole_or_not_at_all(void **state)

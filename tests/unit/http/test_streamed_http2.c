@@ -22,41 +22,60 @@ static int set_up(void **state)
 	return rc;
 }
 
+/* A test's connection, and what it heard on it last. */
+static struct h2_client k;
+static struct h2_message m;
+
+static int tear_down(void **state)
+{
+	h2_client_close(&k);
+	return held_tear_down(state);
+}
+
 /* A connection on which each has acknowledged the other's SETTINGS: the windows are what they say. */
-static void settle(struct h2_client *k)
+static void settle(void)
 {
 	struct h2_frame_view frame;
 
 	stage_open();
-	h2_client_open(k);
-	h2_ping(&k->peer.out, 0, 7);
-	assert_true(h2_peer_flush(&k->peer));
-	assert_true(h2_peer_await(&k->peer, H2_PING, 0, &frame));
+	h2_client_open(&k);
+	h2_ping(&k.peer.out, 0, 7);
+	assert_true(h2_peer_flush(&k.peer));
+	assert_true(h2_peer_await(&k.peer, H2_PING, 0, &frame));
 }
 
 /* Likewise, and the handler has the request of stream 1. */
-static void begin(struct h2_client *k, bool whole, const char *more)
+static void begin(bool whole, const char *more)
 {
-	settle(k);
-	h2_client_ask(k, 1, whole, whole ? "GET" : "POST", "/", more);
+	settle();
+	h2_client_ask(&k, 1, whole, whole ? "GET" : "POST", "/", more);
 	held_wait(1);
 }
 
-static void say_data(struct h2_client *k, uint32_t stream, const char *text, bool end)
+static void say_data(uint32_t stream, const char *text, bool end)
 {
-	h2_data(&k->peer.out, stream, end ? H2_END_STREAM : 0, text, strlen(text));
-	assert_true(h2_peer_flush(&k->peer));
+	h2_data(&k.peer.out, stream, end ? H2_END_STREAM : 0, text, strlen(text));
+	assert_true(h2_peer_flush(&k.peer));
 }
 
-static void say_zeros(struct h2_client *k, uint32_t stream, size_t len)
+static void say_zeros(uint32_t stream, size_t len)
 {
 	static const char zeros[16 * KIB];
 
 	for (size_t n; len > 0; len -= n) {
 		n = len < sizeof(zeros) ? len : sizeof(zeros);
-		h2_data(&k->peer.out, stream, 0, zeros, n);
+		h2_data(&k.peer.out, stream, 0, zeros, n);
 	}
-	assert_true(h2_peer_flush(&k->peer));
+	assert_true(h2_peer_flush(&k.peer));
+}
+
+/* A second stream of the connection is served as if nothing had happened on the first. */
+static void expect_served_too(void)
+{
+	h2_client_ask(&k, 3, true, "GET", "/", NULL);
+	held_wait(2);
+	held_reply(200, "ok");
+	h2_client_hear(&k, 3, "200", &m);
 }
 
 static void wait_readable(void)
@@ -69,48 +88,40 @@ static void wait_readable(void)
 
 static void a_body_is_read_while_it_comes(void **state)
 {
-	struct h2_message m;
-	struct h2_client k;
-
 	(void)state;
-	begin(&k, false, NULL);
+	begin(false, NULL);
 	assert_int_equal(held_read(), MESH_E_WOULD_BLOCK);
-	say_data(&k, 1, "one", false);
+	say_data(1, "one", false);
 	wait_readable();
 	assert_int_equal(held_read(), MESH_E_WOULD_BLOCK);
 	assert_string_equal(held_text(), "one");
-	say_data(&k, 1, "two", true);
+	say_data(1, "two", true);
 	wait_readable();
 	assert_int_equal(held_read(), MESH_OK);
 	assert_string_equal(held_text(), "onetwo");
 	held_reply(200, "ok");
 	h2_client_hear(&k, 1, "200", &m);
 	h2_client_hear_body(&k, 1, "ok");
-	h2_client_close(&k);
 }
 
 static void what_is_small_is_whole_when_the_handler_has_it(void **state)
 {
-	struct h2_client k;
-
 	(void)state;
-	settle(&k);
+	settle();
 	h2_request(&k.peer.out, 1, false, "POST", "a", "/", NULL);
-	say_data(&k, 1, "small", true);
+	say_data(1, "small", true);
 	held_wait(1);
 	assert_int_equal(held_read(), MESH_OK);
 	assert_string_equal(held_text(), "small");
-	h2_client_close(&k);
 }
 
 /* THREATS 5. */
 static void threat_5_trailers_come_with_the_end_without_those_that_forge(void **state)
 {
 	struct mesh__field_text t;
-	struct h2_client k;
 
 	(void)state;
-	begin(&k, false, NULL);
+	begin(false, NULL);
 	h2_data(&k.peer.out, 1, 0, "x", 1);
 	h2_trailers(&k.peer.out, 1, "t: u\nhost: evil\nauthorization: evil\nmesh-peer: evil\n");
 	held.reads_when_readable = true;
@@ -121,16 +132,12 @@ static void threat_5_trailers_come_with_the_end_without_those_that_forge(void **
 	t = mesh__exchange_trailer(held.x, 0);
 	assert_string_equal(t.name, "t");
 	assert_string_equal(t.value, "u");
-	h2_client_close(&k);
 }
 
 static void who_expects_100_hears_it_when_the_handler_reads(void **state)
 {
-	struct h2_message m;
-	struct h2_client k;
-
 	(void)state;
-	begin(&k, false, "expect: 100-continue\n");
+	begin(false, "expect: 100-continue\n");
 	h2_ping(&k.peer.out, 0, 7);
 	assert_true(h2_peer_flush(&k.peer));
 	assert_true(h2_peer_await(&k.peer, H2_PING, 0, &(struct h2_frame_view){0})); /* and nothing before it: the next head is the one below */
@@ -138,20 +145,15 @@ static void who_expects_100_hears_it_when_the_handler_reads(void **state)
 	h2_client_hear(&k, 1, "100", &m);
 	held_reply(200, "ok");
 	h2_client_hear(&k, 1, "200", &m);
-	h2_client_close(&k);
 }
 
 static void who_is_answered_at_once_hears_no_100(void **state)
 {
-	struct h2_message m;
-	struct h2_client k;
-
 	(void)state;
-	begin(&k, false, "expect: 100-continue\n");
+	begin(false, "expect: 100-continue\n");
 	held_reply(403, "no");
 	h2_client_hear(&k, 1, "403", &m);
 	assert_int_equal(h2_client_hear_reset(&k, 1), H2_NO_ERROR);
-	h2_client_close(&k);
 }
 
 static struct mesh__exchange *aside;
@@ -170,11 +172,11 @@ static void take_back(void *unused)
 }
 
 /* The window that the stream has been given since; the client's own view of it. */
-static size_t window_given(struct h2_client *k, uint32_t stream)
+static size_t window_given(uint32_t stream)
 {
 	struct h2_frame_view frame;
 
-	assert_true(h2_peer_await(&k->peer, H2_WINDOW_UPDATE, stream, &frame));
+	assert_true(h2_peer_await(&k.peer, H2_WINDOW_UPDATE, stream, &frame));
 	return h2_frame_number(&frame, 0);
 }
 
@@ -182,11 +184,10 @@ static size_t window_given(struct h2_client *k, uint32_t stream)
 static void a_slow_reader_holds_up_no_fast_one(void **state)
 {
 	size_t window = STREAM_WINDOW;
-	struct h2_client k;
 
 	(void)state;
-	begin(&k, false, NULL);
-	say_zeros(&k, 1, STREAM_WINDOW);
+	begin(false, NULL);
+	say_zeros(1, STREAM_WINDOW);
 	stage_on_loop(put_aside, NULL);
 	h2_client_ask(&k, 3, false, "POST", "/", NULL);
 	held_wait(2);
@@ -194,12 +195,12 @@ static void a_slow_reader_holds_up_no_fast_one(void **state)
 	(void)held_read();
 	for (size_t sent = 0; sent < 4 * KIB * KIB; sent += 64 * KIB) { /* four times the connection's window */
 		while (window < 64 * KIB) {
-			window += window_given(&k, 3);
+			window += window_given(3);
 		}
-		say_zeros(&k, 3, 64 * KIB);
+		say_zeros(3, 64 * KIB);
 		window -= 64 * KIB;
 	}
-	say_data(&k, 3, "", true);
+	say_data(3, "", true);
 	stage_wait(held_has_ended);
 	assert_int_equal(held.body.len, 4 * KIB * KIB);
 	held_reply(200, "fast");
@@ -209,21 +210,17 @@ static void a_slow_reader_holds_up_no_fast_one(void **state)
 	assert_int_equal(held_read(), MESH_E_WOULD_BLOCK);
 	assert_int_equal(held.body.len, STREAM_WINDOW);
 	for (window = 0; window < STREAM_WINDOW;) {
-		window += window_given(&k, 1);
+		window += window_given(1);
 	}
 	assert_int_equal(window, STREAM_WINDOW);
-	h2_client_close(&k);
 }
 
 /* ---- Who goes ---- */
 
 static void threat_10_a_reset_is_told_once_and_read(void **state)
 {
-	struct h2_message m;
-	struct h2_client k;
-
 	(void)state;
-	begin(&k, false, NULL);
+	begin(false, NULL);
 	assert_int_equal(held_read(), MESH_E_WOULD_BLOCK);
 	h2_rst_stream(&k.peer.out, 1, H2_CANCEL);
 	assert_true(h2_peer_flush(&k.peer));
@@ -234,21 +231,15 @@ static void threat_10_a_reset_is_told_once_and_read(void **state)
 	assert_int_not_equal(held_room(), 0);
 	assert_false(held_begin(200, NULL));
 	held_unref();
-	h2_client_ask(&k, 3, true, "GET", "/", NULL);
-	held_wait(2);
-	held_reply(200, "ok");
-	h2_client_hear(&k, 3, "200", &m);
+	expect_served_too();
 	assert_int_equal(held.n_gone, 1);
 	assert_int_equal(stage_count("mesh_requests_refused_total{reason=\"no-reply\"}"), 0);
-	h2_client_close(&k);
 }
 
 static void a_connection_that_ends_is_told_once(void **state)
 {
-	struct h2_client k;
-
 	(void)state;
-	begin(&k, false, NULL);
+	begin(false, NULL);
 	assert_true(held_begin(200, NULL));
 	h2_client_close(&k);
 	stage_wait(held_is_gone);
@@ -259,48 +250,35 @@ static void a_connection_that_ends_is_told_once(void **state)
 
 static void an_early_answer_stands_and_the_rest_is_thrown_away(void **state)
 {
-	struct h2_message m;
-	struct h2_client k;
-
 	(void)state;
-	begin(&k, false, NULL);
-	say_zeros(&k, 1, 100 * KIB);
+	begin(false, NULL);
+	say_zeros(1, 100 * KIB);
 	held_reply(403, "no");
 	h2_client_hear(&k, 1, "403", &m);
 	h2_client_hear_body(&k, 1, "no");
 	assert_int_equal(h2_client_hear_reset(&k, 1), H2_NO_ERROR);
-	say_zeros(&k, 1, 100 * KIB); /* was on its way */
-	h2_client_ask(&k, 3, true, "GET", "/", NULL);
-	held_wait(2);
-	held_reply(200, "ok");
-	h2_client_hear(&k, 3, "200", &m);
-	h2_client_close(&k);
+	say_zeros(1, 100 * KIB); /* was on its way */
+	expect_served_too();
 }
 
 static void a_body_that_differs_from_its_length_is_no_whole_one(void **state)
 {
-	struct h2_client k;
-
 	(void)state;
-	begin(&k, false, "content-length: 5\n");
+	begin(false, "content-length: 5\n");
 	held.reads_when_readable = true;
 	(void)held_read();
-	say_data(&k, 1, "four", true);
+	say_data(1, "four", true);
 	assert_int_equal(h2_client_hear_reset(&k, 1), H2_PROTOCOL_ERROR);
 	stage_wait(held_is_gone);
 	assert_false(held.ended);
-	h2_client_close(&k);
 }
 
 /* ---- The reply ---- */
 
 static void a_reply_is_written_while_its_request_comes(void **state)
 {
-	struct h2_message m;
-	struct h2_client k;
-
 	(void)state;
-	begin(&k, false, NULL);
+	begin(false, NULL);
 	assert_true(held_begin(200, NULL));
 	h2_client_hear(&k, 1, "200", &m);
 	for (int i = 0; i < 3; i++) {
@@ -308,7 +286,7 @@ static void a_reply_is_written_while_its_request_comes(void **state)
 
 		held_forget_events();
 		assert_int_equal(held_read(), MESH_E_WOULD_BLOCK);
-		say_data(&k, 1, "ping", false);
+		say_data(1, "ping", false);
 		stage_wait(held_is_readable);
 		assert_true(held_write("pong", 4));
 		assert_true(h2_peer_await(&k.peer, H2_DATA, 1, &frame));
@@ -316,17 +294,13 @@ static void a_reply_is_written_while_its_request_comes(void **state)
 	}
 	held_end();
 	assert_int_equal(h2_client_hear_reset(&k, 1), H2_NO_ERROR);
-	h2_client_close(&k);
 }
 
 static void trailers_end_a_reply_without_those_that_forge(void **state)
 {
-	struct h2_message m;
-	struct h2_client k;
-
 	(void)state;
 	for (int bytes = 0; bytes <= 1; bytes++) {
-		begin(&k, true, NULL);
+		begin(true, NULL);
 		assert_true(held_begin(200, NULL));
 		assert_true(bytes == 0 || held_write("x", 1));
 		assert_true(held_trailer("grpc-status", "0"));
@@ -356,16 +330,12 @@ static void reply_with_trailers(void *unused)
 
 static void whole_replies_have_trailers_too(void **state)
 {
-	struct h2_message m;
-	struct h2_client k;
-
 	(void)state;
-	begin(&k, true, NULL);
+	begin(true, NULL);
 	stage_on_loop(reply_with_trailers, NULL);
 	h2_client_hear(&k, 1, "200", &m);
 	assert_true(h2_peer_message(&k.peer, &m));
 	assert_string_equal(m.lines, "grpc-status: 5\n");
-	h2_client_close(&k);
 }
 
 static void a_length_is_kept_or_it_is_no_whole_reply(void **state)
@@ -378,11 +348,9 @@ static void a_length_is_kept_or_it_is_no_whole_reply(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		struct h2_message m;
-		struct h2_client k;
 		char length[8];
 
-		begin(&k, true, NULL);
+		begin(true, NULL);
 		assert_true(held_begin(200, fields));
 		h2_client_hear(&k, 1, "200", &m);
 		assert_true(h2_message_field(&m, "content-length", length, sizeof(length)));
@@ -402,11 +370,8 @@ static void a_length_is_kept_or_it_is_no_whole_reply(void **state)
 
 static void an_abort_is_a_reset(void **state)
 {
-	struct h2_message m;
-	struct h2_client k;
-
 	(void)state;
-	begin(&k, true, NULL);
+	begin(true, NULL);
 	assert_true(held_begin(200, NULL));
 	assert_true(held_write("half", 4));
 	h2_client_hear(&k, 1, "200", &m);
@@ -416,18 +381,15 @@ static void an_abort_is_a_reset(void **state)
 	held_wait(2);
 	held_abort(); /* before there is a reply */
 	assert_int_equal(h2_client_hear_reset(&k, 3), H2_INTERNAL_ERROR);
-	h2_client_close(&k);
 }
 
 static void a_writer_waits_for_who_reads_slowly_and_another_does_not(void **state)
 {
 	static const char block[64 * KIB];
-	struct h2_message m;
-	struct h2_client k;
 	size_t written = 0;
 
 	(void)state;
-	settle(&k);
+	settle();
 	h2_window_update(&k.peer.out, 0, 8 * KIB * KIB); /* the connection's is open, the stream's is not */
 	h2_client_ask(&k, 1, true, "GET", "/", NULL);
 	held_wait(1);
@@ -450,40 +412,31 @@ static void a_writer_waits_for_who_reads_slowly_and_another_does_not(void **stat
 	stage_wait(held_is_writable);
 	assert_int_equal(held.n_writable, 1);
 	assert_int_not_equal(held_room(), 0);
-	h2_client_close(&k);
 }
 
 /* ---- Time ---- */
 
 static void threat_7_a_body_that_a_handler_waits_for_may_not_pause_too_long(void **state)
 {
-	struct h2_message m;
-	struct h2_client k;
-
 	(void)state;
-	begin(&k, false, NULL);
+	begin(false, NULL);
 	assert_int_equal(held_read(), MESH_E_WOULD_BLOCK);
 	fake_env_advance_ms(&stage.fake, stage.limits.body_ms);
 	h2_client_hear(&k, 1, "408", &m);
 	stage_wait(held_is_gone);
 	assert_int_equal(held_read(), MESH_E_TIMEOUT);
-	h2_client_close(&k);
 }
 
 static void a_handler_that_neither_reads_nor_answers_is_late(void **state)
 {
-	struct h2_message m;
-	struct h2_client k;
-
 	(void)state;
-	begin(&k, false, NULL);
+	begin(false, NULL);
 	fake_env_advance_ms(&stage.fake, stage.limits.reply_ms);
 	h2_client_hear(&k, 1, "503", &m);
 	stage_wait(held_is_gone);
-	h2_client_close(&k);
 }
 
-#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, held_tear_down)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
 {
@@ -495,13 +448,13 @@ int main(void)
 		TEST(who_is_answered_at_once_hears_no_100),
 		TEST(a_slow_reader_holds_up_no_fast_one),
 		TEST(threat_10_a_reset_is_told_once_and_read),
-		TEST(a_connection_that_ends_is_told_once),
+		cmocka_unit_test_setup_teardown(a_connection_that_ends_is_told_once, set_up, held_tear_down),
 		TEST(an_early_answer_stands_and_the_rest_is_thrown_away),
 		TEST(a_body_that_differs_from_its_length_is_no_whole_one),
 		TEST(a_reply_is_written_while_its_request_comes),
-		TEST(trailers_end_a_reply_without_those_that_forge),
+		cmocka_unit_test_setup_teardown(trailers_end_a_reply_without_those_that_forge, set_up, held_tear_down),
 		TEST(whole_replies_have_trailers_too),
-		TEST(a_length_is_kept_or_it_is_no_whole_reply),
+		cmocka_unit_test_setup_teardown(a_length_is_kept_or_it_is_no_whole_reply, set_up, held_tear_down),
 		TEST(an_abort_is_a_reset),
 		TEST(a_writer_waits_for_who_reads_slowly_and_another_does_not),
 		TEST(threat_7_a_body_that_a_handler_waits_for_may_not_pause_too_long),
