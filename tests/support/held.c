@@ -177,7 +177,7 @@ void held_assert_cut(int fd)
 {
 	char byte;
 
-	assert_true(stage_recv(fd, &byte, 1) < 0);
+	assert_true(socket_recv(fd, &byte, 1) < 0);
 	assert_int_equal(errno, ECONNRESET);
 }
 

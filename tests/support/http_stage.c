@@ -6,7 +6,6 @@
 #include <cmocka.h>
 
 #include <arpa/inet.h>
-#include <errno.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -212,24 +211,7 @@ void stage_say(int fd, const char *text)
 
 void stage_send(int fd, const void *bytes, size_t len)
 {
-	size_t sent = 0;
-
-	while (sent < len) {
-		ssize_t n = send(fd, (const char *)bytes + sent, len - sent, MSG_NOSIGNAL);
-
-		assert_true(n > 0 || errno == EINTR);
-		sent += n > 0 ? (size_t)n : 0;
-	}
-}
-
-ssize_t stage_recv(int fd, void *bytes, size_t size)
-{
-	ssize_t n;
-
-	do {
-		n = recv(fd, bytes, size, 0);
-	} while (n < 0 && errno == EINTR);
-	return n;
+	assert_true(socket_send(fd, bytes, len));
 }
 
 const char *stage_hear(int fd, const char *until)
@@ -238,7 +220,7 @@ const char *stage_hear(int fd, const char *until)
 	ssize_t n;
 
 	stage.seen[0] = '\0';
-	while ((until == NULL || strstr(stage.seen, until) == NULL) && (n = stage_recv(fd, stage.seen + len, sizeof(stage.seen) - 1 - len)) != 0) {
+	while ((until == NULL || strstr(stage.seen, until) == NULL) && (n = socket_recv(fd, stage.seen + len, sizeof(stage.seen) - 1 - len)) != 0) {
 		if (n < 0) {
 			fail_msg("no more came after: %s", stage.seen);
 		}

@@ -11,6 +11,7 @@
 #include "http/server.h"
 #include "support/alloc_fail.h"
 #include "support/fake_env.h"
+#include "support/sockets.h"
 
 enum { STAGE_BIG_BYTES = 16 * 1024 * 1024 }; /* what "/big" answers: more than any socket holds */
 
@@ -44,7 +45,6 @@ void stage_open(void);
 int stage_dial(void);
 void stage_say(int fd, const char *text);
 void stage_send(int fd, const void *bytes, size_t len);
-ssize_t stage_recv(int fd, void *bytes, size_t size); /* recv() that goes on after EINTR: a loop's io_uring interrupts its process's threads */
 const char *stage_hear(int fd, const char *until);
 const char *stage_ask(const char *request);
 void stage_assert_has(const char *text, const char *part);

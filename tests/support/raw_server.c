@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "raw_tls.h"
+#include "sockets.h"
 
 enum { MAX_CONNECTIONS = 512, BACKLOG = 512, PENDING_MAX = 1 << 20 };
 
@@ -71,26 +72,13 @@ size_t raw_read(struct raw_conn *conn, char *bytes, size_t cap)
 		conn->n_pending -= n;
 		return n;
 	}
-	got = conn->tls != NULL ? raw_tls_read(conn, bytes, cap) : recv(conn->fd, bytes, cap, 0);
+	got = conn->tls != NULL ? raw_tls_read(conn, bytes, cap) : socket_recv(conn->fd, bytes, cap);
 	return got > 0 ? (size_t)got : 0;
-}
-
-static bool send_all(int fd, const char *bytes, size_t len)
-{
-	while (len > 0) {
-		ssize_t n = send(fd, bytes, len, MSG_NOSIGNAL);
-		if (n <= 0) {
-			return false;
-		}
-		bytes += n;
-		len -= (size_t)n;
-	}
-	return true;
 }
 
 bool raw_send(struct raw_conn *conn, const char *bytes, size_t len)
 {
-	return conn->tls != NULL ? raw_tls_send(conn, bytes, len) : send_all(conn->fd, bytes, len);
+	return conn->tls != NULL ? raw_tls_send(conn, bytes, len) : socket_send(conn->fd, bytes, len);
 }
 
 bool raw_say(struct raw_conn *conn, const char *text)
@@ -110,7 +98,7 @@ void raw_hang(struct raw_conn *conn)
 {
 	char bytes[4096];
 
-	while (recv(conn->fd, bytes, sizeof(bytes), 0) > 0) {
+	while (socket_recv(conn->fd, bytes, sizeof(bytes)) > 0) {
 	}
 }
 

@@ -2,23 +2,17 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
+
+#include "sockets.h"
 
 enum { CIPHERTEXT_AT_ONCE = 16 * 1024, PLAIN_MAX = 1 << 22 };
 
 static bool flush(struct raw_conn *conn, struct mesh__buf *out)
 {
-	size_t sent = 0;
+	bool ok = socket_send(conn->fd, out->data, out->len);
 
-	while (sent < out->len) {
-		ssize_t n = send(conn->fd, out->data + sent, out->len - sent, MSG_NOSIGNAL);
-		if (n <= 0) {
-			return false;
-		}
-		sent += (size_t)n;
-	}
 	mesh__buf_clear(out);
-	return true;
+	return ok;
 }
 
 /* Takes what the socket has next; plaintext goes behind what is pending. */
@@ -26,7 +20,7 @@ static bool pump(struct raw_conn *conn)
 {
 	char in[CIPHERTEXT_AT_ONCE];
 	struct mesh__buf plain, out;
-	ssize_t n = recv(conn->fd, in, sizeof(in), 0);
+	ssize_t n = socket_recv(conn->fd, in, sizeof(in));
 	bool ok = n > 0;
 
 	mesh__buf_init(&plain, mesh__mem_libc(), PLAIN_MAX);

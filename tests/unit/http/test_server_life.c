@@ -35,7 +35,7 @@ static void a_stream_without_end_does_not_look_whole(void **state)
 	stage_open();
 	fd = stage_dial();
 	stage_say(fd, "GET /half HTTP/1.1\r\nHost: h\r\n\r\n");
-	while ((n = stage_recv(fd, stage.seen + len, sizeof(stage.seen) - 1 - len)) > 0) {
+	while ((n = socket_recv(fd, stage.seen + len, sizeof(stage.seen) - 1 - len)) > 0) {
 		len += (size_t)n;
 	}
 	assert_int_equal(n, -1); /* a reset */
@@ -81,7 +81,7 @@ static size_t read_slowly(int fd, int64_t step_ms)
 	for (int quiet = 0; n > 0 && quiet < 400; fake_env_advance_ms(&stage.fake, step_ms)) {
 		if (poll(&more, 1, 50) == 0) {
 			quiet++;
-		} else if ((n = stage_recv(fd, got, sizeof(got))) > 0) {
+		} else if ((n = socket_recv(fd, got, sizeof(got))) > 0) {
 			total += (size_t)n;
 		}
 	}
@@ -150,7 +150,7 @@ static void more_connections_than_allowed_are_closed_at_once(void **state)
 	stage_say(first, "GET /echo HTTP/1.1\r\nHost: h\r\n\r\n");
 	(void)stage_hear(first, "[]");
 	second = stage_dial();
-	assert_true(stage_recv(second, &byte, 1) <= 0);
+	assert_true(socket_recv(second, &byte, 1) <= 0);
 	stage_say(first, "GET /echo HTTP/1.1\r\nHost: h\r\n\r\n");
 	(void)stage_hear(first, "[]");
 	mesh__buf_init(&text, &stage.fake.env.mem, 65536);
@@ -282,7 +282,7 @@ static void answers_or_closes_whatever_allocation_fails(void **state)
 
 		fail_mem_next(&stage.mem, n);
 		(void)send(fd, request, sizeof(request) - 1, MSG_NOSIGNAL); /* it may be closed already */
-		while (stage_recv(fd, &byte, 1) == 1) {
+		while (socket_recv(fd, &byte, 1) == 1) {
 		}
 		(void)close(fd);
 	}

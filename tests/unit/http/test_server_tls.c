@@ -168,7 +168,7 @@ static void turn(struct caller *c, size_t drip)
 	ssize_t n;
 
 	flush(c, drip);
-	n = stage_recv(c->fd, bytes, sizeof(bytes));
+	n = socket_recv(c->fd, bytes, sizeof(bytes));
 	c->eof = n <= 0;
 	if (n > 0) {
 		mesh__buf_add(&c->in, bytes, (size_t)n);
@@ -355,7 +355,7 @@ static void handshakes_at_a_time_are_bounded(void **state)
 	open_server(S.conf);
 	dial(&first, true);
 	dial(&second, true);
-	assert_true(stage_recv(second.fd, &byte, 1) <= 0);
+	assert_true(socket_recv(second.fd, &byte, 1) <= 0);
 	shake_hands(&first, SIZE_MAX); /* makes room */
 	assert_non_null(strstr(ask(&first), "svc/client"));
 	hang_up(&second);
@@ -389,7 +389,7 @@ static void threat_17_silent_handshakes_make_room_for_a_newcomer(void **state)
 		shake_hands(&good, SIZE_MAX);
 	}
 	assert_non_null(strstr(ask(&good), "svc/client"));
-	assert_true(stage_recv(silent[0].fd, &byte, 1) < 0); /* the oldest, by a reset */
+	assert_true(socket_recv(silent[0].fd, &byte, 1) < 0); /* the oldest, by a reset */
 	assert_counted("mesh_handshakes_refused_total{reason=\"crowded-out\"} 1");
 	hang_up(&good);
 	for (int i = 0; i < SILENT; i++) {
@@ -467,7 +467,7 @@ static void without_an_identity_nothing_is_served_in_plaintext(void **state)
 	open_server(NULL);
 	dial(&c, true);
 	(void)send(c.fd, "GET / HTTP/1.1\r\nHost: h\r\n\r\n", 27, MSG_NOSIGNAL);
-	assert_true(stage_recv(c.fd, &byte, 1) <= 0);
+	assert_true(socket_recv(c.fd, &byte, 1) <= 0);
 	hang_up(&c);
 	assert_int_equal(S.n_requests, 0);
 	assert_counted("mesh_handshakes_refused_total{reason=\"no-identity\"} 1");
@@ -483,7 +483,7 @@ static void a_flood_of_refusals_is_counted_but_not_all_logged(void **state)
 		char byte;
 
 		dial(&c, true);
-		assert_true(stage_recv(c.fd, &byte, 1) <= 0);
+		assert_true(socket_recv(c.fd, &byte, 1) <= 0);
 		hang_up(&c);
 	}
 	assert_counted("mesh_handshakes_refused_total{reason=\"no-identity\"} 60");

@@ -14,6 +14,7 @@
 
 #include "base/wait.h"
 #include "http/server.h"
+#include "support/sockets.h"
 
 enum { SERVERS = 3, DIALS_MAX = 32, ROUNDS = 60, LONG_MS = 20000 };
 
@@ -129,10 +130,8 @@ static int ask(int fd, bool *last)
 
 	(void)send(fd, request, sizeof(request) - 1, MSG_NOSIGNAL);
 	while (body == NULL || body[4] == '\0') {
-		ssize_t n = recv(fd, got + len, sizeof(got) - 1 - len, 0);
-		if (n < 0 && errno == EINTR) {
-			continue;
-		}
+		ssize_t n = socket_recv(fd, got + len, sizeof(got) - 1 - len);
+
 		assert_false(n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)); /* in time */
 		if (n <= 0) {
 			return -1;

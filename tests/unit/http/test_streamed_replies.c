@@ -209,7 +209,7 @@ static void a_peer_that_reads_slowly_slows_the_writer(void **state)
 		assert_int_equal(held.n_writable, 0);
 		n_waits++;
 		while (!held_is_writable() && read < written) {
-			ssize_t n = stage_recv(fd, heard, sizeof(heard));
+			ssize_t n = socket_recv(fd, heard, sizeof(heard));
 
 			assert_true(n > 0);
 			for (ssize_t i = 0; i < n; i++) {
@@ -222,12 +222,12 @@ static void a_peer_that_reads_slowly_slows_the_writer(void **state)
 	}
 	held_end();
 	while (read < written) {
-		ssize_t n = stage_recv(fd, heard, sizeof(heard));
+		ssize_t n = socket_recv(fd, heard, sizeof(heard));
 
 		assert_true(n > 0);
 		read += (size_t)n;
 	}
-	assert_int_equal(stage_recv(fd, heard, 1), 0);
+	assert_int_equal(socket_recv(fd, heard, 1), 0);
 	(void)close(fd);
 }
 
@@ -384,7 +384,7 @@ static void talk(int fd)
 	(void)send(fd, part, sizeof(part) - 1, MSG_NOSIGNAL);
 	(void)send(fd, rest, sizeof(rest) - 1, MSG_NOSIGNAL);
 	(void)shutdown(fd, SHUT_WR);
-	while (stage_recv(fd, stage.seen, sizeof(stage.seen)) > 0) {
+	while (socket_recv(fd, stage.seen, sizeof(stage.seen)) > 0) {
 	}
 	(void)close(fd);
 }

@@ -224,7 +224,7 @@ static void threat_6_ten_thousand_pipelined_requests_are_answered_in_order(void 
 		(void)snprintf(request, sizeof(request), "GET /echo?%d. HTTP/1.1\r\nHost: h\r\n\r\n", i);
 		stage_say(fd, request);
 		while (can(fd, POLLIN, 0) || (i == 9999 && n_answered < 10000)) {
-			ssize_t n = stage_recv(fd, got + used, sizeof(got) - 1 - used);
+			ssize_t n = socket_recv(fd, got + used, sizeof(got) - 1 - used);
 			char *at = got, *end;
 
 			assert_true(n > 0);
