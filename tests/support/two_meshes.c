@@ -79,6 +79,9 @@ mesh_options *two_meshes_options_with(struct two_meshes *t, const char *service,
 		must(len < sizeof(text), "too many endpoints");
 	}
 	len += (size_t)snprintf(text + len, sizeof(text) - len, "---\napiVersion: mesh/v1\nkind: Service\nname: payments\n%s", fields);
+	if (slowed_down() && strstr(fields, "connectTimeout") == NULL) {
+		len += (size_t)snprintf(text + len, sizeof(text) - len, "connectTimeout: 20s\n"); /* a handshake takes longer than a second there */
+	}
 	must(len < sizeof(text), "too long a document");
 	write_file(t, service, ".endpoints", text);
 	path_of(t, service, ".endpoints", path);

@@ -29,10 +29,10 @@ void two_meshes_fini(struct two_meshes *t);
 /* Options for `service` with an identity of its own and the static endpoints of payments; the allocator is libc's. */
 mesh_options *two_meshes_options(struct two_meshes *t, const char *service);
 
-/* The same, with these endpoints instead, whoever listens there, and a connect timeout other than the built-in one (NULL: the built-in). */
+/* The same, with these endpoints instead, whoever listens there, and a connect timeout other than the built-in one (NULL: as below). */
 mesh_options *two_meshes_options_at(struct two_meshes *t, const char *service, const struct mesh__addr *addresses, size_t n, const char *connect_timeout);
 
-/* The same, with these fields of the service's document: lines of YAML. */
+/* The same, with these fields of the service's document: lines of YAML. A program that is slowed_down() has 20 s to connect and shake hands unless they say connectTimeout. */
 mesh_options *two_meshes_options_with(struct two_meshes *t, const char *service, const struct mesh__addr *addresses, size_t n, const char *fields);
 
 /* Where payments listens. */

@@ -176,7 +176,7 @@ static void the_rest_is_answered(size_t n)
 static void no_more_than_max_requests_are_under_way(void **state)
 {
 	(void)state;
-	open_stage(holds, "connectTimeout: 20s\ncircuitBreaker: {maxRequests: 3}\n");
+	open_stage(holds, "circuitBreaker: {maxRequests: 3}\n");
 	start(STARTED - 3, "payments.default: circuitBreaker.maxRequests: 3 calls");
 	call_is_refused("circuitBreaker.maxRequests");
 	the_rest_is_answered(3);
@@ -189,7 +189,7 @@ static void a_started_call_that_is_cancelled_makes_room(void **state)
 	mesh_event event;
 
 	(void)state;
-	open_stage(holds, "connectTimeout: 20s\ncircuitBreaker: {maxRequests: 5}\n");
+	open_stage(holds, "circuitBreaker: {maxRequests: 5}\n");
 	start(0, "");
 	for (int64_t ms = 0; !under_way("5\n") && ms < patience(LONG_MS); ms += 10) {
 		assert_int_equal(mesh_poll(stage.cart, &event, 1, 10), 0); /* none ends */
@@ -208,7 +208,7 @@ static void a_started_call_that_is_cancelled_makes_room(void **state)
 static void no_more_than_max_pending_wait_for_a_connection(void **state)
 {
 	(void)state;
-	open_stage(holds, "connectTimeout: 20s\ncircuitBreaker: {maxConnections: 1, maxPending: 2}\n");
+	open_stage(holds, "circuitBreaker: {maxConnections: 1, maxPending: 2}\n");
 	start(STARTED - 3, "payments.default: circuitBreaker.maxPending: 2 calls");
 	call_is_refused("circuitBreaker.maxPending");
 	the_rest_is_answered(3);
@@ -226,7 +226,7 @@ static void a_body_that_streams_is_under_way_to_its_end(void **state)
 
 	(void)state;
 	memset(stage.started, 0, sizeof(stage.started));
-	open_stage(holds_half, "connectTimeout: 20s\ncircuitBreaker: {maxRequests: 1}\n");
+	open_stage(holds_half, "circuitBreaker: {maxRequests: 1}\n");
 	r = new_call();
 	assert_int_equal(mesh_request_download(r), MESH_OK);
 	assert_int_equal(mesh_call(r), MESH_OK);

@@ -85,11 +85,13 @@ static void answered(mesh *m)
 static void threat_31_without_descriptors_a_call_says_so_and_the_next_one_with_them_is_answered(void **state)
 {
 	int64_t begun_cpu_ms, begun_ms;
+	struct mesh__addr address;
 	mesh *cart, *warm;
 
 	(void)state;
 	two_meshes_init(&t, "pool", reply, NULL);
-	cart = two_meshes_open(two_meshes_options(&t, "cart"));
+	two_meshes_address(&t, &address);
+	cart = two_meshes_open(two_meshes_options_at(&t, "cart", &address, 1, "1s"));
 	warm = two_meshes_open(two_meshes_options(&t, "stock"));
 	answered(warm);
 	/* With none left, with enough for libcurl's handle but not for a connection, … */

@@ -95,7 +95,7 @@ static void open_stage(const struct answer *answer)
 
 	stage.server = raw_server_new(stage.tls, answers, (void *)(uintptr_t)answer);
 	raw_server_address(stage.server, &address);
-	stage.cart = two_meshes_open(two_meshes_options_with(&stage.meshes, "cart", &address, 1, "protocol: grpc\nconnectTimeout: 20s\n"));
+	stage.cart = two_meshes_open(two_meshes_options_with(&stage.meshes, "cart", &address, 1, "protocol: grpc\n"));
 }
 
 static void close_stage(void)

@@ -48,19 +48,6 @@ static void all_descriptors(void)
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
 }
 
-/* A handshake may take longer than connectTimeout where all is slowed down. */
-static mesh_options *options(void)
-{
-	char *text = mesh_server_address(t.server);
-	struct mesh__addr address;
-	mesh_options *o;
-
-	assert_int_equal(mesh__addr_parse("address", text, false, &address, NULL), MESH_OK);
-	o = slowed_down() ? two_meshes_options_at(&t, "cart", &address, 1, "60s") : two_meshes_options(&t, "cart");
-	mesh_string_free(text);
-	return o;
-}
-
 static void threat_32_a_thousand_cold_threads_are_all_answered(void **state)
 {
 	static pthread_t threads[THREADS];
@@ -72,7 +59,7 @@ static void threat_32_a_thousand_cold_threads_are_all_answered(void **state)
 	(void)state;
 	all_descriptors();
 	two_meshes_init(&t, "pool", reply, NULL);
-	o = options();
+	o = two_meshes_options(&t, "cart");
 	assert_int_equal(mesh_open(o, &cart, NULL), MESH_OK);
 	mesh_options_free(o);
 	assert_int_equal(pthread_barrier_init(&start, NULL, (unsigned)n), 0);
