@@ -1,4 +1,4 @@
-/* The inside of the server core: the server, its connections, their exchanges. Private to server.c, spread.c, handshakes.c, conn.c, h1_conn.c, h1_reply.c, h2_conn.c, h2_stream.c, exchange*.c. */
+/* The inside of the server core: the server, its connections, their exchanges. Private to server.c, spread.c, handshakes.c, conn.c, h1_conn.c, h1_reply.c, h2_conn.c, h2_stream.c, h2_bodies.c, exchange*.c. */
 #ifndef MESH__HTTP_CORE_H
 #define MESH__HTTP_CORE_H
 

@@ -8,6 +8,7 @@
 #define MESH__HTTP_H2_CONN_H
 
 #include "base/buf.h"
+#include "http/h2_bodies.h"
 #include "http/h2_session.h"
 #include "http/trailers.h"
 #include "io/loop.h"
@@ -26,6 +27,7 @@ struct mesh__h2_stream {
 	bool lost;                /* and its exchange has not been told */
 	bool broken;              /* it is to be reset */
 	bool dead;                /* nobody needs it any more */
+	struct mesh__h2_body request; /* where its body is taken whole */
 	/* What is to be sent. */
 	struct mesh__exchange *holder; /* counted: `body` is its */
 	const char *body;         /* then `out` from out_used on */
@@ -41,9 +43,10 @@ struct mesh__h2_stream {
 
 struct mesh__h2_conn {
 	struct mesh__h2 *session;
-	struct mesh__h2_stream *streams;
+	struct mesh__h2_stream *streams; /* the newest first */
 	int n_streams;
 	int n_lost;
+	struct mesh__h2_bodies bodies;
 	bool fresh;                 /* there may be requests whose handlers have not got them */
 	bool choked;                /* there may be writers that wait for room */
 	bool reap;                  /* there are dead streams */

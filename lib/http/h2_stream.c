@@ -86,6 +86,7 @@ static void let_go(struct mesh__h2_stream *st, int code)
 	st->x = NULL;
 	st->conn->h2.n_lost -= st->lost;
 	st->lost = false;
+	mesh__h2_bodies_over(st);
 	if (st->closed) {
 		die(st);
 	}
@@ -146,6 +147,9 @@ static void say_continue(struct mesh__h2_stream *st)
 static void end_body(struct mesh__h2_stream *st)
 {
 	st->owes_continue = false;
+	if (!st->x->streams_body) {
+		mesh__h2_bodies_whole(st);
+	}
 	if (st->x->handed_over) {
 		mesh__exchange_fed(st->x, true);
 	} else {
@@ -206,10 +210,10 @@ static struct mesh__h2_stream *receiver(struct mesh__conn *c, void *user)
 
 static void on_data(void *arg, int32_t id, void *user, const char *bytes, size_t len)
 {
-	struct mesh__conn *c = arg;
-	struct mesh__h2_stream *st = receiver(c, user);
+	struct mesh__h2_stream *st = receiver(arg, user);
 	struct mesh__buf *body;
 
+	(void)id;
 	if (st == NULL) {
 		return;
 	}
@@ -221,7 +225,7 @@ static void on_data(void *arg, int32_t id, void *user, const char *bytes, size_t
 	} else if (st->x->handed_over) {
 		mesh__exchange_fed(st->x, false);
 	} else if (!st->x->streams_body) {
-		(void)done(st, mesh__h2_consume(c->h2.session, id, len));
+		mesh__h2_bodies_fed(st, len);
 	}
 }
 
@@ -386,6 +390,7 @@ static bool keep_body(struct mesh__h2_stream *st, const struct mesh__reply *r)
 {
 	if (st->x != NULL && r == st->x->kept) {
 		mesh__exchange_ref(st->x);
+		mesh__buf_fini(&st->x->body); /* who takes no reply must not keep the requests too */
 		st->holder = st->x;
 		st->body = r->body;
 		st->body_left = r->body_len;
@@ -575,6 +580,9 @@ void mesh__h2_stream_sweep(struct mesh__h2_stream *st, int64_t now_us)
 
 	if (is_stuck(st, now_us)) {
 		reset(st, MESH__H2_CANCEL); /* whose reply it is learns of it when it is closed */
+	} else if (overdue == MESH__REFUSAL_TIMEOUT && st->request.waited) {
+		reset(st, MESH__H2_REFUSED_STREAM); /* we held it up, and no handler has seen it: it may try again elsewhere */
+		let_go(st, MESH_E_TIMEOUT);
 	} else if (overdue != MESH__REFUSAL_NONE) {
 		refuse(st, overdue);
 	}

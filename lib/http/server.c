@@ -20,6 +20,7 @@ void mesh__http_limits_default(struct mesh__http_limits *limits)
 		.max_fields = 128,
 		.max_body_bytes = 16 * 1024 * 1024,
 		.max_stranger_body_bytes = INT64_MAX,
+		.max_bodies_bytes = 32 * 1024 * 1024,
 		.handshake_ms = 10000,
 		.header_ms = 10000,
 		.body_ms = 60000,

@@ -36,6 +36,7 @@ struct mesh__http_limits {
 	int32_t max_fields;          /* 128; 431 */
 	int64_t max_body_bytes;      /* 16 MiB; 413 */
 	int64_t max_stranger_body_bytes; /* the same, of a peer that has shown no certificate, where it is less: unbounded */
+	int64_t max_bodies_bytes;    /* 32 MiB, or 2 * max_body_bytes where that is more: what the whole bodies of one HTTP/2 connection hold together before they have to wait for each other (h2_bodies.h); what waits for body_ms is refused with REFUSED_STREAM */
 	int64_t handshake_ms;        /* 10000; deadlines are noticed at most 250 ms late */
 	int64_t header_ms;           /* 10000, from the first byte of a request to the end of its header; 408 */
 	int64_t body_ms;             /* 60000, from the end of the header to the end of the body; of a streamed body, without a byte that the handler waits for, until its reply begins; 408 */

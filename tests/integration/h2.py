@@ -167,6 +167,7 @@ class Client:
         self.bodies = collections.defaultdict(bytes)
         self.ended = set()                      # streams with END_STREAM
         self.count = collections.Counter()      # frames, by type
+        self.windows = collections.Counter()    # bytes that WINDOW_UPDATE gave, by stream
         self.settings = {}
         self.block = b""
         sock.setblocking(False)
@@ -222,6 +223,23 @@ class Client:
 
     def until_over(self, *streams, seconds=15):
         self.until(lambda: all(self.over(s) for s in streams), f"streams {streams[:5]} to be over", seconds)
+        return self
+
+    def upload(self, size, *streams, seconds=15):
+        """Bodies of so many zeros for streams that are open, a multiple of a frame's size, frame by frame in turns and as fast as the windows allow, until all are over."""
+        sent, turns, deadline = dict.fromkeys(streams, 0), collections.deque(streams), time.monotonic() + seconds * support.SLOW
+        while not all(self.over(s) for s in streams):
+            if self.closed or time.monotonic() > deadline:
+                raise AssertionError(f"the server ended the connection, or not within {seconds * support.SLOW} s: streams {[s for s in streams if not self.over(s)][:5]} to be over; {self!r}")
+            for s in list(turns):
+                if sent[s] == size or self.over(s):
+                    turns.remove(s)
+                elif len(self.out) < 65536 and sum(sent.values()) + FRAME_MAX <= 65535 + self.windows[0] and sent[s] + FRAME_MAX <= self.settings[INITIAL_WINDOW_SIZE] + self.windows[s]:
+                    sent[s] += FRAME_MAX
+                    self.out += data(s, bytes(FRAME_MAX), end=sent[s] == size)
+                    turns.remove(s)
+                    turns.append(s)
+            self.step(deadline)
         return self
 
     def until_closed(self, seconds=15):
@@ -290,6 +308,8 @@ class Client:
             self.goaway = struct.unpack_from(">II", payload)
         elif kind == RST_STREAM:
             self.resets[stream] = struct.unpack(">I", payload)[0]
+        elif kind == WINDOW_UPDATE:
+            self.windows[stream] += struct.unpack(">I", payload)[0]
         elif kind == SETTINGS and not flags & ACK:
             self.settings.update(struct.unpack_from(">HI", payload, at) for at in range(0, len(payload), 6))
             self.out += settings_ack() if self.behaves else b""

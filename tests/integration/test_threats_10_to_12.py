@@ -17,6 +17,7 @@ from h2_attacks import BOMBS, CHEAP, FLOODS, RESETS
 STREAMS = 100       # at a time on a connection
 HANDLERS = 3 * 100  # what may have been begun before a hundred resets were too much
 GROWTH_KIB = 8 * 1024
+BODIES_KIB = 112 * 1024  # 32 MiB, a half of that, one body more, the streams' first windows; and what a buffer that grows has too much
 
 
 class World:
@@ -34,9 +35,9 @@ class World:
         """Requests that were refused before any handler saw them, for whatever reason."""
         return sum(n for key, n in peers.metrics(self.fast.probe).items() if key.startswith("mesh_requests_refused_total"))
 
-    def memory_kib(self):
+    def memory_kib(self, what="VmRSS"):
         with open(f"/proc/{self.fast.child.pid}/status") as f:
-            return int(re.search(r"VmRSS:\s+(\d+)", f.read()).group(1))
+            return int(re.search(rf"{what}:\s+(\d+)", f.read()).group(1))
 
     def served(self):
         """An honest request on a connection of its own is answered."""
@@ -97,6 +98,20 @@ class AHonestClient(Threats):
             self.assertIsNone(client.goaway)
             client.say(h2.request(2001))
             self.assertEqual(client.until_over(2001).status(2001), 200)
+
+
+class Uploads(Threats):
+    def test_a_hundred_bodies_at_once_come_whole_in_less_memory_than_they_are_long(self):
+        """The rule, and that it cannot lock up, is in tests/unit/http/test_h2_bodies.c."""
+        size, streams = (2 << 20) // (4 if support.SANITIZED else 1), range(1, 2 * STREAMS, 2)
+        before = WORLD.memory_kib("VmHWM")
+        with WORLD.dial() as client:
+            client.until(lambda: client.settings, "the server's settings")
+            client.say(*(h2.request(s, end=False, method="POST") for s in streams))
+            client.upload(size, *streams, seconds=60)
+            self.assertEqual([s for s in streams if client.status(s) != 200 or f"{size}".encode() not in client.bodies[s]], [])
+        if not support.SANITIZED:
+            self.assertLess(WORLD.memory_kib("VmHWM") - before, BODIES_KIB)
 
 
 class Threat10(Threats):
