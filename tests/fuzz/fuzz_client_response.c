@@ -11,10 +11,8 @@
 
 #include "client_response_model.h"
 #include "client_response_peer.h"
+#include "client_response_stage.h"
 #include "http/client.h"
-#include "support/alloc_fail.h"
-
-enum { RESPONSE_MAX = 1024, EXCHANGES_MAX = 8 };
 
 enum step {
 	STEP_NEXT = 0xf8,   /* n: the next exchange, made in way n (enum way) */
@@ -24,45 +22,11 @@ enum step {
 	/* without either it stays silent, and the call is cancelled */
 };
 
-enum way { WAY_GET, WAY_HEAD, WAY_POST, WAY_PUT_EMPTY, WAYS };
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static struct {
-	struct mesh__env env;
-	struct fail_mem mem;
-	struct mesh__pool *pool;
-	struct mesh__cancel *cancel;
-	bool must_dial; /* nothing is left that could be used again */
-} stage;
-
-#define CHECK(holds) check((holds), #holds)
-static void check(bool holds, const char *what)
-{
-	if (!holds) {
-		(void)fprintf(stderr, "broken: %s\n", what);
-		abort();
-	}
-}
-
-static void on_stalled(void)
-{
-	mesh__cancel_fire(stage.cancel);
-}
+static struct client_stage stage;
 
 /* ---- What came of it ---- */
-
-static void check_fields(const struct mesh__client_response *r)
-{
-	const char *name, *value;
-
-	for (size_t i = 0; mesh__client_response_field(r, i, &name, &value); i++) {
-		struct text_span n = {name, strlen(name)}, v = {value, strlen(value)};
-
-		CHECK(text_all_of(n, TEXT_TOKEN) && strpbrk(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == NULL);
-		CHECK(!text_has_control(v));
-	}
-}
 
 static void check_same(const struct mesh__client_response *r, const struct model_response *model)
 {
@@ -83,8 +47,7 @@ static void judge(int code, const struct mesh__client_response *r, const struct 
 
 	if (code == MESH_OK) {
 		CHECK(v != MODEL_REFUSE);
-		CHECK(r->status >= 200 && r->status <= 599 && r->body.len <= RESPONSE_MAX);
-		check_fields(r);
+		client_stage_check_form(r);
 	}
 	if (code == MESH_OK && v == MODEL_TAKE) {
 		check_same(r, &model);
@@ -104,28 +67,15 @@ static void judge(int code, const struct mesh__client_response *r, const struct 
 
 static void exchange(const struct peer_response *answer, enum way way)
 {
-	static const char *const methods[] = {"GET", "HEAD", "POST", "PUT"};
-	struct mesh__client_request request = {.method = methods[way], .target = "/a?b", .body = "body", .body_len = way == WAY_POST ? 4 : 0, .has_body = way >= WAY_POST,
-		.max_response_bytes = RESPONSE_MAX};
-	struct mesh__client_response response;
-	struct mesh__client_result result;
-	struct mesh__err err = MESH__NO_ERR;
-	int code;
-
-	mesh__client_response_init(&response, &stage.env, 1 << 20);
-	mesh__cancel_reset(stage.cancel);
-	peer_answer(answer, on_stalled);
-	code = mesh__pool_exchange(stage.pool, &request, 60000, mesh__mono_us(&stage.env) + 60000000, stage.cancel, &response, &result, &err);
-	CHECK((code == MESH_OK) == (err.code == MESH_OK) && (code == MESH_OK || (err.code == code && err.message[0] != '\0')));
-	CHECK(peer_n_requests() <= 1 && (peer_n_requests() == 0 || result.sent == MESH__SENT_MAYBE));
-	CHECK(!result.reused || !stage.must_dial);
+	client_stage_exchange(&stage, way, answer);
+	CHECK(peer_n_requests() <= 1 && (peer_n_requests() == 0 || stage.result.sent == MESH__SENT_MAYBE));
 	if (peer_n_requests() == 1) {
-		judge(code, &response, answer, way == WAY_HEAD);
+		judge(stage.code, &stage.response, answer, way == WAY_HEAD);
 	} else {
-		CHECK(code != MESH_OK);
+		CHECK(stage.code != MESH_OK);
 		stage.must_dial = true;
 	}
-	mesh__client_response_fini(&response);
+	mesh__client_response_fini(&stage.response);
 }
 
 /* ---- The script ---- */
@@ -150,37 +100,19 @@ static size_t read_answer(const uint8_t *data, size_t size, struct peer_response
 	return i;
 }
 
-static void set_up(void)
-{
-	struct mesh__pool_options options;
-
-	CHECK(mesh__client_init(NULL) == MESH_OK);
-	mesh__env_init(&stage.env);
-	fail_mem_init(&stage.mem);
-	stage.env.mem = stage.mem.mem;
-	stage.must_dial = true;
-	mesh__pool_options_default(&options);
-	options.target = (struct mesh__target){.address = {.ip = "127.0.0.1", .port = 80}, .host = "s", .insecure_plaintext = true};
-	CHECK(mesh__pool_new(&stage.env, &options, &stage.pool, NULL) == MESH_OK);
-	stage.cancel = mesh__cancel_new(&stage.env);
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static struct peer_response answer;
 	enum way way = WAY_GET;
 	size_t at = 0;
 
-	set_up();
+	client_stage_open(&stage, MESH__HTTP_1);
 	for (int i = 0; i < EXCHANGES_MAX && at < size; i++) {
 		at += read_answer(data + at, size - at, &answer);
 		exchange(&answer, way);
 		way = at + 1 < size ? (enum way)(data[at + 1] % WAYS) : WAY_GET;
 		at += 2;
 	}
-	mesh__pool_unref(stage.pool);
-	mesh__cancel_free(stage.cancel);
-	peer_close();
-	CHECK(stage.mem.live == 0);
+	client_stage_close();
 	return 0;
 }

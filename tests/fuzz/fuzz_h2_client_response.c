@@ -10,23 +10,16 @@
 #include <string.h>
 
 #include "client_response_peer.h"
+#include "client_response_stage.h"
 #include "h2_client_response_script.h"
 #include "http/client.h"
-#include "support/alloc_fail.h"
 #include "support/h2_frames.h"
 #include "support/text_span.h"
-
-enum { RESPONSE_MAX = 1024, EXCHANGES_MAX = 8 };
-
-enum way { WAY_GET, WAY_HEAD, WAY_POST, WAY_PUT_EMPTY, WAYS };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static struct {
-	struct mesh__env env;
-	struct fail_mem mem;
-	struct mesh__pool *pool;
-	struct mesh__cancel *cancel;
+	struct client_stage client;
 	const uint8_t *script; /* of the answer at hand */
 	size_t script_len;
 	bool to_head, answered;
@@ -34,22 +27,7 @@ static struct {
 	struct peer_response response;
 	struct script_outcome outcome;
 	bool odd;              /* nothing is certain on the connection at hand */
-	bool must_dial;        /* nothing is left that could be used again */
 } stage;
-
-#define CHECK(holds) check((holds), #holds)
-static void check(bool holds, const char *what)
-{
-	if (!holds) {
-		(void)fprintf(stderr, "broken: %s\n", what);
-		abort();
-	}
-}
-
-static void on_stalled(void)
-{
-	mesh__cancel_fire(stage.cancel);
-}
 
 /* ---- The peer ---- */
 
@@ -88,18 +66,6 @@ static void on_request(bool first_of_connection)
 
 /* ---- What came of it ---- */
 
-static void check_fields(const struct mesh__client_response *r)
-{
-	const char *name, *value;
-
-	for (size_t i = 0; mesh__client_response_field(r, i, &name, &value); i++) {
-		struct text_span n = {name, strlen(name)}, v = {value, strlen(value)};
-
-		CHECK(text_all_of(n, TEXT_TOKEN) && strpbrk(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == NULL);
-		CHECK(!text_has_control(v));
-	}
-}
-
 static bool same_lines(const struct mesh__buf *lines, const struct mesh__client_response *r, bool (*get)(const struct mesh__client_response *, size_t, const char **, const char **))
 {
 	struct mesh__buf text;
@@ -129,8 +95,7 @@ static void judge(int code, const struct mesh__client_response *r, const struct 
 
 	if (code == MESH_OK) {
 		CHECK(o->verdict != SCRIPT_REFUSE);
-		CHECK(r->status >= 200 && r->status <= 599 && r->body.len <= RESPONSE_MAX);
-		check_fields(r);
+		client_stage_check_form(r);
 	}
 	if (code == MESH_OK && o->verdict == SCRIPT_TAKE) {
 		check_same(r, o);
@@ -140,66 +105,37 @@ static void judge(int code, const struct mesh__client_response *r, const struct 
 	}
 	CHECK(result->sent == MESH__SENT_MAYBE || (code != MESH_OK && o->may_be_unprocessed));
 	CHECK(!o->surely_unprocessed || result->sent == MESH__SENT_NOTHING);
-	stage.must_dial = o->farewell || stage.response.end != PEER_STAYS;
+	stage.client.must_dial = o->farewell || stage.response.end != PEER_STAYS;
 }
 
 /* ---- One exchange ---- */
 
 static void exchange(enum way way)
 {
-	static const char *const methods[] = {"GET", "HEAD", "POST", "PUT"};
-	struct mesh__client_request request = {.method = methods[way], .target = "/a?b", .body = "body", .body_len = way == WAY_POST ? 4 : 0, .has_body = way >= WAY_POST,
-		.max_response_bytes = RESPONSE_MAX};
-	struct mesh__client_response response;
-	struct mesh__client_result result;
-	struct mesh__err err = MESH__NO_ERR;
-	int code;
-
 	stage.to_head = way == WAY_HEAD;
 	stage.answered = false;
 	stage.response.len = 0;
 	stage.response.end = PEER_STAYS;
-	mesh__client_response_init(&response, &stage.env, 1 << 20);
-	mesh__cancel_reset(stage.cancel);
-	peer_answer(&stage.response, on_stalled);
-	code = mesh__pool_exchange(stage.pool, &request, 60000, mesh__mono_us(&stage.env) + 60000000, stage.cancel, &response, &result, &err);
-	CHECK((code == MESH_OK) == (err.code == MESH_OK) && (code == MESH_OK || (err.code == code && err.message[0] != '\0')));
-	CHECK(!result.reused || !stage.must_dial);
+	client_stage_exchange(&stage.client, way, &stage.response);
 	if (stage.answered) {
-		judge(code, &response, &result);
+		judge(stage.client.code, &stage.client.response, &stage.client.result);
 		script_outcome_fini(&stage.outcome);
 	} else {
-		CHECK(code != MESH_OK);
-		stage.must_dial = false;
+		CHECK(stage.client.code != MESH_OK);
+		stage.client.must_dial = false;
 	}
-	mesh__client_response_fini(&response);
+	mesh__client_response_fini(&stage.client.response);
 }
 
 /* ---- The script ---- */
-
-static void set_up(void)
-{
-	struct mesh__pool_options options;
-
-	CHECK(mesh__client_init(NULL) == MESH_OK);
-	mesh__env_init(&stage.env);
-	fail_mem_init(&stage.mem);
-	stage.env.mem = stage.mem.mem;
-	stage.must_dial = true;
-	mesh__pool_options_default(&options);
-	options.proto = MESH__HTTP_2_ONLY;
-	options.target = (struct mesh__target){.address = {.ip = "127.0.0.1", .port = 80}, .host = "s", .insecure_plaintext = true};
-	CHECK(mesh__pool_new(&stage.env, &options, &stage.pool, NULL) == MESH_OK);
-	stage.cancel = mesh__cancel_new(&stage.env);
-	peer_speak(take_frames, on_request);
-}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	uint8_t way = WAY_GET, next;
 	size_t at = 0;
 
-	set_up();
+	client_stage_open(&stage.client, MESH__HTTP_2_ONLY);
+	peer_speak(take_frames, on_request);
 	for (int i = 0; i < EXCHANGES_MAX && at < size; i++) {
 		stage.script = data + at;
 		stage.script_len = script_length(data + at, size - at, &next);
@@ -207,9 +143,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		at += stage.script_len + 2;
 		way = next;
 	}
-	mesh__pool_unref(stage.pool);
-	mesh__cancel_free(stage.cancel);
-	peer_close();
-	CHECK(stage.mem.live == 0);
+	client_stage_close();
 	return 0;
 }

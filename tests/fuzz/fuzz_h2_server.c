@@ -12,9 +12,8 @@
 
 #include "h2_server_peer.h"
 #include "http/server.h"
+#include "server_core.h"
 #include "server_io.h"
-#include "support/alloc_fail.h"
-#include "support/fake_env.h"
 
 enum { N_LINKS = 2, N_HELD = 300, BIG = 20000, STREAM_MAX = 8192, STEPS_MAX = 400, RESETS_SAFE = 90, FRAMES_SAFE = 40 };
 
@@ -40,27 +39,14 @@ struct input {
 };
 
 static struct {
-	struct fake_env fake;
-	struct fail_mem mem;
-	struct mesh__loop *loop;
-	struct mesh__http_server *server;
 	struct h2_link links[N_LINKS];
 	struct held held[N_HELD];
 	unsigned n_serials;
-	int mode, at, n_drained;
-	bool draining, stopped;
+	int mode, at;
+	bool stopped;
 } stage;
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define CHECK(holds) check((holds), #holds)
-static void check(bool holds, const char *what)
-{
-	if (!holds) {
-		(void)fprintf(stderr, "broken: %s\n", what);
-		abort();
-	}
-}
 
 /* ---- What the handler sees ---- */
 
@@ -269,27 +255,18 @@ static void act(struct held *h, enum act what)
 	if (h->x == NULL || what == ACT_HOLD) {
 		return;
 	}
-	io_be_on_loop(stage.loop, h->streaming || what != ACT_ELSEWHERE);
+	io_be_on_loop(core.loop, h->streaming || what != ACT_ELSEWHERE);
 	if (h->streaming) {
 		act_on_stream(h, what);
 	} else {
 		act_whole(h, what);
 	}
-	io_be_on_loop(stage.loop, true);
-}
-
-static struct h2_link *link_of(const struct mesh__exchange *x)
-{
-	struct mesh__addr addr;
-
-	mesh__exchange_address(x, &addr);
-	CHECK(addr.port >= 1 && addr.port <= N_LINKS);
-	return &stage.links[addr.port - 1];
+	io_be_on_loop(core.loop, true);
 }
 
 static void on_request(void *user, struct mesh__exchange *x)
 {
-	struct h2_link *l = link_of(x);
+	struct h2_link *l = &stage.links[core_link_of(x, N_LINKS)];
 	struct held now = {.x = x}, *h = &now;
 
 	(void)user;
@@ -325,7 +302,7 @@ static void check_answer(const struct h2_link *l, const struct h2_stream *s, uin
 /* `settled`: all has been answered and taken. */
 static void check_link(struct h2_link *l, bool settled)
 {
-	bool doubtful = l->doubtful || l->next / 2 > H2_AT_ONCE || l->n_resets > RESETS_SAFE || l->n_settings > FRAMES_SAFE || l->n_pings > FRAMES_SAFE || stage.draining || l->peer.ended || l->peer.reset;
+	bool doubtful = l->doubtful || l->next / 2 > H2_AT_ONCE || l->n_resets > RESETS_SAFE || l->n_settings > FRAMES_SAFE || l->n_pings > FRAMES_SAFE || core.draining || l->peer.ended || l->peer.reset;
 
 	h2_listen(l);
 	CHECK(doubtful || (!l->goaway && !l->peer.closed));
@@ -375,7 +352,7 @@ static void deliver(struct h2_link *l)
 	if (l->dialled) {
 		mesh__buf_clear(&l->out);
 	}
-	io_run(stage.loop);
+	io_run(core.loop);
 	for (int i = 0; i < N_LINKS; i++) {
 		if (stage.links[i].dialled) {
 			h2_listen(&stage.links[i]);
@@ -406,7 +383,7 @@ static void dial(struct h2_link *l, bool greets)
 	}
 	hang_up(l);
 	h2_link_init(l, ++stage.n_serials);
-	l->dialled = io_dial(stage.loop, &l->peer, (uint16_t)(l - stage.links + 1));
+	l->dialled = io_dial(core.loop, &l->peer, (uint16_t)(l - stage.links + 1));
 	if (!l->dialled) {
 		h2_link_fini(l);
 		return;
@@ -421,18 +398,11 @@ static void dial(struct h2_link *l, bool greets)
 	}
 }
 
-static void on_drained(void *arg)
-{
-	(void)arg;
-	stage.n_drained++;
-}
-
 static void other(uint8_t n)
 {
-	if (n % 2 == 0 && !stage.draining) {
-		stage.draining = true;
-		mesh__http_server_drain(stage.server, 5000, on_drained, NULL);
-	} else if (n % 2 == 1) {
+	if (n % 2 == 0) {
+		core_drain();
+	} else {
 		stage.stopped = true;
 	}
 }
@@ -444,8 +414,8 @@ static void pass_time(uint8_t n)
 	for (int i = 0; i < N_LINKS && delays_ms[n % 16] > 500; i++) {
 		stage.links[i].doubtful = true;
 	}
-	fake_env_advance_ms(&stage.fake, delays_ms[n % 16]);
-	io_run(stage.loop);
+	fake_env_advance_ms(&core.fake, delays_ms[n % 16]);
+	io_run(core.loop);
 }
 
 static void say_frame(struct h2_link *l, struct input *in, bool block)
@@ -469,7 +439,7 @@ static void end(struct h2_link *l, uint8_t n)
 	l->peer.ended |= n % 2 == 0;
 	l->peer.reset |= n % 2 == 1;
 	l->doubtful = true;
-	io_run(stage.loop);
+	io_run(core.loop);
 }
 
 /* Operands are taken in order, whatever the compiler makes of an argument list. */
@@ -604,6 +574,11 @@ static void settle(void)
 	}
 }
 
+static void run(void)
+{
+	io_run(core.loop);
+}
+
 static void finish(void)
 {
 	if (!stage.stopped) {
@@ -613,14 +588,9 @@ static void finish(void)
 				check_link(&stage.links[i], true);
 			}
 		}
-		for (int i = 0; i < 8; i++) { /* each may end one thing and begin the next: a body, its answer, the stream, the connection */
-			fake_env_advance_ms(&stage.fake, 3600000);
-			io_run(stage.loop);
-		}
-		CHECK(io_n_open(stage.loop) == 0);
-		CHECK(stage.n_drained == (int)stage.draining);
+		core_outlast(8, run); /* each may end one thing and begin the next: a body, its answer, the stream, the connection */
 	}
-	mesh__http_server_free(stage.server);
+	mesh__http_server_free(core.server);
 	for (int i = 0; i < N_HELD; i++) {
 		act(&stage.held[i], ACT_REPLY); /* after the server: to nobody */
 	}
@@ -629,42 +599,31 @@ static void finish(void)
 	}
 }
 
-static void set_up(struct mesh__metrics **metrics)
+static void set_up(void)
 {
 	struct mesh__http_options options = {.name = "fuzz", .handler = on_request, .http2 = true};
 
 	memset(stage.held, 0, sizeof(stage.held));
 	stage.n_serials = 0;
-	stage.mode = stage.at = stage.n_drained = 0;
-	stage.draining = stage.stopped = false;
-	fake_env_init(&stage.fake);
-	fail_mem_init(&stage.mem);
-	stage.fake.env.mem = stage.mem.mem;
-	*metrics = mesh__metrics_new(&stage.fake.env);
+	stage.mode = stage.at = 0;
+	stage.stopped = false;
 	mesh__http_limits_default(&options.limits);
-	options.metrics = *metrics;
 	options.limits.max_body_bytes = H2_BODY_MAX;
 	options.limits.max_stream_bytes = STREAM_MAX;
-	options.limits.drain_grace_ms = 1000;
-	options.address = (struct mesh__addr){.ip = "127.0.0.1", .port = 80};
-	CHECK(mesh__loop_new(&stage.fake.env, &stage.loop, NULL) == MESH_OK);
-	CHECK(mesh__http_server_new(stage.loop, &options, &stage.server, NULL) == MESH_OK);
+	core_open(&options);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct mesh__metrics *metrics;
 	struct input in = {data, size};
 
-	set_up(&metrics);
+	set_up();
 	dial(&stage.links[0], true);
 	for (int i = 0; i < STEPS_MAX && in.len > 0 && !stage.stopped; i++) {
 		step(&in);
 	}
 	deliver(&stage.links[stage.at]);
 	finish();
-	mesh__loop_free(stage.loop);
-	mesh__metrics_free(metrics);
-	CHECK(stage.mem.live == 0);
+	core_close();
 	return 0;
 }

@@ -10,20 +10,12 @@
 
 #include "base/buf.h"
 #include "io/pki.h"
+#include "check.h"
 #include "support/base64.h"
 
 enum { SEQUENCE = 0x30, SET = 0x31, INTEGER = 2, BIT_STRING = 3, OCTET_STRING = 4, OID = 6, BOOLEAN = 1, UTC_TIME = 0x17, CONTEXT = 0xa0, URI = 0x86, DNS = 0x82, NAMES_MAX = 16 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define CHECK(holds) check((holds), #holds)
-static void check(bool holds, const char *what)
-{
-	if (!holds) {
-		(void)fprintf(stderr, "broken: %s\n", what);
-		abort();
-	}
-}
 
 /* ---- Around the names ---- */
 

@@ -15,12 +15,10 @@
 
 #include "http/server.h"
 #include "server_answers.h"
-#include "server_check.h"
+#include "server_core.h"
 #include "server_io.h"
 #include "server_model.h"
 #include "server_reader.h"
-#include "support/alloc_fail.h"
-#include "support/fake_env.h"
 
 enum { N_LINKS = 4, N_HELD = 12, N_REQUESTS = 512, CONNECTIONS_MAX = 3, STREAM_MAX = 8192, STREAM_MAX_WITH_ROOM = 1024 * 1024, BIG = 20000, STATUS_REFUSED = 403 /* the handler's, without a tag; the core never says it */ };
 
@@ -64,30 +62,16 @@ struct held {
 };
 
 static struct {
-	struct fake_env fake;
-	struct fail_mem mem;
-	struct mesh__loop *loop;
-	struct mesh__http_server *server;
 	struct link links[N_LINKS];
 	struct held held[N_HELD];
 	unsigned n_serials;
 	int mode, at;
-	bool draining, stopped, streams;
-	int n_drained;
+	bool stopped, streams;
 } stage;
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* ---- What the handler sees ---- */
-
-static struct link *link_of(struct mesh__exchange *x)
-{
-	struct mesh__addr addr;
-
-	mesh__exchange_address(x, &addr);
-	CHECK(addr.port >= 1 && addr.port <= N_LINKS);
-	return &stage.links[addr.port - 1];
-}
 
 static void check_fields(const struct mesh__exchange *x, const struct model_request *model)
 {
@@ -391,7 +375,7 @@ static void act(struct held *h, enum act what)
 	if (stage.streams && elsewhere) {
 		mesh__exchange_watch(h->x, NULL, NULL);
 	}
-	io_be_on_loop(stage.loop, !elsewhere);
+	io_be_on_loop(core.loop, !elsewhere);
 	if (streamed_act(h, what)) {
 		;
 	} else if (h->streaming) {
@@ -399,12 +383,12 @@ static void act(struct held *h, enum act what)
 	} else {
 		act_whole(h, what);
 	}
-	io_be_on_loop(stage.loop, true);
+	io_be_on_loop(core.loop, true);
 }
 
 static void on_request(void *user, struct mesh__exchange *x)
 {
-	struct link *l = link_of(x);
+	struct link *l = &stage.links[core_link_of(x, N_LINKS)];
 	struct held now = {.x = x}, *h = &now;
 
 	(void)user;
@@ -507,7 +491,7 @@ static enum model_verdict verdict_on_rest(const struct link *l)
 static void check_link(struct link *l)
 {
 	struct tale tale = check_answers(l);
-	bool broken = l->peer.reset || l->peer.server_reset || stage.draining || (l->peer.ended && l->streamed);
+	bool broken = l->peer.reset || l->peer.server_reset || core.draining || (l->peer.ended && l->streamed);
 	int n_due = 0;
 
 	if (broken) {
@@ -546,7 +530,7 @@ static void check_waits(void)
 
 static void run(void)
 {
-	io_run(stage.loop);
+	io_run(core.loop);
 	check_waits();
 }
 
@@ -580,7 +564,7 @@ static void dial(struct link *l)
 	memset(l, 0, offsetof(struct link, requests));
 	mesh__buf_init(&l->sent, mesh__mem_libc(), SIZE_MAX / 2);
 	l->serial = ++stage.n_serials;
-	l->dialled = io_dial(stage.loop, &l->peer, port);
+	l->dialled = io_dial(core.loop, &l->peer, port);
 }
 
 static void say(struct link *l, const uint8_t *bytes, size_t len)
@@ -593,17 +577,10 @@ static void say(struct link *l, const uint8_t *bytes, size_t len)
 	}
 }
 
-static void on_drained(void *arg)
-{
-	(void)arg;
-	stage.n_drained++;
-}
-
 static void other(struct link *l, uint8_t n)
 {
-	if (n == 255 && !stage.draining) {
-		stage.draining = true;
-		mesh__http_server_drain(stage.server, 5000, on_drained, NULL);
+	if (n == 255) {
+		core_drain();
 	} else if (n == 254) {
 		stage.stopped = true;
 	} else if (n == 253) {
@@ -632,7 +609,7 @@ static void step(enum step what, uint8_t n)
 		l->peer.reset = true;
 		break;
 	case STEP_CLOCK:
-		fake_env_advance_ms(&stage.fake, delays_ms[n % 16]);
+		fake_env_advance_ms(&core.fake, delays_ms[n % 16]);
 		break;
 	case STEP_HELD:
 		act(&stage.held[n / 16 % N_HELD], (enum act)(n % 16));
@@ -695,14 +672,9 @@ static void finish(void)
 				check_link(&stage.links[i]);
 			}
 		}
-		for (int i = 0; i < 4; i++) {
-			fake_env_advance_ms(&stage.fake, 3600000);
-			run();
-		}
-		CHECK(io_n_open(stage.loop) == 0);
-		CHECK(stage.n_drained == (int)stage.draining);
+		core_outlast(4, run);
 	}
-	mesh__http_server_free(stage.server);
+	mesh__http_server_free(core.server);
 	for (int i = 0; i < N_HELD; i++) {
 		act(&stage.held[i], ACT_REPLY); /* after the server: to nobody */
 	}
@@ -711,20 +683,15 @@ static void finish(void)
 	}
 }
 
-static void set_up(const uint8_t *data, size_t size, struct mesh__metrics **metrics)
+static void set_up(const uint8_t *data, size_t size)
 {
 	struct mesh__http_options options = {.name = "fuzz", .handler = on_request};
 
 	memset(stage.held, 0, sizeof(stage.held));
 	stage.n_serials = 0;
-	stage.mode = stage.at = stage.n_drained = 0;
-	stage.draining = stage.stopped = false;
-	fake_env_init(&stage.fake);
-	fail_mem_init(&stage.mem);
-	stage.fake.env.mem = stage.mem.mem;
-	*metrics = mesh__metrics_new(&stage.fake.env);
+	stage.mode = stage.at = 0;
+	stage.stopped = false;
 	mesh__http_limits_default(&options.limits);
-	options.metrics = *metrics;
 	options.limits.max_connections = CONNECTIONS_MAX;
 	options.limits.max_header_bytes = MODEL_HEADER_MAX;
 	options.limits.max_fields = MODEL_FIELDS_MAX;
@@ -732,21 +699,14 @@ static void set_up(const uint8_t *data, size_t size, struct mesh__metrics **metr
 	stage.streams = size >= 2 && data[0] == STEP_MODE && data[1] >= 0x80;
 	options.stream_bodies = stage.streams;
 	options.limits.max_stream_bytes = stage.streams ? STREAM_MAX_WITH_ROOM : STREAM_MAX;
-	options.limits.drain_grace_ms = 1000;
-	options.address = (struct mesh__addr){.ip = "127.0.0.1", .port = 80};
-	CHECK(mesh__loop_new(&stage.fake.env, &stage.loop, NULL) == MESH_OK);
-	CHECK(mesh__http_server_new(stage.loop, &options, &stage.server, NULL) == MESH_OK);
+	core_open(&options);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct mesh__metrics *metrics;
-
-	set_up(data, size, &metrics);
+	set_up(data, size);
 	play(data, size);
 	finish();
-	mesh__loop_free(stage.loop);
-	mesh__metrics_free(metrics);
-	CHECK(stage.mem.live == 0);
+	core_close();
 	return 0;
 }

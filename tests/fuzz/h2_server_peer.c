@@ -4,18 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "check.h"
+
 enum { FLAWS = 24, BUF_MAX = 1 << 24 };
 
 const char *const h2_methods[8] = {"GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH", "QUERY"};
-
-#define CHECK(holds) check((holds), #holds)
-static void check(bool holds, const char *what)
-{
-	if (!holds) {
-		(void)fprintf(stderr, "broken: %s\n", what);
-		abort();
-	}
-}
 
 /* ---- Streams ---- */
 

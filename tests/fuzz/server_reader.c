@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "server_check.h"
+#include "check.h"
 #include "server_model.h"
 
 static void check_got(const struct reader *r)
