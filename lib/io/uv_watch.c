@@ -59,6 +59,9 @@ static int arm(struct mesh__watch *w)
 
 int mesh__watch_set(struct mesh__watch *w, int events)
 {
+	if (w->events == events) {
+		return MESH_OK; /* libuv would take the descriptor out of epoll, and put it in again before it waits: two system calls */
+	}
 	w->events = events;
 	return arm(w);
 }
