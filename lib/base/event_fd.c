@@ -23,7 +23,7 @@ int mesh__event_fd_get(struct mesh__event_fd *e, struct mesh__err *err)
 	if (e->fd < 0) {
 		e->fd = eventfd(e->raised ? 1 : 0, EFD_CLOEXEC | EFD_NONBLOCK);
 	}
-	return e->fd >= 0 ? e->fd : -mesh__fail(err, MESH_E_IO, "no descriptor to tell of events by: %s", strerror(errno));
+	return e->fd >= 0 ? e->fd : -mesh__fail(err, errno == ENOMEM ? MESH_E_NO_MEMORY : MESH_E_IO, "no descriptor to tell of events by: %s", strerror(errno));
 }
 
 void mesh__event_fd_set(struct mesh__event_fd *e, bool raised)

@@ -18,7 +18,7 @@ void mesh__event_fd_init(struct mesh__event_fd *e);
 /* Closes it; in a forked child its copy. */
 void mesh__event_fd_fini(struct mesh__event_fd *e);
 
-/* The descriptor, the same each time, closed by a program that the process becomes. Else minus MESH_E_IO, with *err (may be NULL) filled in. */
+/* The descriptor, the same each time, closed by a program that the process becomes. Else minus MESH_E_IO or MESH_E_NO_MEMORY, with *err (may be NULL) filled in. */
 int mesh__event_fd_get(struct mesh__event_fd *e, struct mesh__err *err);
 
 /* A system call where it changes and somebody has asked, nothing else. */

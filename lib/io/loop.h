@@ -50,7 +50,7 @@ const struct mesh__env *mesh__loop_env(const struct mesh__loop *loop);
 /* Whether this thread runs it. Any thread, beside and after mesh__loop_free() too: the loop is not looked into. */
 bool mesh__loop_is_current(const struct mesh__loop *loop);
 
-/* A node for mesh__loop_post(): embedded in what is posted, so that posting cannot fail. Free again once its function has begun. */
+/* A node for mesh__loop_post() and mesh__loop_defer(): embedded in what is posted, so that posting cannot fail. Free again once its function has begun. */
 struct mesh__post {
 	struct mesh__post *next;
 	mesh__loop_fn fn;
@@ -59,6 +59,9 @@ struct mesh__post {
 
 /* Runs fn(arg) on the loop, in the order posted. Any thread, also the loop's own (it runs later, not now). */
 void mesh__loop_post(struct mesh__loop *loop, struct mesh__post *post, mesh__loop_fn fn, void *arg);
+
+/* Runs fn(arg) before the loop waits again, in the order given, also while it ends: what many callbacks of a turn bring is then done once for all of them. The loop's thread alone; the node as above. */
+void mesh__loop_defer(struct mesh__loop *loop, struct mesh__post *post, mesh__loop_fn fn, void *arg);
 
 /* A timer, stopped at first. */
 int mesh__timer_new(struct mesh__loop *loop, mesh__loop_fn fn, void *arg, struct mesh__timer **out) MESH__MUST_USE;

@@ -121,6 +121,32 @@ static void on_door(uv_async_t *door)
 	}
 }
 
+/* ---- The end of a turn ---- */
+
+static void run_deferred(struct mesh__loop *loop)
+{
+	struct mesh__post *first;
+
+	(void)uv_prepare_stop(&loop->turn);
+	while ((first = loop->deferred) != NULL) {
+		loop->deferred = NULL;
+		run_posts(first);
+	}
+}
+
+static void on_turn(uv_prepare_t *turn)
+{
+	run_deferred(turn->data);
+}
+
+void mesh__loop_defer(struct mesh__loop *loop, struct mesh__post *post, mesh__loop_fn fn, void *arg)
+{
+	*post = (struct mesh__post){.fn = fn, .arg = arg};
+	*(loop->deferred != NULL ? &loop->last_deferred->next : &loop->deferred) = post;
+	loop->last_deferred = post;
+	(void)uv_prepare_start(&loop->turn, on_turn); /* no effect where it runs */
+}
+
 /* ---- Life ---- */
 
 int mesh__loop_new(const struct mesh__env *env, struct mesh__loop **out, struct mesh__err *err)
@@ -145,6 +171,8 @@ int mesh__loop_new(const struct mesh__env *env, struct mesh__loop **out, struct 
 		return mesh__fail(err, MESH_E_IO, "cannot make an event loop's door: %s", uv_strerror(rc));
 	}
 	loop->door.data = loop;
+	(void)uv_prepare_init(&loop->uv, &loop->turn); /* cannot fail, as its start and stop */
+	loop->turn.data = loop;
 	(void)pthread_mutex_init(&loop->door_mu, NULL);
 	mesh__cond_init(&loop->ended_cond);
 	*out = loop;
@@ -165,6 +193,7 @@ void mesh__loop_run(struct mesh__loop *loop)
 	(void)pthread_sigmask(SIG_BLOCK, &pipe_signal, NULL);
 	current = loop;
 	(void)uv_run(&loop->uv, UV_RUN_DEFAULT);
+	run_deferred(loop);
 	current = outer;
 }
 
@@ -245,10 +274,12 @@ void mesh__loop_free(struct mesh__loop *loop)
 	while ((post = take_posts(loop, &stopping)) != NULL) {
 		run_posts(post);
 	}
+	run_deferred(loop);
 	for (struct mesh__handle *h = loop->handles; h != NULL; h = h->next) {
 		mesh__handle_close(h);
 	}
 	uv_close((uv_handle_t *)&loop->door, NULL);
+	uv_close((uv_handle_t *)&loop->turn, NULL);
 	(void)uv_run(&loop->uv, UV_RUN_DEFAULT);
 	(void)uv_loop_close(&loop->uv);
 	current = outer;

@@ -31,6 +31,8 @@ struct mesh__loop {
 	const struct mesh__env *env;
 	uv_loop_t uv;
 	uv_async_t door;
+	uv_prepare_t turn;       /* runs while anything is deferred */
+	struct mesh__post *deferred, *last_deferred;
 	pthread_t thread;
 	bool has_thread;
 	pthread_mutex_t door_mu; /* guards first, last, stopping, ended */

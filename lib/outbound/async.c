@@ -158,6 +158,31 @@ static void tell_early(struct mesh_request *r)
 	}
 }
 
+/* All that have ended in one turn of the loop, at its end: one wakes as many threads as all, and who is woken finds more than one. */
+static void tell_landed(void *arg)
+{
+	struct mesh__async *a = arg;
+	struct mesh_request *first = a->landed;
+
+	a->landed = NULL;
+	for (struct mesh_request *r = first; r != NULL; r = r->call.next) {
+		mesh__cancel_reset(r->cancel);
+	}
+	mesh__events_give_back(&a->events, first);
+}
+
+static void list_landed(struct mesh_request *r)
+{
+	struct mesh__async *a = &r->outbound->async;
+
+	if (a->landed == NULL) {
+		mesh__loop_defer(a->loop, &a->landed_post, tell_landed, a);
+	}
+	r->call.next = NULL;
+	*(a->landed != NULL ? &a->last_landed->call.next : &a->landed) = r;
+	a->last_landed = r;
+}
+
 /* The request is the application's again, unless that has freed it meanwhile. Any of its threads may free it as soon as it is: what is left to be told is read before. */
 static void give_back(struct mesh_request *r)
 {
@@ -166,17 +191,16 @@ static void give_back(struct mesh_request *r)
 	void *user = r->call.user;
 	int code = r->call.code;
 
+	if (r->streamed == NULL && events != NULL) {
+		list_landed(r);
+		return;
+	}
 	mesh__cancel_reset(r->cancel);
-	if (r->streamed != NULL) {
-		if (!mesh__streamed_give_back(r, events)) {
-			mesh__request_free(r); /* also where nobody was told */
-			return;
-		}
-	} else {
+	if (r->streamed == NULL) {
 		atomic_store(&r->running, false);
-		if (events != NULL) {
-			mesh__events_done(events, r);
-		}
+	} else if (!mesh__streamed_give_back(r, events)) {
+		mesh__request_free(r); /* also where nobody was told */
+		return;
 	}
 	if (done != NULL) {
 		done(user, r, code);

@@ -24,6 +24,8 @@ struct mesh__async {
 	struct mesh__post news_post;
 	atomic_bool news_posted;
 	struct mesh_request *waiting;       /* the calls that wait for news; the call thread's */
+	struct mesh_request *landed, *last_landed; /* the calls that have ended since the loop waited, and are told by events; the call thread's */
+	struct mesh__post landed_post;
 	struct mesh__events events;
 };
 

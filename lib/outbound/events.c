@@ -1,49 +1,24 @@
 #include "outbound/events.h"
 
-#include <errno.h>
-#include <string.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
-
 #include "base/wait.h"
 #include "outbound/call.h"
 
 void mesh__events_init(struct mesh__events *e, const struct mesh__env *env)
 {
-	*e = (struct mesh__events){.env = env, .fd = -1};
+	*e = (struct mesh__events){.env = env};
+	mesh__event_fd_init(&e->fd);
 	(void)pthread_mutex_init(&e->mu, NULL);
 	mesh__cond_init(&e->changed);
 }
 
 void mesh__events_fini(struct mesh__events *e)
 {
-	if (e->fd >= 0) {
-		(void)close(e->fd);
-	}
+	mesh__event_fd_fini(&e->fd);
 	(void)pthread_cond_destroy(&e->changed);
 	(void)pthread_mutex_destroy(&e->mu);
 }
 
 /* ---- The entries: the lock is held ---- */
-
-/* An eventfd that holds a number is readable; reading takes it back. Neither can fail where it is done: it holds 0 before, and 1 after. */
-static void raise_fd_locked(struct mesh__events *e)
-{
-	uint64_t one = 1;
-
-	if (e->fd >= 0) {
-		(void)!write(e->fd, &one, sizeof(one));
-	}
-}
-
-static void lower_fd_locked(struct mesh__events *e)
-{
-	uint64_t value;
-
-	if (e->fd >= 0) {
-		(void)!read(e->fd, &value, sizeof(value));
-	}
-}
 
 static void wake_locked(struct mesh__events *e)
 {
@@ -59,9 +34,7 @@ static void add_locked(struct mesh__events *e, struct mesh_request *r, int32_t k
 		r->telling.next = NULL;
 		*(e->last != NULL ? &e->last->telling.next : &e->first) = r;
 		e->last = r;
-		if (e->first == r) {
-			raise_fd_locked(e);
-		}
+		mesh__event_fd_set(&e->fd, true);
 	}
 	r->telling.pending |= UINT32_C(1) << kind;
 }
@@ -72,9 +45,7 @@ static void remove_locked(struct mesh__events *e, struct mesh_request *r)
 		*(r->telling.prev != NULL ? &r->telling.prev->telling.next : &e->first) = r->telling.next;
 		*(r->telling.next != NULL ? &r->telling.next->telling.prev : &e->last) = r->telling.prev;
 		r->telling.pending = 0;
-		if (e->first == NULL) {
-			lower_fd_locked(e);
-		}
+		mesh__event_fd_set(&e->fd, e->first != NULL);
 	}
 }
 
@@ -112,15 +83,38 @@ void mesh__events_forget(struct mesh__events *e, struct mesh_request *r)
 	(void)pthread_mutex_unlock(&e->mu);
 }
 
-void mesh__events_done(struct mesh__events *e, struct mesh_request *r)
+static void done_locked(struct mesh__events *e, struct mesh_request *r)
 {
-	(void)pthread_mutex_lock(&e->mu);
 	r->telling.over = true;
 	if (!r->telling.muted) {
 		add_locked(e, r, MESH_EVENT_DONE);
 	}
+}
+
+void mesh__events_done(struct mesh__events *e, struct mesh_request *r)
+{
+	(void)pthread_mutex_lock(&e->mu);
+	done_locked(e, r);
 	wake_locked(e);
 	(void)pthread_mutex_unlock(&e->mu);
+}
+
+void mesh__events_give_back(struct mesh__events *e, struct mesh_request *first)
+{
+	struct mesh_request *next;
+	bool wake;
+
+	(void)pthread_mutex_lock(&e->mu);
+	for (struct mesh_request *r = first; r != NULL; r = next) {
+		next = r->call.next; /* its own until it runs no longer; a call that begins then waits for the lock, and finds it told */
+		atomic_store(&r->running, false);
+		done_locked(e, r);
+	}
+	wake = e->n_waiting > 0;
+	(void)pthread_mutex_unlock(&e->mu);
+	if (wake) {
+		(void)pthread_cond_broadcast(&e->changed); /* not under the lock, which is what those who wake need first */
+	}
 }
 
 void mesh__events_tell(struct mesh__events *e, struct mesh_request *r, int32_t kind)
@@ -187,10 +181,7 @@ int32_t mesh__events_fd(struct mesh__events *e)
 	int32_t fd;
 
 	(void)pthread_mutex_lock(&e->mu);
-	if (e->fd < 0) {
-		e->fd = eventfd(e->first != NULL, EFD_NONBLOCK | EFD_CLOEXEC);
-	}
-	fd = e->fd >= 0 ? e->fd : errno == ENOMEM ? -MESH_E_NO_MEMORY : -MESH_E_IO;
+	fd = mesh__event_fd_get(&e->fd, NULL);
 	(void)pthread_mutex_unlock(&e->mu);
 	return fd;
 }
@@ -205,8 +196,5 @@ void mesh__events_close(struct mesh__events *e)
 
 void mesh__events_abandon(struct mesh__events *e)
 {
-	if (e->fd >= 0) {
-		(void)close(e->fd);
-		e->fd = -1;
-	}
+	mesh__event_fd_fini(&e->fd);
 }

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 
 #include "base/env.h"
+#include "base/event_fd.h"
 
 struct mesh__events {
 	const struct mesh__env *env;
@@ -17,7 +18,7 @@ struct mesh__events {
 	pthread_cond_t changed;
 	struct mesh_request *first, *last;
 	int n_waiting;                     /* threads */
-	int fd;                            /* an eventfd, readable while there is an entry; -1: nobody has asked for it */
+	struct mesh__event_fd fd;          /* raised while there is an entry */
 	bool closed;
 };
 
@@ -38,6 +39,11 @@ void mesh__events_begin(struct mesh__events *events, struct mesh_request *reques
 
 /* The started call is over, with request->call.code: an event, unless it was muted. Where the request is the application's again it is not to be touched from here on: it may be freed at once. */
 void mesh__events_done(struct mesh__events *events, struct mesh_request *request);
+
+/*
+ * The same for `first` and those linked behind it by call.next, each of which is the application's again with it, and no longer running: all at once, so that who waits is woken once. A thread of which the end of the mesh waits.
+ */
+void mesh__events_give_back(struct mesh__events *events, struct mesh_request *first);
 
 /* Something of it that streams can go on: a kind of event. */
 void mesh__events_tell(struct mesh__events *events, struct mesh_request *request, int32_t kind);

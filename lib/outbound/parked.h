@@ -24,7 +24,7 @@ struct mesh__parked {
 	int code;                          /* what came of it */
 	struct mesh__flight *flight;       /* the try that is under way */
 	struct mesh__timer *timer;
-	struct mesh_request *prev, *next;  /* among those that wait for the control plane */
+	struct mesh_request *prev, *next;  /* among those that wait for the control plane, then among those that have ended and are to be told of */
 	bool waits;                        /* it is one of them */
 };
 

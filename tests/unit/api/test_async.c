@@ -307,6 +307,39 @@ static void an_event_tells_of_each_call(void **state)
 	assert_int_equal(mesh_poll(cart, events, 4, 0), 0);
 }
 
+enum { TOGETHER = 20 };
+
+/* On the call thread: all of them are there when it comes to the next. Cancelled beforehand, they end where they begin. */
+static int32_t start_many(struct told *told, mesh_request *r)
+{
+	(void)told;
+	(void)r;
+	for (int i = 0; i < TOGETHER; i++) {
+		mesh_request *one = request("/");
+
+		mesh_cancel(one);
+		assert_int_equal(mesh_call_start(one, NULL, NULL), MESH_OK);
+	}
+	return MESH_OK;
+}
+
+static void what_ends_in_one_turn_of_the_loop_is_told_at_once(void **state)
+{
+	struct told told = {.then = start_many};
+	mesh_request *r = request("/");
+	mesh_event events[2 * TOGETHER];
+
+	(void)state;
+	assert_int_equal(mesh_call_start(r, on_done, &told), MESH_OK);
+	assert_int_equal(mesh_poll(cart, events, 2 * TOGETHER, WAIT_MS), TOGETHER);
+	for (int i = 0; i < TOGETHER; i++) {
+		assert_int_equal(events[i].code, MESH_E_CANCELLED);
+		mesh_request_free(events[i].request);
+	}
+	await_told(&told, 1);
+	mesh_request_free(r);
+}
+
 static void what_was_freed_or_started_anew_is_told_no_more(void **state)
 {
 	mesh_request *freed = request("/"), *again = request("/"), *last = request("/");
@@ -649,6 +682,7 @@ int main(void)
 		TEST(it_waits_for_word_of_its_service_until_its_time_its_cancel_or_the_close),
 		TEST(who_waits_is_told_and_no_event_is_left),
 		TEST(an_event_tells_of_each_call),
+		TEST(what_ends_in_one_turn_of_the_loop_is_told_at_once),
 		TEST(what_was_freed_or_started_anew_is_told_no_more),
 		TEST(a_foreign_loop_finds_the_descriptor_readable),
 		TEST(one_call_of_a_request_at_a_time),

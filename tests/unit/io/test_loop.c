@@ -97,6 +97,53 @@ static void a_node_may_be_posted_again_by_its_own_function(void **state)
 	assert_string_equal(b->order, "abc");
 }
 
+static void note_and_stop(void *arg)
+{
+	note(arg);
+	stop(((struct letter *)arg)->b);
+}
+
+struct turn {
+	struct bench *b;
+	struct letter first, second, last;
+	struct mesh__post post;
+};
+
+/* The post that follows it runs in the same turn. */
+static void defer_two(void *arg)
+{
+	struct turn *turn = arg;
+
+	mesh__loop_defer(turn->b->loop, &turn->first.post, note, &turn->first);
+	mesh__loop_defer(turn->b->loop, &turn->second.post, note_and_stop, &turn->second);
+}
+
+static void what_is_deferred_runs_once_behind_what_the_turn_brings(void **state)
+{
+	struct bench *b = *state;
+	struct turn turn = {.b = b, .first = {.b = b, .c = 'b'}, .second = {.b = b, .c = 'c'}, .last = {.b = b, .c = 'a'}};
+
+	mesh__loop_post(b->loop, &turn.post, defer_two, &turn);
+	mesh__loop_post(b->loop, &turn.last.post, note, &turn.last);
+	mesh__loop_run(b->loop); /* what would stop it is deferred: it does not wait first */
+	assert_string_equal(b->order, "abc");
+}
+
+static void what_is_deferred_in_the_last_turn_runs_too(void **state)
+{
+	struct bench *b = *state;
+	struct turn turn = {.b = b, .first = {.b = b, .c = 'a'}, .second = {.b = b, .c = 'b'}};
+
+	mesh__loop_post(b->loop, &turn.post, defer_two, &turn);
+	mesh__loop_stop(b->loop);
+	mesh__loop_run(b->loop);
+	assert_string_equal(b->order, "ab");
+	mesh__loop_post(b->loop, &turn.post, defer_two, &turn);
+	mesh__loop_free(b->loop);
+	b->loop = NULL;
+	assert_string_equal(b->order, "abab");
+}
+
 static void free_runs_what_was_posted_and_never_ran(void **state)
 {
 	struct bench *b = *state;
@@ -291,6 +338,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(runs_what_was_posted_in_order_before_it_stops, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_node_may_be_posted_again_by_its_own_function, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(what_is_deferred_runs_once_behind_what_the_turn_brings, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(what_is_deferred_in_the_last_turn_runs_too, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(free_runs_what_was_posted_and_never_ran, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(its_own_thread_is_named_and_has_every_signal_blocked, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_timer_is_never_early, set_up, tear_down),
