@@ -34,6 +34,7 @@ struct ctl_pass {
 	size_t n_passed;               /* of the bytes that come next: the caller has them already */
 	int64_t left_ms;               /* as the caller said; -1: it did not */
 	int body_code;                 /* why the request's body could not be read on */
+	int64_t body_left;             /* of the request's body; -1: it has not said how long it is. 0: all of it is passed on */
 	bool begun;                    /* the reply */
 	bool gone;                     /* the caller */
 };
@@ -124,6 +125,11 @@ static void begin_wait(struct ctl_pass *p)
 	}
 }
 
+static void count_passed(struct ctl_pass *p, size_t n)
+{
+	p->body_left = n == 0 ? 0 : p->body_left < 0 ? -1 : p->body_left - (int64_t)n;
+}
+
 static int64_t on_read(void *arg, char *buf, size_t size)
 {
 	struct ctl_pass *p = arg;
@@ -134,6 +140,7 @@ static int64_t on_read(void *arg, char *buf, size_t size)
 		n = n < size ? n : size;
 		memcpy(buf, p->first + p->first_at, n);
 		p->first_at += n;
+		count_passed(p, n);
 		return (int64_t)n;
 	}
 	code = mesh_inbound_read(p->in, buf, size, &n, 0);
@@ -144,6 +151,7 @@ static int64_t on_read(void *arg, char *buf, size_t size)
 		p->body_code = code;
 		return MESH__BODY_FAIL;
 	}
+	count_passed(p, n);
 	if (p->left_ms < 0) {
 		begin_wait(p);
 	}
@@ -302,9 +310,10 @@ static int take_off(struct ctl_pass *p, struct mesh__err *err)
 	options.request.target = p->target.data;
 	options.request.fields = p->fields.list;
 	options.request.n_fields = p->fields.n;
+	p->body_left = p->first_is_all ? 0 : length_of(p);
 	if (!p->first_is_all) {
 		options.read = on_read;
-		options.body_len = length_of(p);
+		options.body_len = p->body_left;
 	} else if (p->n_first > 0) {
 		options.request.body = p->first;
 		options.request.body_len = p->n_first;
@@ -320,7 +329,7 @@ static void on_time(void *arg)
 	struct ctl_pass *p = arg;
 
 	if (p->flight != NULL && !p->begun) {
-		mesh__flight_stop(p->flight, MESH_E_TIMEOUT, "the server behind did not answer in time");
+		mesh__flight_stop(p->flight, MESH_E_TIMEOUT, p->body_left == 0 ? "the server behind did not answer in time" : "the caller's time passed before the server behind had taken the request's body; an upload takes its time from the call's timeout");
 	}
 }
 

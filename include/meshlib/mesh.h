@@ -290,7 +290,7 @@ MESH_API int32_t mesh_event_fd(mesh *m);
  * The functions that wait do so for at most `timeout_ms`. With 0 or less they do not wait: what cannot go on at once says MESH_E_WOULD_BLOCK, which is followed by one event when it could go on, or never will. On the mesh's own
  * threads, so in the functions below, a call with a timeout says MESH_E_WOULD_BLOCK too, and nothing follows. MESH_E_FORKED in a forked child.
  *
- * Once the head of the response is there, the call's time ends, unless mesh_request_timeout() has set it; from there on a call on which nothing moves for 60 s, in either direction, ends with MESH_E_TIMEOUT. mesh_cancel() ends it at any
+ * The request's body takes its time from the call's. Once the head of the response is there, that ends, unless mesh_request_timeout() has set it; from there on a call on which nothing moves for 60 s, in either direction, ends with MESH_E_TIMEOUT. mesh_cancel() ends it at any
  * moment, and so does mesh_request_free() once the call is over: what the other side has of it is then seen to be cut.
  */
 

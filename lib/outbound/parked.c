@@ -90,6 +90,7 @@ static void on_flown(void *arg, int code, const struct mesh__client_result *resu
 	r->result = *result;
 	if (code != MESH_OK) {
 		r->err = *err;
+		mesh__streamed_explain(r, &r->err);
 	}
 	mesh__call_go_on(r);
 }

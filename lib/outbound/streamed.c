@@ -161,6 +161,7 @@ static int told_code(struct mesh_request *r, int code)
 
 	if (code != MESH_OK && atomic_load(&s->broken) && code == s->err.code) {
 		r->error.err = s->err;
+		r->error.may_be_processed = true; /* its answer had begun */
 		r->has_error = true;
 	}
 	return code;
@@ -253,7 +254,8 @@ static int64_t on_read(void *arg, char *buf, size_t size)
 	if (code != MESH_OK) {
 		return MESH__BODY_FAIL;
 	}
-	s->body_gone |= n > 0;
+	s->n_gone += (int64_t)n;
+	s->all_gone = n == 0 || s->n_gone == s->upload_len;
 	moved(s);
 	return (int64_t)n;
 }
@@ -300,7 +302,8 @@ void mesh__streamed_begin(struct mesh_request *r)
 	}
 	s->used = true;
 	s->written = 0;
-	s->over = s->head_due = s->body_gone = s->end_read = false;
+	s->over = s->head_due = s->all_gone = s->end_read = false;
+	s->n_gone = 0;
 	atomic_store(&s->told, false);
 	atomic_store(&s->broken, false);
 	mesh__err_clear(&s->err);
@@ -364,6 +367,21 @@ static void end_bodies(struct mesh__streamed *s, int code)
 	mesh__pipe_abort(&s->up, code != MESH_OK ? code : MESH_E_RESET);
 }
 
+void mesh__streamed_explain(const struct mesh_request *r, struct mesh__err *err)
+{
+	const struct mesh__streamed *s = r->streamed;
+
+	if (s == NULL || err->code != MESH_E_TIMEOUT) {
+		return;
+	}
+	if (r->response.status != 0 && mesh__mono_us(r->outbound->env) < s->until_us) {
+		(void)mesh__fail_at(err, err->origin, MESH_E_TIMEOUT, "nothing of the bodies has moved for %d s", MESH__STREAM_IDLE_MS / 1000);
+	} else if (s->n_gone > 0 && !s->all_gone) {
+		(void)mesh__fail_at(err, err->origin, MESH_E_TIMEOUT, "the call's %lld ms passed when %lld bytes of the request's body had been sent, and not all of it; an upload takes its time from the timeout: "
+			"set a longer one, the caller's own or the service's `timeout`", (long long)((r->deadline_us - r->begun_us) / 1000), (long long)s->n_gone);
+	}
+}
+
 bool mesh__streamed_landed(struct mesh_request *r, int *code, const struct mesh__err *err)
 {
 	struct mesh__streamed *s = r->streamed;
@@ -377,6 +395,7 @@ bool mesh__streamed_landed(struct mesh_request *r, int *code, const struct mesh_
 	}
 	if (*code != MESH_OK) {
 		s->err = *err;
+		mesh__streamed_explain(r, &s->err);
 		s->err.code = why;
 		atomic_store(&s->broken, true);
 	}

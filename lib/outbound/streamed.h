@@ -48,7 +48,8 @@ struct mesh__streamed {
 	/* The call thread's. */
 	int64_t begun_us;                /* the try at hand */
 	int64_t until_us;                /* by when it must be through, whatever happens; INT64_MAX: nothing was said */
-	bool body_gone;                  /* a part of the request's body */
+	int64_t n_gone;                  /* bytes of the request's body that have left, in whichever try */
+	bool all_gone;                   /* that is all of it */
 	bool head_due;                   /* the head is there, and the machine has not gone on yet */
 };
 
@@ -76,6 +77,9 @@ void mesh__streamed_board(struct mesh_request *request, struct mesh__flight_opti
 
 /* The flight is over. True: the machine goes on with *code; false: it was through already, and so is the request now. */
 bool mesh__streamed_landed(struct mesh_request *request, int *code, const struct mesh__err *err);
+
+/* Says of a deadline that passed what the flight does not know: that the request's body was still on its way, and what to do then, or that nothing has moved. Other errors stay as they are, and so does that of a call whose bodies are whole. */
+void mesh__streamed_explain(const struct mesh_request *request, struct mesh__err *err);
 
 /* The machine is through, with request->call.code. True: the flight goes on. */
 bool mesh__streamed_concluded(struct mesh_request *request);
