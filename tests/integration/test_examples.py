@@ -7,8 +7,14 @@ import sys
 import unittest
 
 import support
+import test_proxy_streams as streams
 
 EXAMPLES = os.path.join(support.SRC, "examples")
+
+
+class Store(streams.Handler):
+    def do_PUT(self):
+        self.post_digest()
 
 
 class Examples(support.MeshTest):
@@ -55,6 +61,35 @@ class Examples(support.MeshTest):
             self.assertEqual(self.mesh.ctl("call", "--as", "cart", "pull", "/").stdout, "request %d, from cart\n" % n)
         self.assertEqual(pull.stop(), 0, pull.err())
 
+    def upload(self, size, by_pipe):
+        """The exit code, what was printed, and how large the program has been in KiB."""
+        path = os.path.join(self.mesh.dir, "file")
+        with open(path, "wb") as f:
+            f.writelines(streams.blocks(size))
+        env = {k: v for k, v in os.environ.items() if not k.startswith("MESH_") or k.startswith("MESH_SAN")}
+        argv = [support.program("example-upload")] + ([] if by_pipe else [path])
+        with subprocess.Popen(["cat", path], stdout=subprocess.PIPE) as cat, \
+                subprocess.Popen(argv, env={**env, **self.env("cart")}, stdin=cat.stdout, stdout=subprocess.PIPE) as program:
+            cat.stdout.close()
+            out = program.stdout.read().decode()
+            _, status, used = os.wait4(program.pid, 0)
+            program.returncode = os.waitstatus_to_exitcode(status)
+        return program.returncode, out, used.ru_maxrss
+
+    def test_upload_sends_a_file_of_any_size_and_holds_no_more_than_a_piece(self):
+        store = streams.Upstream(Store)
+        self.addCleanup(store.server_close)
+        self.addCleanup(store.shutdown)
+        self.mesh.be_patient("store", timeout=f"{streams.BODY_S}s")
+        self.mesh.serve("store", "--upstream", f"http://127.0.0.1:{store.server_address[1]}")
+        small = streams.MIB
+        code, out, small_kib = self.upload(small, by_pipe=True)
+        self.assertEqual((code, out), (0, f'200 [{small}, "{streams.digest_of(small)}", null]\n'), "its end tells its length")
+        code, out, big_kib = self.upload(streams.BIG, by_pipe=False)
+        self.assertEqual((code, out), (0, f'200 [{streams.BIG}, "{streams.digest_of(streams.BIG)}", "{streams.BIG}"]\n'))
+        if not support.SANITIZED:
+            self.assertLess((big_kib - small_kib) * 1024, streams.GROWTH)
+
     def test_cart_says_what_is_wrong(self):
         self.payments.stop()
         self.mesh.wait_endpoints("payments", 0)
@@ -76,7 +111,7 @@ class Grpc(unittest.TestCase):
 
 class Short(unittest.TestCase):
     def test_each_is_under_sixty_lines_and_uses_the_public_header_alone(self):
-        for name in ("cart.c", "payments.c", "pull.c", "till.c", "cart.py"):
+        for name in ("cart.c", "payments.c", "pull.c", "till.c", "upload.c", "cart.py"):
             with self.subTest(name), open(os.path.join(EXAMPLES, name), encoding="utf-8") as f:
                 text = f.read()
                 self.assertLess(len(text.splitlines()), 60)

@@ -1,5 +1,6 @@
 """Bodies that pass the proxies while they come: of any size in flat memory, with backpressure, half-close, early answers, and ends that are told both ways."""
 
+import contextlib
 import hashlib
 import http.client
 import http.server
@@ -7,17 +8,22 @@ import json
 import os
 import signal
 import socket
+import sys
 import threading
+import time
 import unittest
 
 import peers
 import support
 
 MIB = 1024 * 1024
-BIG = int(os.environ.get("MESH_BIG_MIB", 16 if support.SANITIZED else 64)) * MIB
+GIVEN = int(os.environ.get("MESH_TEST_STREAM_BYTES", 0))  # 0: as many as an ordinary run has the time for
+BIG = GIVEN or (16 if support.SANITIZED else 64) * MIB
 GROWTH = 8 * MIB  # promised
 WAIT_S = 60 * support.SLOW
+BODY_S = WAIT_S * max(1, BIG // (64 * MIB))  # for a whole one to pass
 BLOCK = bytes(range(256)) * 256  # 64 KiB; each block of a body begins with its number
+SLOW_S = 0.2 * support.SLOW  # for a block: slow, and not so idle that it is taken for dead
 
 
 def blocks(size):
@@ -133,20 +139,20 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.server.go_on.acquire(timeout=WAIT_S)
         self.begin(Content_Length=0)
 
-    def post_digest(self):
+    def post_digest(self, slowly=False):
         total, n = hashlib.sha256(), 0
         for piece in self.pieces():
             total.update(piece)
             n += len(piece)
+            slowly = slowly and not self.server.go_on.acquire(timeout=SLOW_S)
         text = json.dumps([n, total.hexdigest(), self.headers.get("Content-Length")]).encode()
         self.begin(Content_Length=len(text))
         self.wfile.write(text)
 
-    def post_hold(self):
-        """Reads nothing until it is let."""
+    def post_slow(self):
+        """Reads slowly until it is let go faster."""
         self.server.holding.release()
-        self.server.go_on.acquire(timeout=WAIT_S)
-        self.post_digest()
+        self.post_digest(slowly=True)
 
     def post_early(self):
         """Answers what it has not read."""
@@ -183,8 +189,8 @@ class Upstream(http.server.ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self):
-        super().__init__(("127.0.0.1", 0), Handler)
+    def __init__(self, handler=Handler):
+        super().__init__(("127.0.0.1", 0), handler)
         self.lock, self.n_connections, self.facts = threading.Lock(), 0, []
         self.go_on, self.holding = threading.Semaphore(0), threading.Semaphore(0)
         threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
@@ -223,7 +229,7 @@ class Way(unittest.TestCase):
         cls.mesh = support.Mesh()
         cls.addClassCleanup(cls.mesh.close)
         cls.mesh.start()
-        cls.mesh.be_patient("files", timeout="300s", **cls.service_document)  # a body may take its time, on a loaded machine too: what is held here is not how fast it passes
+        cls.mesh.be_patient("files", timeout=f"{5 * BODY_S}s", **cls.service_document)  # a body may take its time, on a loaded machine too: what is held here is not how fast it passes
         cls.server = cls.mesh.serve("files", "--upstream", f"http://127.0.0.1:{cls.upstream.server_address[1]}")
         cls.watched = [cls.server]
 
@@ -246,8 +252,20 @@ class Way(unittest.TestCase):
     def assert_flat(self, before):
         for child, bytes_before in before:
             grown = memory_of(child) - bytes_before
+            self.tell(f"{child.name} grew by {grown // 1024} KiB")
             if not support.SANITIZED:  # a sanitizer keeps what is freed for a while
                 self.assertLess(grown, GROWTH, child.name)
+
+    def tell(self, figure):
+        """For who asks for a size: what was measured with it."""
+        if GIVEN:
+            print(f"{self.id()}: {BIG} bytes: {figure}", file=sys.stderr)
+
+    @contextlib.contextmanager
+    def timed(self, what):
+        began = time.monotonic()
+        yield
+        self.tell(f"{what} took {time.monotonic() - began:.1f} s")
 
 
 class Rules:
@@ -260,24 +278,33 @@ class Rules:
             n += len(piece)
         self.assertEqual((n, total.hexdigest()), (size, digest_of(size)))
 
+    def read_slowly(self, answer, go_on):
+        """Until it is let go faster; the digest of all."""
+        total, slowly = hashlib.sha256(), True
+        while piece := answer.read(len(BLOCK)):
+            total.update(piece)
+            slowly = slowly and not go_on.acquire(timeout=SLOW_S)
+        return total.hexdigest()
+
     def warm(self):
         self.assertEqual(self.get("/sized/1000000").read()[:8], bytes(8))
 
     def test_a_big_download_passes_in_flat_memory_and_a_slow_reader_holds_nobody_up(self):
         self.warm()
-        before = self.flat()
+        before, go_on, read = self.flat(), threading.Semaphore(0), []
         slow = self.get(f"/chunked/{BIG}")
-        first = slow.read(8)
-        self.assertEqual(first, bytes(8))
+        thread = threading.Thread(target=lambda: read.append(self.read_slowly(slow, go_on)), daemon=True)
+        thread.start()
         for kind in ("sized", "chunked"):
-            fast = self.get(f"/{kind}/{BIG}")
-            self.assertEqual(fast.getheader("Content-Length"), str(BIG) if kind == "sized" else None)
-            self.read_and_digest(fast, BIG)
-        self.assert_flat(before)  # the slow one has not read on yet
-        total = hashlib.sha256(first)
-        while piece := slow.read(len(BLOCK)):
-            total.update(piece)
-        self.assertEqual(total.hexdigest(), digest_of(BIG))
+            with self.timed(kind + ", beside a slow reader,"):
+                fast = self.get(f"/{kind}/{BIG}")
+                self.assertEqual(fast.getheader("Content-Length"), str(BIG) if kind == "sized" else None)
+                self.read_and_digest(fast, BIG)
+        self.assert_flat(before)
+        self.assertEqual(read, [], "the slow one is not through yet")
+        go_on.release()
+        thread.join(BODY_S)
+        self.assertEqual(read, [digest_of(BIG)])
         self.assert_flat(before)
 
     def upload(self, path, size, chunked):
@@ -288,14 +315,17 @@ class Rules:
     def test_a_big_upload_passes_in_flat_memory_and_a_slow_upstream_holds_nobody_up(self):
         self.warm()
         before, slow = self.flat(), []
-        thread = threading.Thread(target=lambda: slow.append(self.upload("/hold", BIG, True)))
+        thread = threading.Thread(target=lambda: slow.append(self.upload("/slow", BIG, True)), daemon=True)
         thread.start()
         self.assertTrue(self.upstream.holding.acquire(timeout=WAIT_S))
-        self.assertEqual(self.upload("/digest", BIG, False), [BIG, digest_of(BIG), str(BIG)], "a length that is known is told")
-        self.assertEqual(self.upload("/digest", BIG, True), [BIG, digest_of(BIG), None])
+        with self.timed("sized, beside a slow upstream,"):
+            self.assertEqual(self.upload("/digest", BIG, False), [BIG, digest_of(BIG), str(BIG)], "a length that is known is told")
+        with self.timed("chunked, beside a slow upstream,"):
+            self.assertEqual(self.upload("/digest", BIG, True), [BIG, digest_of(BIG), None])
         self.assert_flat(before)
+        self.assertEqual(slow, [], "the slow one is not through yet")
         self.upstream.go_on.release()
-        thread.join(WAIT_S)
+        thread.join(BODY_S)
         self.assertEqual(slow, [[BIG, digest_of(BIG), None]])
         self.assert_flat(before)
 
