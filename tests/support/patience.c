@@ -35,6 +35,13 @@ int64_t patience(int64_t plain)
 	return plain * (under_valgrind() ? VALGRIND_FACTOR : SANITIZED ? SANITIZED_FACTOR : 1);
 }
 
+size_t long_body_bytes(size_t plain, size_t slowed)
+{
+	const char *given = getenv("MESH_TEST_STREAM_BYTES");
+
+	return given != NULL ? strtoull(given, NULL, 10) : slowed_down() ? slowed : plain;
+}
+
 long walk_stride(void)
 {
 	return under_valgrind() ? VALGRIND_STRIDE : 1;

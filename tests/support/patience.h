@@ -6,6 +6,7 @@
 #define TESTS_SUPPORT_PATIENCE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* True in a program that runs under valgrind. */
@@ -16,6 +17,9 @@ bool slowed_down(void);
 
 /* A wait, in any unit, that a plain program never needs in full, scaled to this program's speed. */
 int64_t patience(int64_t plain);
+
+/* What a long body comes to: MESH_TEST_STREAM_BYTES, where that is set, else `plain`, or `slowed` in a program that is slowed down. */
+size_t long_body_bytes(size_t plain, size_t slowed);
 
 /* From one failing allocation to the next, or one place of a break, in a walk over real handshakes: 1, and 7 under valgrind, beside which the plain program walks all. */
 long walk_stride(void);

@@ -22,7 +22,7 @@ static struct h2_caller c;
 
 static size_t long_body(void)
 {
-	return slowed_down() ? 4 << 20 : 16 << 20;
+	return long_body_bytes(16 << 20, 4 << 20);
 }
 
 static void open_way(const struct stream_way *way)
