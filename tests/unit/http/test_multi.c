@@ -10,37 +10,10 @@
 
 #include "cast.h"
 
-/* ---- A loop, a multi with cart's identity, a server with one of ours ---- */
-
-struct stage {
-	struct mesh__loop *loop;
-	struct mesh__multi *multi;
-	struct mesh__tls_conf *conf;
-	struct raw_server *server;
-};
-
-static void open_stage(struct stage *s, const struct test_peer *shown, bool with_creds, raw_script script)
-{
-	struct mesh__creds *creds = with_creds ? test_creds(&cast.cart, &cast.ca, 1) : NULL;
-
-	s->conf = test_tls_conf(shown, &cast.ca, true);
-	s->server = raw_server_new(s->conf, script, NULL);
-	assert_int_equal(mesh__loop_new(&cast.env, &s->loop, NULL), MESH_OK);
-	assert_int_equal(mesh__multi_new(s->loop, creds, &s->multi, NULL), MESH_OK);
-	mesh__creds_unref(creds);
-}
-
-static void close_stage(struct stage *s)
-{
-	mesh__multi_free(s->multi);
-	mesh__loop_free(s->loop);
-	raw_server_free(s->server);
-	mesh__tls_conf_unref(s->conf);
-}
+/* ---- A loop, a multi with cart's identity, a server with one of ours, and a transfer ---- */
 
 /* What became of one transfer. */
 struct seen {
-	struct stage *stage;
 	struct mesh__transfer *transfer;
 	int dones, code, status, head_status;
 	struct mesh__client_result result;
@@ -50,18 +23,53 @@ struct seen {
 	bool stop_loop;
 };
 
+static struct mesh__loop *loop;
+static struct mesh__multi *multi;
+static struct mesh__tls_conf *conf;
+static struct raw_server *server;
+static struct seen seen, other;
+static struct mesh__transfer_options o; /* of the one that is seen */
+
+static int tear_down(void **state)
+{
+	(void)state;
+	mesh__multi_free(multi);
+	mesh__loop_free(loop);
+	if (server != NULL) {
+		raw_server_free(server);
+	}
+	mesh__tls_conf_unref(conf);
+	multi = NULL;
+	loop = NULL;
+	server = NULL;
+	conf = NULL;
+	return 0;
+}
+
+static void open_stage(const struct test_peer *shown, bool with_creds, raw_script script)
+{
+	struct mesh__creds *creds = with_creds ? test_creds(&cast.cart, &cast.ca, 1) : NULL;
+
+	other = (struct seen){.stop_loop = false};
+	conf = test_tls_conf(shown, &cast.ca, true);
+	server = raw_server_new(conf, script, NULL);
+	assert_int_equal(mesh__loop_new(&cast.env, &loop, NULL), MESH_OK);
+	assert_int_equal(mesh__multi_new(loop, creds, &multi, NULL), MESH_OK);
+	mesh__creds_unref(creds);
+}
+
 static void on_done(void *arg, int code, const struct mesh__client_response *response, const struct mesh__client_result *result, const struct mesh__err *err)
 {
-	struct seen *seen = arg;
+	struct seen *s = arg;
 
-	seen->dones++;
-	seen->code = code;
-	seen->status = response->status;
-	seen->result = *result;
-	(void)snprintf(seen->body, sizeof(seen->body), "%s", response->body.data != NULL ? response->body.data : "");
-	(void)snprintf(seen->message, sizeof(seen->message), "%s", err->message);
-	if (seen->stop_loop) {
-		mesh__loop_stop(seen->stage->loop);
+	s->dones++;
+	s->code = code;
+	s->status = response->status;
+	s->result = *result;
+	(void)snprintf(s->body, sizeof(s->body), "%s", response->body.data != NULL ? response->body.data : "");
+	(void)snprintf(s->message, sizeof(s->message), "%s", err->message);
+	if (s->stop_loop) {
+		mesh__loop_stop(loop);
 	}
 }
 
@@ -73,65 +81,72 @@ static bool on_head(void *arg, int status)
 
 static bool on_data(void *arg, const char *bytes, size_t len)
 {
-	struct seen *seen = arg;
-	size_t have = strlen(seen->data);
+	struct seen *s = arg;
+	size_t have = strlen(s->data);
 
-	(void)snprintf(seen->data + have, sizeof(seen->data) - have, "%.*s", (int)len, bytes);
+	(void)snprintf(s->data + have, sizeof(s->data) - have, "%.*s", (int)len, bytes);
 	return true;
 }
 
-static struct mesh__transfer_options to_payments(struct stage *s, struct seen *seen, const char *method, const char *body)
+static struct mesh__transfer_options to_payments(struct seen *s, const char *method, const char *body)
 {
-	struct mesh__transfer_options o = {.verify = MESH__VERIFY_PEER, .connect_timeout_ms = 50000, .timeout_ms = 60000, .done = on_done, .arg = seen};
+	struct mesh__transfer_options to = {.verify = MESH__VERIFY_PEER, .connect_timeout_ms = 50000, .timeout_ms = 60000, .done = on_done, .arg = s};
 	struct mesh__addr address;
 
-	raw_server_address(s->server, &address);
-	(void)snprintf(o.host, sizeof(o.host), "%s", cast.payments.dns);
-	(void)snprintf(o.spiffe, sizeof(o.spiffe), "%s", cast.payments.spiffe);
-	(void)snprintf(o.connect_host, sizeof(o.connect_host), "%s", address.ip);
-	o.connect_port = address.port;
-	o.request = (struct mesh__client_request){.method = method, .target = "/v1/x?y=1", .body = body, .body_len = body != NULL ? strlen(body) : 0, .has_body = body != NULL, .max_response_bytes = 4096};
-	*seen = (struct seen){.stage = s, .stop_loop = true};
-	return o;
+	raw_server_address(server, &address);
+	(void)snprintf(to.host, sizeof(to.host), "%s", cast.payments.dns);
+	(void)snprintf(to.spiffe, sizeof(to.spiffe), "%s", cast.payments.spiffe);
+	(void)snprintf(to.connect_host, sizeof(to.connect_host), "%s", address.ip);
+	to.connect_port = address.port;
+	to.request = (struct mesh__client_request){.method = method, .target = "/v1/x?y=1", .body = body, .body_len = body != NULL ? strlen(body) : 0, .has_body = body != NULL, .max_response_bytes = 4096};
+	*s = (struct seen){.stop_loop = true};
+	return to;
 }
 
-static void start(struct stage *s, const struct mesh__transfer_options *o)
+static void start(const struct mesh__transfer_options *options)
 {
-	struct seen *seen = o->arg;
+	struct seen *s = options->arg;
 	struct mesh__err err = MESH__NO_ERR;
 
-	if (mesh__transfer_start(s->multi, o, &seen->transfer, &err) != MESH_OK) {
+	if (mesh__transfer_start(multi, options, &s->transfer, &err) != MESH_OK) {
 		fail_msg("%s", err.message);
 	}
-	assert_int_equal(seen->dones, 0);
+	assert_int_equal(s->dones, 0);
 }
 
-static void run(struct stage *s, const struct mesh__transfer_options *o)
+static void prepare(const char *method, const char *body)
 {
-	start(s, o);
-	mesh__loop_run(s->loop);
-	assert_int_equal(((struct seen *)o->arg)->dones, 1);
+	o = to_payments(&seen, method, body);
+}
+
+/* The prepared one, to its end. */
+static int run(void)
+{
+	start(&o);
+	mesh__loop_run(loop);
+	assert_int_equal(seen.dones, 1);
+	return seen.code;
+}
+
+static int ask(const char *method, const char *body)
+{
+	prepare(method, body);
+	return run();
 }
 
 /* ---- Whole responses ---- */
 
 static void collects_a_response_and_keeps_the_connection(void **state)
 {
-	struct stage s;
-	struct seen seen;
-
 	(void)state;
-	open_stage(&s, &cast.payments, true, raw_answer_ok);
+	open_stage(&cast.payments, true, raw_answer_ok);
 	for (int i = 0; i < 3; i++) {
-		struct mesh__transfer_options o = to_payments(&s, &seen, "POST", "report");
-		run(&s, &o);
-		assert_int_equal(seen.code, MESH_OK);
+		assert_int_equal(ask("POST", "report"), MESH_OK);
 		assert_int_equal(seen.status, 200);
 		assert_string_equal(seen.body, "ok");
 		assert_int_equal(seen.result.reused, i > 0);
 	}
-	assert_int_equal(atomic_load(&raw_server_counts(s.server)->accepted), 1);
-	close_stage(&s);
+	assert_int_equal(atomic_load(&raw_server_counts(server)->accepted), 1);
 }
 
 static void answers_once(struct raw_conn *conn)
@@ -143,109 +158,78 @@ static void answers_once(struct raw_conn *conn)
 
 static void a_kept_connection_that_has_gone_costs_no_transfer(void **state)
 {
-	struct stage s;
-	struct seen seen;
-
 	(void)state;
-	open_stage(&s, &cast.payments, true, answers_once);
+	open_stage(&cast.payments, true, answers_once);
 	for (int i = 0; i < 5; i++) {
-		struct mesh__transfer_options o = to_payments(&s, &seen, "POST", "report");
-		run(&s, &o);
-		assert_int_equal(seen.code, MESH_OK);
+		assert_int_equal(ask("POST", "report"), MESH_OK);
 		assert_false(seen.result.reused);
-		assert_true(raw_wait(&raw_server_counts(s.server)->open, 0));
+		assert_true(raw_wait(&raw_server_counts(server)->open, 0));
 	}
-	assert_int_equal(atomic_load(&raw_server_counts(s.server)->shaken), 5);
-	assert_int_equal(atomic_load(&raw_server_counts(s.server)->resumed), 4);
-	close_stage(&s);
+	assert_int_equal(atomic_load(&raw_server_counts(server)->shaken), 5);
+	assert_int_equal(atomic_load(&raw_server_counts(server)->resumed), 4);
 }
 
 static void connects_by_name(void **state)
 {
-	struct stage s;
-	struct seen seen;
-	struct mesh__transfer_options o;
-
 	(void)state;
-	open_stage(&s, &cast.payments, true, raw_answer_ok);
-	o = to_payments(&s, &seen, "GET", NULL);
+	open_stage(&cast.payments, true, raw_answer_ok);
+	prepare("GET", NULL);
 	(void)snprintf(o.connect_host, sizeof(o.connect_host), "localhost");
-	run(&s, &o);
-	assert_int_equal(seen.code, MESH_OK);
-	close_stage(&s);
+	assert_int_equal(run(), MESH_OK);
 }
 
 /* ---- Whom it trusts ---- */
 
 static void refuses_the_peer_before_the_request_and_ever_after(void **state)
 {
-	struct stage s;
-	struct seen seen;
-
 	(void)state;
-	open_stage(&s, &cast.forged, true, raw_answer_ok);
+	open_stage(&cast.forged, true, raw_answer_ok);
 	for (int i = 0; i < 2; i++) {
-		struct mesh__transfer_options o = to_payments(&s, &seen, "POST", "secret");
-		run(&s, &o);
-		assert_int_equal(seen.code, MESH_E_IDENTITY);
+		assert_int_equal(ask("POST", "secret"), MESH_E_IDENTITY);
 		assert_int_equal(seen.result.sent, MESH__SENT_NOTHING);
 	}
-	close_stage(&s);
-	open_stage(&s, &cast.payments, true, raw_answer_ok);
+	(void)tear_down(NULL);
+	open_stage(&cast.payments, true, raw_answer_ok);
 	for (int i = 0; i < 4; i++) {
-		struct mesh__transfer_options o = to_payments(&s, &seen, "POST", "secret");
 		bool wrong = i % 2 == 0;
+
+		prepare("POST", "secret");
 		if (wrong) { /* the right DNS name, the wrong SPIFFE ID: also on the connection that served the right one */
 			(void)snprintf(o.spiffe, sizeof(o.spiffe), "%s", cast.cart.spiffe);
 		}
-		run(&s, &o);
-		assert_int_equal(seen.code, wrong ? MESH_E_IDENTITY : MESH_OK);
+		assert_int_equal(run(), wrong ? MESH_E_IDENTITY : MESH_OK);
 	}
-	assert_int_equal(atomic_load(&raw_server_counts(s.server)->requests), 2);
-	close_stage(&s);
+	assert_int_equal(atomic_load(&raw_server_counts(server)->requests), 2);
 }
 
 static void enrolment_trusts_the_roots_it_is_given_and_shows_no_certificate(void **state)
 {
 	struct mesh__trust *right = test_trust(&cast.ca, NULL), *wrong = test_trust(&cast.stranger, NULL);
-	struct stage s;
-	struct seen seen;
-	struct mesh__transfer_options o;
 
 	(void)state;
-	open_stage(&s, &cast.payments, false, raw_answer_ok);
-	o = to_payments(&s, &seen, "POST", "csr");
-	assert_int_equal(mesh__transfer_start(s.multi, &o, &seen.transfer, NULL), MESH_E_INVALID); /* roots are missing */
+	open_stage(&cast.payments, false, raw_answer_ok);
+	prepare("POST", "csr");
+	assert_int_equal(mesh__transfer_start(multi, &o, &seen.transfer, NULL), MESH_E_INVALID); /* roots are missing */
 	o.trust = wrong;
-	run(&s, &o);
-	assert_int_equal(seen.code, MESH_E_IDENTITY);
-	o = to_payments(&s, &seen, "POST", "csr");
+	assert_int_equal(run(), MESH_E_IDENTITY);
+	prepare("POST", "csr");
 	o.trust = right;
-	run(&s, &o);
-	assert_int_equal(seen.code, MESH_OK);
-	close_stage(&s);
+	assert_int_equal(run(), MESH_OK);
+	(void)tear_down(NULL);
 	mesh__trust_unref(right);
 	mesh__trust_unref(wrong);
 }
 
 static void a_connection_that_verifies_nothing_serves_nobody_else(void **state)
 {
-	struct stage s;
-	struct seen seen;
-	struct mesh__transfer_options o;
-
 	(void)state;
-	open_stage(&s, &cast.forged, true, raw_answer_ok);
-	o = to_payments(&s, &seen, "GET", NULL);
+	open_stage(&cast.forged, true, raw_answer_ok);
+	prepare("GET", NULL);
 	o.verify = MESH__VERIFY_NOTHING;
 	o.host[0] = '\0'; /* whoever answers there */
-	run(&s, &o);
-	assert_int_equal(seen.code, MESH_OK);
-	o = to_payments(&s, &seen, "POST", "secret");
-	run(&s, &o);
-	assert_int_equal(seen.code, MESH_E_IDENTITY);
-	assert_int_equal(atomic_load(&raw_server_counts(s.server)->requests), 1);
-	close_stage(&s);
+	assert_int_equal(run(), MESH_OK);
+	assert_int_equal(ask("POST", "secret"), MESH_E_IDENTITY);
+	assert_int_equal(atomic_load(&raw_server_counts(server)->requests), 1);
 }
 
 /* ---- Streams ---- */
@@ -294,25 +278,21 @@ struct stream_row {
 /* False when the time was up before the stage that the row is about, as on a slow machine, which proves nothing. */
 static bool stream_ends_as(const struct stream_row *row, int64_t ms)
 {
-	struct stage s;
-	struct seen seen;
-	struct mesh__transfer_options o;
 	bool reached;
 
-	open_stage(&s, &cast.payments, true, row->script);
-	o = to_payments(&s, &seen, "GET", NULL);
+	open_stage(&cast.payments, true, row->script);
+	prepare("GET", NULL);
 	o.timeout_ms = row->timed ? ms : 0;
 	o.silence_ms = row->silent ? ms : 0;
 	o.head = on_head;
 	o.data = on_data;
-	run(&s, &o);
-	assert_int_equal(seen.code, row->code);
+	assert_int_equal(run(), row->code);
 	reached = seen.head_status == row->head_status;
 	if (reached) {
 		assert_string_equal(seen.data, row->data);
 		assert_non_null(strstr(seen.message, row->said));
 	}
-	close_stage(&s);
+	(void)tear_down(NULL);
 	return reached;
 }
 
@@ -341,15 +321,11 @@ static void a_stream_ends_as_it_ends(void **state)
 
 /* ---- Callbacks that do what callbacks do ---- */
 
-static struct seen other;
-
 static bool start_other_from_data(void *arg, const char *bytes, size_t len)
 {
-	struct seen *seen = arg;
-
-	if (other.stage == NULL) {
-		struct mesh__transfer_options o = to_payments(seen->stage, &other, "POST", "ack");
-		start(seen->stage, &o);
+	if (other.transfer == NULL) {
+		struct mesh__transfer_options ack = to_payments(&other, "POST", "ack");
+		start(&ack);
 	}
 	return on_data(arg, bytes, len);
 }
@@ -366,157 +342,125 @@ static void streams_first_then_answers(struct raw_conn *conn)
 
 static void a_transfer_may_be_started_from_anothers_data(void **state)
 {
-	struct stage s;
-	struct seen seen;
-	struct mesh__transfer_options o;
-
 	(void)state;
-	other = (struct seen){.stage = NULL};
-	open_stage(&s, &cast.payments, true, streams_first_then_answers);
-	o = to_payments(&s, &seen, "GET", NULL);
+	open_stage(&cast.payments, true, streams_first_then_answers);
+	prepare("GET", NULL);
 	o.data = start_other_from_data;
-	start(&s, &o);
-	mesh__loop_run(s.loop); /* until the other is done */
+	start(&o);
+	mesh__loop_run(loop); /* until the other is done */
 	assert_int_equal(other.code, MESH_OK);
 	assert_int_equal(seen.dones, 0);
 	seen.stop_loop = false;
-	close_stage(&s);
+	(void)tear_down(NULL);
 	assert_int_equal(seen.dones, 1);
 	assert_int_equal(seen.code, MESH_E_CANCELLED);
 }
 
 static bool cancel_from_data(void *arg, const char *bytes, size_t len)
 {
-	struct seen *seen = arg;
-
 	(void)on_data(arg, bytes, len);
-	mesh__transfer_cancel(seen->transfer);
-	mesh__loop_stop(seen->stage->loop);
+	mesh__transfer_cancel(seen.transfer);
+	mesh__loop_stop(loop);
 	return true;
 }
 
 static bool free_from_data(void *arg, const char *bytes, size_t len)
 {
-	struct seen *seen = arg;
-
 	(void)on_data(arg, bytes, len);
-	mesh__multi_free(seen->stage->multi);
-	seen->stage->multi = NULL;
-	assert_int_equal(seen->dones, 1); /* at once, so that the owner may go too */
+	mesh__multi_free(multi);
+	multi = NULL;
+	assert_int_equal(seen.dones, 1); /* at once, so that the owner may go too */
 	return true;
 }
 
 static void data_may_cancel_its_transfer_or_free_the_multi(void **state)
 {
-	struct stage s;
-	struct seen seen;
-	struct mesh__transfer_options o;
-
 	(void)state;
-	open_stage(&s, &cast.payments, true, streams_then_hangs);
-	o = to_payments(&s, &seen, "GET", NULL);
+	open_stage(&cast.payments, true, streams_then_hangs);
+	prepare("GET", NULL);
 	o.data = cancel_from_data;
-	start(&s, &o);
-	mesh__loop_run(s.loop);
+	start(&o);
+	mesh__loop_run(loop);
 	assert_int_equal(seen.dones, 0);
 	assert_string_equal(seen.data, "one\n");
-	o = to_payments(&s, &seen, "GET", NULL);
+	prepare("GET", NULL);
 	o.data = free_from_data;
-	run(&s, &o);
-	assert_int_equal(seen.code, MESH_E_CANCELLED);
-	close_stage(&s);
+	assert_int_equal(run(), MESH_E_CANCELLED);
+	(void)tear_down(NULL);
 	assert_int_equal(seen.dones, 1);
 }
 
 static void free_when_done(void *arg, int code, const struct mesh__client_response *response, const struct mesh__client_result *result, const struct mesh__err *err)
 {
-	struct seen *seen = arg;
-
 	on_done(arg, code, response, result, err);
-	mesh__multi_free(seen->stage->multi);
-	seen->stage->multi = NULL;
+	mesh__multi_free(multi);
+	multi = NULL;
 }
 
 static bool start_freeing_other_from_data(void *arg, const char *bytes, size_t len)
 {
-	struct seen *seen = arg;
-	struct mesh__transfer_options o = to_payments(seen->stage, &other, "POST", "x");
+	struct mesh__transfer_options freeing = to_payments(&other, "POST", "x");
 
-	o.done = free_when_done;
-	start(seen->stage, &o);
+	freeing.done = free_when_done;
+	start(&freeing);
 	return on_data(arg, bytes, len);
 }
 
 static void done_may_free_the_multi_and_with_it_others(void **state)
 {
-	struct stage s;
-	struct seen seen;
-	struct mesh__transfer_options o;
-
 	(void)state;
-	open_stage(&s, &cast.payments, true, streams_first_then_answers);
-	o = to_payments(&s, &seen, "GET", NULL);
+	open_stage(&cast.payments, true, streams_first_then_answers);
+	prepare("GET", NULL);
 	o.data = start_freeing_other_from_data;
-	start(&s, &o);
+	start(&o);
 	seen.stop_loop = false;
-	mesh__loop_run(s.loop); /* until the other is done */
+	mesh__loop_run(loop); /* until the other is done */
 	assert_int_equal(other.dones, 1);
 	assert_int_equal(other.code, MESH_OK);
 	assert_int_equal(seen.dones, 1);
 	assert_int_equal(seen.code, MESH_E_CANCELLED);
-	close_stage(&s);
 }
 
 static void a_cancelled_transfer_is_never_heard_of_again(void **state)
 {
-	struct stage s;
-	struct seen seen, last;
-	struct mesh__transfer_options o;
-
 	(void)state;
-	open_stage(&s, &cast.payments, true, raw_answer_ok);
-	o = to_payments(&s, &seen, "GET", NULL);
-	start(&s, &o);
+	open_stage(&cast.payments, true, raw_answer_ok);
+	prepare("GET", NULL);
+	start(&o);
 	mesh__transfer_cancel(seen.transfer);
-	o = to_payments(&s, &last, "GET", NULL);
-	run(&s, &o);
-	assert_int_equal(last.code, MESH_OK);
+	o = to_payments(&other, "GET", NULL);
+	start(&o);
+	mesh__loop_run(loop);
+	assert_int_equal(other.code, MESH_OK);
 	assert_int_equal(seen.dones, 0);
-	close_stage(&s);
 }
 
 static void nothing_listens_there(void **state)
 {
-	struct stage s;
-	struct seen seen;
-	struct mesh__transfer_options o;
-
 	(void)state;
-	open_stage(&s, &cast.payments, true, raw_answer_ok);
-	o = to_payments(&s, &seen, "GET", NULL);
+	open_stage(&cast.payments, true, raw_answer_ok);
+	prepare("GET", NULL);
 	o.connect_port = 1;
-	run(&s, &o);
-	assert_int_equal(seen.code, MESH_E_CONNECT);
+	assert_int_equal(run(), MESH_E_CONNECT);
 	assert_int_equal(seen.result.sent, MESH__SENT_NOTHING);
 	assert_non_null(strstr(seen.message, "payments.default.mesh.local at 127.0.0.1:1: cannot connect"));
-	close_stage(&s);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(collects_a_response_and_keeps_the_connection),
-		cmocka_unit_test(a_kept_connection_that_has_gone_costs_no_transfer),
-		cmocka_unit_test(connects_by_name),
-		cmocka_unit_test(refuses_the_peer_before_the_request_and_ever_after),
-		cmocka_unit_test(enrolment_trusts_the_roots_it_is_given_and_shows_no_certificate),
-		cmocka_unit_test(a_connection_that_verifies_nothing_serves_nobody_else),
-		cmocka_unit_test(a_stream_ends_as_it_ends),
-		cmocka_unit_test(a_transfer_may_be_started_from_anothers_data),
-		cmocka_unit_test(data_may_cancel_its_transfer_or_free_the_multi),
-		cmocka_unit_test(done_may_free_the_multi_and_with_it_others),
-		cmocka_unit_test(a_cancelled_transfer_is_never_heard_of_again),
-		cmocka_unit_test(nothing_listens_there),
+		cmocka_unit_test_teardown(collects_a_response_and_keeps_the_connection, tear_down),
+		cmocka_unit_test_teardown(a_kept_connection_that_has_gone_costs_no_transfer, tear_down),
+		cmocka_unit_test_teardown(connects_by_name, tear_down),
+		cmocka_unit_test_teardown(refuses_the_peer_before_the_request_and_ever_after, tear_down),
+		cmocka_unit_test_teardown(enrolment_trusts_the_roots_it_is_given_and_shows_no_certificate, tear_down),
+		cmocka_unit_test_teardown(a_connection_that_verifies_nothing_serves_nobody_else, tear_down),
+		cmocka_unit_test_teardown(a_stream_ends_as_it_ends, tear_down),
+		cmocka_unit_test_teardown(a_transfer_may_be_started_from_anothers_data, tear_down),
+		cmocka_unit_test_teardown(data_may_cancel_its_transfer_or_free_the_multi, tear_down),
+		cmocka_unit_test_teardown(done_may_free_the_multi_and_with_it_others, tear_down),
+		cmocka_unit_test_teardown(a_cancelled_transfer_is_never_heard_of_again, tear_down),
+		cmocka_unit_test_teardown(nothing_listens_there, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, cast_set_up_with_stranger, cast_tear_down);
