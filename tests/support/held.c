@@ -151,6 +151,17 @@ void held_wait(int n)
 	stage_wait(has_come);
 }
 
+int held_ask(const char *request)
+{
+	int fd;
+
+	stage_open();
+	fd = stage_dial();
+	stage_say(fd, request);
+	held_wait(1);
+	return fd;
+}
+
 static void sweep_now(void *arg)
 {
 	*(int64_t *)arg = stage.server->n_sweeps;

@@ -35,6 +35,9 @@ bool held_has_ended(void);
 /* Waits for the n-th request. */
 void held_wait(int n);
 
+/* The server opens, and has the first request, on the connection that this gives. */
+int held_ask(const char *request);
+
 /* Time passes, and the server looks at what is overdue. */
 void held_advance_ms(int64_t ms);
 

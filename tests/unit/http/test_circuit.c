@@ -124,6 +124,18 @@ static int64_t counted(const char *limit)
 	return atomic_load(&mesh__metrics_counter(stage.metrics, MESH__CIRCUIT_METRIC, "", "limit", limit)->value);
 }
 
+/* Two pools with three connections, all in use: two of the first, of which this is one, and the second's own. */
+static struct asked *take_all(void)
+{
+	struct asked *first;
+
+	begin(2, 3, 10);
+	first = ask(0);
+	(void)ask(0);
+	(void)ask(1);
+	return first;
+}
+
 static void the_limit_holds_over_all_pools(void **state)
 {
 	(void)state;
@@ -179,14 +191,9 @@ static void an_endpoint_that_has_left_leaves_its_place(void **state)
 
 static void a_place_that_becomes_free_goes_to_who_waits_elsewhere(void **state)
 {
-	struct asked *first, *waiting;
+	struct asked *first = take_all(), *waiting = ask(1);
 
 	(void)state;
-	begin(2, 3, 10);
-	first = ask(0);
-	(void)ask(0);
-	(void)ask(1);
-	waiting = ask(1);
 	assert_false(waiting->settled);
 	give(first, false);
 	assert_true(waiting->settled);
@@ -196,14 +203,9 @@ static void a_place_that_becomes_free_goes_to_who_waits_elsewhere(void **state)
 
 static void a_connection_that_becomes_idle_is_closed_for_who_waits_elsewhere(void **state)
 {
-	struct asked *first, *waiting;
+	struct asked *first = take_all(), *waiting = ask(1);
 
 	(void)state;
-	begin(2, 3, 10);
-	first = ask(0);
-	(void)ask(0);
-	(void)ask(1);
-	waiting = ask(1);
 	give(first, true);
 	assert_true(waiting->settled);
 	assert_null(waiting->waiter.slot);
@@ -306,10 +308,7 @@ static void who_waits_at_the_same_endpoint_is_served_first(void **state)
 	struct asked *first, *here, *elsewhere;
 
 	(void)state;
-	begin(2, 3, 10);
-	first = ask(0);
-	(void)ask(0);
-	(void)ask(1);
+	first = take_all();
 	elsewhere = ask(1);
 	here = ask(0);
 	give(first, true);
@@ -355,14 +354,9 @@ static void with_no_pending_allowed_a_call_takes_what_is_free_or_fails(void **st
 
 static void who_has_left_the_queue_costs_nobody_a_connection(void **state)
 {
-	struct asked *first, *waiting;
+	struct asked *first = take_all(), *waiting = ask(1);
 
 	(void)state;
-	begin(2, 3, 10);
-	first = ask(0);
-	(void)ask(0);
-	(void)ask(1);
-	waiting = ask(1);
 	assert_true(mesh__queue_leave(&waiting->waiter));
 	waiting->code = MESH_E_CANCELLED;
 	give(first, true);
@@ -438,24 +432,25 @@ static void one_that_cannot_be_made_holds_no_place(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(the_limit_holds_over_all_pools, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(no_endpoint_goes_without_a_connection, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(an_endpoint_that_nobody_has_called_yet_has_its_place_too, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(an_endpoint_that_has_left_leaves_its_place, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(a_place_that_becomes_free_goes_to_who_waits_elsewhere, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(a_connection_that_becomes_idle_is_closed_for_who_waits_elsewhere, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(an_idle_connection_is_closed_for_who_comes, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(a_place_is_free_once_its_connection_is_closed, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(nor_is_it_free_to_others_before, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(the_last_idle_connection_of_an_endpoint_stays, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(who_waits_at_the_same_endpoint_is_served_first, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(over_max_pending_of_all_a_call_is_refused_by_name, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(with_no_pending_allowed_a_call_takes_what_is_free_or_fails, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(who_has_left_the_queue_costs_nobody_a_connection, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(a_raised_limit_serves_those_who_wait, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(under_a_lowered_limit_connections_close_as_they_become_idle, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(an_endpoint_that_leaves_gives_its_place_back, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(one_that_cannot_be_made_holds_no_place, set_up, tear_down),
+#define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+		T(the_limit_holds_over_all_pools),
+		T(no_endpoint_goes_without_a_connection),
+		T(an_endpoint_that_nobody_has_called_yet_has_its_place_too),
+		T(an_endpoint_that_has_left_leaves_its_place),
+		T(a_place_that_becomes_free_goes_to_who_waits_elsewhere),
+		T(a_connection_that_becomes_idle_is_closed_for_who_waits_elsewhere),
+		T(an_idle_connection_is_closed_for_who_comes),
+		T(a_place_is_free_once_its_connection_is_closed),
+		T(nor_is_it_free_to_others_before),
+		T(the_last_idle_connection_of_an_endpoint_stays),
+		T(who_waits_at_the_same_endpoint_is_served_first),
+		T(over_max_pending_of_all_a_call_is_refused_by_name),
+		T(with_no_pending_allowed_a_call_takes_what_is_free_or_fails),
+		T(who_has_left_the_queue_costs_nobody_a_connection),
+		T(a_raised_limit_serves_those_who_wait),
+		T(under_a_lowered_limit_connections_close_as_they_become_idle),
+		T(an_endpoint_that_leaves_gives_its_place_back),
+		T(one_that_cannot_be_made_holds_no_place),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

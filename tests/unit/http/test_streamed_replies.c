@@ -91,13 +91,9 @@ static void a_length_that_is_not_kept_is_an_abort(void **state)
 static void trailers_follow_a_stream_but_for_those_that_would_forge(void **state)
 {
 	static const char *const dropped[][2] = {{"Content-Length", "9"}, {"Transfer-Encoding", "chunked"}, {"Host", "x"}, {"Authorization", "x"}, {"mesh-load", "1"}, {"X-Bad", "a\r\nX-Split: b"}, {"Bad Name", "c"}, {"Date", "x"}};
-	int fd;
+	int fd = held_ask(GET LAST);
 
 	(void)state;
-	stage_open();
-	fd = stage_dial();
-	stage_say(fd, GET LAST);
-	held_wait(1);
 	assert_true(held_trailer("Grpc-Status", "0"));
 	assert_true(held_begin(200, NULL));
 	for (size_t i = 0; i < sizeof(dropped) / sizeof(dropped[0]); i++) {
@@ -114,10 +110,7 @@ static void more_trailers_than_fit_are_told(void **state)
 	int fd, n = 0;
 
 	(void)state;
-	stage_open();
-	fd = stage_dial();
-	stage_say(fd, GET LAST);
-	held_wait(1);
+	fd = held_ask(GET LAST);
 	while (n < 1000 && held_trailer("a", "b")) {
 		n++;
 	}
@@ -191,10 +184,7 @@ static void a_peer_that_reads_slowly_slows_the_writer(void **state)
 	for (size_t i = 0; i < sizeof(block); i++) {
 		block[i] = (char)i;
 	}
-	stage_open();
-	fd = stage_dial();
-	stage_say(fd, "GET /x HTTP/1.0\r\n\r\n");
-	held_wait(1);
+	fd = held_ask("GET /x HTTP/1.0\r\n\r\n");
 	assert_true(held_begin(200, NULL));
 	stage_assert_has(stage_hear(fd, "\r\n\r\n"), "200 OK");
 	while (n_waits < 3) {
@@ -243,13 +233,9 @@ static void fill(void)
 
 static void a_writer_that_waits_hears_that_its_peer_has_gone(void **state)
 {
-	int fd;
+	int fd = held_ask(GET "\r\n");
 
 	(void)state;
-	stage_open();
-	fd = stage_dial();
-	stage_say(fd, GET "\r\n");
-	held_wait(1);
 	assert_true(held_begin(200, NULL));
 	fill();
 	(void)close(fd);
@@ -262,13 +248,9 @@ static void a_writer_that_waits_hears_that_its_peer_has_gone(void **state)
 
 static void a_peer_that_reads_nothing_is_cut_after_write_ms(void **state)
 {
-	int fd;
+	int fd = held_ask(GET "\r\n");
 
 	(void)state;
-	stage_open();
-	fd = stage_dial();
-	stage_say(fd, GET "\r\n");
-	held_wait(1);
 	assert_true(held_begin(200, NULL));
 	fill();
 	held_advance_ms(0); /* the time begins when it is seen that something waits */
@@ -287,13 +269,9 @@ static void a_peer_that_reads_nothing_is_cut_after_write_ms(void **state)
 
 static void requests_and_replies_flow_at_the_same_time(void **state)
 {
-	int fd;
+	int fd = held_ask("POST /x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n");
 
 	(void)state;
-	stage_open();
-	fd = stage_dial();
-	stage_say(fd, "POST /x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n");
-	held_wait(1);
 	assert_true(held_begin(200, NULL));
 	(void)stage_hear(fd, "\r\n\r\n");
 	for (int i = 0; i < 5; i++) {

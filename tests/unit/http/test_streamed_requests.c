@@ -55,13 +55,9 @@ static void a_body_is_read_while_it_comes(void **state)
 
 static void what_came_with_the_header_is_there_at_once(void **state)
 {
-	int fd;
+	int fd = held_ask(POST "Content-Length: 5\r\n\r\nhello" POST "\r\n");
 
 	(void)state;
-	stage_open();
-	fd = stage_dial();
-	stage_say(fd, POST "Content-Length: 5\r\n\r\nhello" POST "\r\n");
-	held_wait(1);
 	assert_int_equal(held_read(), MESH_OK);
 	assert_string_equal(held_text(), "hello");
 	held_reply(200, "first");
@@ -77,13 +73,9 @@ static void what_came_with_the_header_is_there_at_once(void **state)
 
 static void each_wait_is_followed_by_one_event(void **state)
 {
-	int fd;
+	int fd = held_ask(POST "Content-Length: 9\r\n\r\nabc");
 
 	(void)state;
-	stage_open();
-	fd = stage_dial();
-	stage_say(fd, POST "Content-Length: 9\r\n\r\nabc");
-	held_wait(1);
 	stage_say(fd, "def"); /* nobody waits: no event */
 	assert_int_equal(held_read(), MESH_E_WOULD_BLOCK);
 	while (held.body.len < 6) {
@@ -177,13 +169,9 @@ static void threat_5_trailers_that_would_forge_are_left_out(void **state)
 	static const char *const lines[] = {
 		"Content-Length: 9", "Transfer-Encoding: chunked", "host: evil", "AUTHORIZATION: Bearer x", "Proxy-Authorization: x", "Cookie: a=b", "Mesh-Try: 3", "X-Forwarded-Client-Cert: URI=x", "Connection: close", "Trailer: x",
 	};
-	int fd;
+	int fd = held_ask(POST "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n");
 
 	(void)state;
-	stage_open();
-	fd = stage_dial();
-	stage_say(fd, POST "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n");
-	held_wait(1);
 	assert_int_equal(mesh__exchange_n_trailers(held.x), 0);
 	stage_say(fd, "0\r\nGrpc-Status: \t5 \r\n");
 	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
@@ -251,13 +239,9 @@ static void too_many_trailers_are_refused(void **state)
 
 static void the_first_read_that_finds_nothing_says_continue(void **state)
 {
-	int fd;
+	int fd = held_ask(POST "Expect: 100-continue\r\nContent-Length: 2\r\n\r\n");
 
 	(void)state;
-	stage_open();
-	fd = stage_dial();
-	stage_say(fd, POST "Expect: 100-continue\r\nContent-Length: 2\r\n\r\n");
-	held_wait(1);
 	assert_int_equal(recv(fd, stage.seen, 1, MSG_DONTWAIT), -1);
 	assert_int_equal(held_read(), MESH_E_WOULD_BLOCK);
 	assert_string_equal(stage_hear(fd, "\r\n\r\n"), "HTTP/1.1 100 Continue\r\n\r\n");
@@ -273,13 +257,9 @@ static void the_first_read_that_finds_nothing_says_continue(void **state)
 
 static void a_handler_that_answers_without_reading_never_says_continue(void **state)
 {
-	int fd;
+	int fd = held_ask(POST "Expect: 100-continue\r\nContent-Length: 2\r\n\r\n");
 
 	(void)state;
-	stage_open();
-	fd = stage_dial();
-	stage_say(fd, POST "Expect: 100-continue\r\nContent-Length: 2\r\n\r\n");
-	held_wait(1);
 	held_reply(403, "no");
 	stage_assert_has(stage_hear(fd, NULL), "HTTP/1.1 403 Forbidden");
 	stage_assert_has(stage.seen, "Connection: close"); /* the body may or may not come */
@@ -289,13 +269,9 @@ static void a_handler_that_answers_without_reading_never_says_continue(void **st
 
 static void nothing_says_continue_once_the_reply_has_begun(void **state)
 {
-	int fd;
+	int fd = held_ask(POST "Expect: 100-continue\r\nContent-Length: 2\r\n\r\n");
 
 	(void)state;
-	stage_open();
-	fd = stage_dial();
-	stage_say(fd, POST "Expect: 100-continue\r\nContent-Length: 2\r\n\r\n");
-	held_wait(1);
 	assert_true(held_begin(200, NULL));
 	assert_int_equal(held_read(), MESH_E_WOULD_BLOCK);
 	stage_say(fd, "ab");
@@ -351,13 +327,9 @@ static void a_peer_that_goes_is_told_once(void **state)
 
 static void a_malformed_body_is_answered_for_the_handler(void **state)
 {
-	int fd;
+	int fd = held_ask(POST "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n");
 
 	(void)state;
-	stage_open();
-	fd = stage_dial();
-	stage_say(fd, POST "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n");
-	held_wait(1);
 	stage_say(fd, "zz\r\n");
 	stage_wait(held_is_gone);
 	assert_int_equal(held_read(), MESH_E_PROTOCOL);
@@ -370,13 +342,9 @@ static void a_malformed_body_is_answered_for_the_handler(void **state)
 
 static void a_malformed_body_cuts_a_reply_that_has_begun(void **state)
 {
-	int fd;
+	int fd = held_ask(POST "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n");
 
 	(void)state;
-	stage_open();
-	fd = stage_dial();
-	stage_say(fd, POST "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n");
-	held_wait(1);
 	assert_true(held_begin(200, NULL));
 	assert_true(held_write("half", 4));
 	(void)stage_hear(fd, "half\r\n");
@@ -419,13 +387,9 @@ static void a_body_that_has_come_but_was_not_read_keeps_the_connection(void **st
 {
 	enum { BODY = 256 * 1024 + 1 }; /* its last byte is the one too many: from here on the socket is not read */
 	static char body[BODY];
-	int fd;
+	int fd = held_ask(POST "Content-Length: 262145\r\n\r\n");
 
 	(void)state;
-	stage_open();
-	fd = stage_dial();
-	stage_say(fd, POST "Content-Length: 262145\r\n\r\n");
-	held_wait(1);
 	stage_send(fd, body, sizeof(body));
 	for (int i = 0; held_unread() < BODY; i++) {
 		assert_true(i < 10000);
@@ -449,10 +413,7 @@ static void a_body_that_a_handler_waits_for_may_not_pause_too_long(void **state)
 
 	(void)state;
 	stage.limits.reply_ms = 10000;
-	stage_open();
-	fd = stage_dial();
-	stage_say(fd, POST "Content-Length: 100\r\n\r\n");
-	held_wait(1);
+	fd = held_ask(POST "Content-Length: 100\r\n\r\n");
 	held.reads_when_readable = true;
 	(void)held_read();
 	for (int i = 0; i < 5; i++) { /* each byte begins the time anew: in all it takes longer than body_ms and than reply_ms */
@@ -472,13 +433,9 @@ static void a_body_that_a_handler_waits_for_may_not_pause_too_long(void **state)
 
 static void a_handler_that_neither_reads_nor_answers_is_late(void **state)
 {
-	int fd;
+	int fd = held_ask(POST "Content-Length: 100\r\n\r\nabc");
 
 	(void)state;
-	stage_open();
-	fd = stage_dial();
-	stage_say(fd, POST "Content-Length: 100\r\n\r\nabc");
-	held_wait(1);
 	held_advance_ms(100000); /* over body_ms, but it is not the body that is waited for */
 	(void)held_read();
 	assert_string_equal(held_text(), "abc");
@@ -495,13 +452,9 @@ static void a_handler_that_neither_reads_nor_answers_is_late(void **state)
 
 static void a_conversation_may_be_silent(void **state)
 {
-	int fd;
+	int fd = held_ask(POST "Content-Length: 100\r\n\r\nabc");
 
 	(void)state;
-	stage_open();
-	fd = stage_dial();
-	stage_say(fd, POST "Content-Length: 100\r\n\r\nabc");
-	held_wait(1);
 	assert_true(held_begin(200, NULL));
 	assert_int_equal(held_read(), MESH_E_WOULD_BLOCK);
 	held_advance_ms(3600000);
