@@ -290,7 +290,7 @@ define link-bench
 	$(Q)$(CC) $(CFLAGS) $(LINK_EXE) $(LDFLAGS) $(filter %.o,$^) -L$(BUILD)/lib -lmeshlib $(call pkg-libs,libcurl) \
 	    -Wl,-rpath,'$$ORIGIN/../../lib' -o $@
 endef
-$(BUILD)/tests/bench/client: $(patsubst %,$(BUILD)/obj/tests/bench/%.o,client way latency) $(SHARED)
+$(BUILD)/tests/bench/client: $(patsubst %,$(BUILD)/obj/tests/bench/%.o,client way latency parts) $(SHARED)
 	$(link-bench)
 $(BUILD)/tests/bench/server: $(BUILD)/obj/tests/bench/server.o $(SHARED)
 	$(link-bench)

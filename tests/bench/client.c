@@ -4,13 +4,14 @@
  * --warm-ms pass without another connection.
  *
  *	client --way NAME=KIND:TO[,PID...] [--way ...] --certificate F --key F --bundle F [--endpoints F] [--endpoints2 F]
- *	       [--host NAME] [--path /1k] [--bytes 1024] [--callers 1] [--handles 1] [--rounds 5] [--round-ms 500 | --calls N] [--warm-ms 50] [--since NS]
+ *	       [--host NAME] [--path /1k] [--bytes 1024] [--callers 1] [--handles 1] [--rounds 5] [--round-ms 500 | --calls N] [--warm-ms 50] [--since NS] [--parts 1]
  *
  *	client --libcurl      what libcurl says of itself
  *
  * KIND is one of way.h, TO an address, or for mesh and join a service. The PIDs are the processes that answer: their CPU is counted too. Prints one
  * JSON object: each round of each way, and each way's medians over the rounds. Latencies and CPU a call are in microseconds. `first` is the time, in
- * milliseconds, from opening the way to its first answer, or from --since, a moment of the monotonic clock; memory is then not looked at.
+ * milliseconds, from opening the way to its first answer, or from --since, a moment of the monotonic clock; memory is then not looked at. With --parts each round has
+ * in how many samples of its time the client's process, and those that answer, were found at what (parts.h), where that may be seen.
  */
 #include <curl/curl.h>
 
@@ -28,6 +29,7 @@
 #include <unistd.h>
 
 #include "latency.h"
+#include "parts.h"
 #include "way.h"
 
 #define WAYS_MAX 8
@@ -39,6 +41,7 @@
 struct named_way {
 	char *name, *kind, *to;
 	clockid_t peers[PEERS_MAX];
+	pid_t pids[PEERS_MAX]; /* theirs */
 	int n_peers;
 };
 
@@ -51,6 +54,7 @@ struct round {
 	int connections_before, connections_after; /* the measured part */
 	long rss_before_kb, rss_after_kb;
 	long mbed_before_kb, mbed_after_kb; /* of that, pages of mbedTLS's libraries */
+	unsigned long client_parts[PARTS], peer_parts[PARTS];
 };
 
 struct caller {
@@ -71,6 +75,7 @@ static struct {
 	enum work { WORK_WARM_UP, WORK_MEASURE, WORK_OVER } work; /* these two change only while the callers wait to begin */
 	struct way *open;
 	uint64_t since_ns;
+	bool parts;
 	struct latency sum;
 } g = {.target = {.host = "payments.default.mesh.local", .path = "/1k", .bytes = 1024, .callers = 1, .handles = 1}, .rounds = 5, .round_ms = 500, .warm_ms = 50};
 
@@ -281,6 +286,14 @@ static void sum_up(struct round *r, uint64_t wall_ns, uint64_t own_ns, uint64_t 
 	r->peer_cpu = (double)peers_ns / 1000 / (double)r->calls;
 }
 
+static void count_parts(const struct named_way *w, struct round *r)
+{
+	parts_count(getpid(), r->client_parts);
+	for (int i = 0; i < w->n_peers; i++) {
+		parts_count(w->pids[i], r->peer_parts);
+	}
+}
+
 static bool run_round(const struct named_way *w, struct round *r)
 {
 	uint64_t wall, own, peers;
@@ -300,10 +313,13 @@ static bool run_round(const struct named_way *w, struct round *r)
 	wall = now_ns(CLOCK_MONOTONIC);
 	own = own_cpu_ns();
 	peers = peers_cpu_ns(w);
+	parts_begin();
 	have_callers_do(WORK_MEASURE);
+	parts_end();
 	own = own_cpu_ns() - own;
 	peers = peers_cpu_ns(w) - peers;
 	wall = now_ns(CLOCK_MONOTONIC) - wall;
+	count_parts(w, r);
 	sum_up(r, wall, own, peers);
 	r->connections_after = connections();
 	r->resumed = way_resumed(g.open) - r->resumed;
@@ -375,6 +391,15 @@ static void print_median(const struct round *rounds, const char *name, size_t of
 	printf("\"%s\":%.2f%s", name, median(rounds, offset), after);
 }
 
+static void print_parts(const char *name, const unsigned long counts[PARTS])
+{
+	printf(",\"%s\":{", name);
+	for (int i = 0; i < PARTS; i++) {
+		printf("%s\"%s\":%lu", i > 0 ? "," : "", part_names[i], counts[i]);
+	}
+	printf("}");
+}
+
 static void print_way(int way)
 {
 	const struct round *rounds = &g.results[way * g.rounds];
@@ -392,9 +417,14 @@ static void print_way(int way)
 		const struct round *r = &rounds[i];
 
 		printf("%s\n{\"calls\":%lu,\"failed\":%lu,\"seconds\":%.4f,\"callsPerSecond\":%.1f,\"p50\":%.2f,\"p90\":%.2f,\"p99\":%.2f,\"max\":%.2f,"
-		       "\"clientCpu\":%.2f,\"peerCpu\":%.2f,\"first\":%.2f,\"resumed\":%lu,\"warmUps\":%d,\"connectionsBefore\":%d,\"connectionsAfter\":%d,\"rssBeforeKb\":%ld,\"rssAfterKb\":%ld,\"mbedGrowthKb\":%ld}",
+		       "\"clientCpu\":%.2f,\"peerCpu\":%.2f,\"first\":%.2f,\"resumed\":%lu,\"warmUps\":%d,\"connectionsBefore\":%d,\"connectionsAfter\":%d,\"rssBeforeKb\":%ld,\"rssAfterKb\":%ld,\"mbedGrowthKb\":%ld",
 			i == 0 ? "" : ",", r->calls, r->failed, r->seconds, r->calls_per_second, r->p50, r->p90, r->p99, r->max, r->client_cpu, r->peer_cpu, r->first, r->resumed, r->warm_ups, r->connections_before, r->connections_after, r->rss_before_kb,
 			r->rss_after_kb, r->mbed_after_kb - r->mbed_before_kb);
+		if (g.parts) {
+			print_parts("clientParts", r->client_parts);
+			print_parts("peerParts", r->peer_parts);
+		}
+		printf("}");
 	}
 	printf("]}");
 }
@@ -431,6 +461,7 @@ static bool add_way(char *text)
 			fprintf(stderr, "client: the CPU of process %s cannot be read\n", pid);
 			return false;
 		}
+		w->pids[w->n_peers] = (pid_t)strtol(pid, NULL, 10);
 		w->n_peers++;
 	}
 	g.n_ways++;
@@ -467,6 +498,7 @@ static bool take_option(char option, char *text)
 	case 'm': ok = number(text, 1, 3600000, &g.round_ms); break;
 	case 'n': ok = number(text, 1, 1000000000, &g.calls); break;
 	case 's': ok = number(text, 1, LONG_MAX, &n); g.since_ns = (uint64_t)n; break;
+	case 'P': ok = number(text, 0, 1, &n); g.parts = n == 1; break;
 	case 'W': ok = number(text, 1, 60000, &g.warm_ms); break;
 	default: return false;
 	}
@@ -477,7 +509,7 @@ static bool take_options(int argc, char **argv)
 {
 	static const struct option options[] = {{"way", 1, NULL, 'w'}, {"certificate", 1, NULL, 'C'}, {"key", 1, NULL, 'K'}, {"bundle", 1, NULL, 'B'}, {"endpoints", 1, NULL, 'E'}, {"endpoints2", 1, NULL, '2'},
 		{"host", 1, NULL, 'h'}, {"path", 1, NULL, 'p'}, {"bytes", 1, NULL, 'b'}, {"callers", 1, NULL, 'c'}, {"rounds", 1, NULL, 'r'}, {"round-ms", 1, NULL, 'm'},
-		{"calls", 1, NULL, 'n'}, {"warm-ms", 1, NULL, 'W'}, {"handles", 1, NULL, 'H'}, {"since", 1, NULL, 's'}, {0}};
+		{"calls", 1, NULL, 'n'}, {"warm-ms", 1, NULL, 'W'}, {"handles", 1, NULL, 'H'}, {"since", 1, NULL, 's'}, {"parts", 1, NULL, 'P'}, {0}};
 	int option;
 
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -497,16 +529,18 @@ int main(int argc, char **argv)
 	}
 	if (!take_options(argc, argv)) {
 		fprintf(stderr, "usage: client --way NAME=tls|tls2|plain|full|resumed|multi|multi2:ADDRESS[,PID...] | NAME=mesh|mesh2|async|async2|join:SERVICE[,PID...] [--way ...]\n       --certificate F --key F --bundle F [--endpoints F] [--endpoints2 F]\n"
-				"       [--host NAME] [--path /1k] [--bytes 1024] [--callers 1] [--handles 1] [--rounds 5] [--round-ms 500 | --calls N]\n       [--warm-ms 50] [--since NS]\n");
+				"       [--host NAME] [--path /1k] [--bytes 1024] [--callers 1] [--handles 1] [--rounds 5] [--round-ms 500 | --calls N]\n       [--warm-ms 50] [--since NS] [--parts 1]\n");
 		return 2;
 	}
 	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK || !start_callers()) {
 		fprintf(stderr, "client: cannot start its callers\n");
 		return 1;
 	}
+	g.parts = g.parts && parts_open();
 	if (!run()) {
 		return 1;
 	}
+	parts_close();
 	print_all();
 	for (int i = 0; i < g.n_ways * g.rounds; i++) {
 		failed = failed || g.results[i].failed > 0;

@@ -81,6 +81,16 @@ def ratio(cell, one, other, figure):
     return quartiles([x[figure] / y[figure] for x, y in zip(a, b) if y[figure] > 0] or [0.0])
 
 
+PARTS = ("kernel", "tls", "http", "mesh", "rest")
+
+
+def parts(way, side):
+    """What of a call's CPU on one side ("client", "peer") goes to what, in microseconds: the samples of all rounds share out the median. None where none were taken."""
+    counts = {part: sum(one.get(side + "Parts", {}).get(part, 0) for one in way["rounds"]) for part in PARTS}
+    total = sum(counts.values())
+    return {part: way["spread"][side + "Cpu"]["median"] * n / total for part, n in counts.items()} if total else None
+
+
 # ---- mutual TLS everywhere ----
 
 def tls(field, say):
@@ -155,7 +165,7 @@ def protocols(field, say):
         ways.update({f"raw{version}": f"tls{version}:127.0.0.1:{port}{served}", f"mesh{version}": f"mesh{version}:payments{served}",
                      f"multi{version}": f"multi{version}:127.0.0.1:{port}{served}", f"async{version}": f"async{version}:payments{served}"})
     return {"cells": sweep(field, ways, ("async2", "multi2"), lambda line: say("protocols: " + line), bodies=[body for body in field.plan.bodies if body != "0"],
-                           crowds=[n for n in field.plan.callers if n > 1], endpoints=called[""], endpoints2=called["2"])}
+                           crowds=[n for n in field.plan.callers if n > 1], endpoints=called[""], endpoints2=called["2"], parts=1)}
 
 
 def handshakes(field, say):

@@ -160,6 +160,17 @@ def protocol_figures(found):
     return table(["body, callers", "way", "calls a second", "p50 µs", "p99 µs", "client CPU µs a call", "server CPU µs a call", "connections"], rows)
 
 
+def protocol_parts(found):
+    """Of the fewest callers: what a call's CPU goes to, where it could be seen."""
+    fewest = min(cell["callers"] for cell in found["protocols"]["cells"])
+    rows = []
+    for cell in (cell for cell in found["protocols"]["cells"] if cell["callers"] == fewest):
+        for name in PROTOCOLS:
+            sides = [measure.parts(cell["ways"][name], side) for side in ("client", "peer")]
+            rows.append([where(cell), PROTOCOLS[name]] + [number(side[part]) if side else "–" for side in sides for part in measure.PARTS])
+    return table(["body, callers", "way"] + [f"{side}: {part}" for side, http in (("client", "libcurl, nghttp2"), ("server", "nghttp2, llhttp")) for part in ("kernel", "TLS", http, "meshlib", "rest")], rows)
+
+
 def handshakes(found):
     rows = []
     for cell in found["handshakes"]["cells"]:
@@ -229,6 +240,7 @@ SECTIONS = {
     "server-figures": ("Serving: figures", server_figures, ("servers",)),
     "protocol-ratios": ("HTTP/1.1 and HTTP/2, waiting and not: ratios", protocol_ratios, ("protocols",)),
     "protocol-figures": ("HTTP/1.1 and HTTP/2, waiting and not: figures", protocol_figures, ("protocols",)),
+    "protocol-parts": ("HTTP/1.1 and HTTP/2, waiting and not: what the time goes to, CPU µs a call", protocol_parts, ("protocols",)),
     "handshakes": ("Handshakes", handshakes, ("handshakes",)),
     "arithmetic": ("Arithmetic", arithmetic, ("arithmetic",)),
     "memory": ("Memory", memory, ("memory",)),

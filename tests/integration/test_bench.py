@@ -67,6 +67,13 @@ class Run(unittest.TestCase):
             self.assertEqual(set(cell["ways"]), ways)
             self.assertEqual({len(way["rounds"]) for way in cell["ways"].values()}, {2})
 
+    def test_what_the_time_goes_to_is_told_wherever_it_may_be_seen(self):
+        cell, = self.found["protocols"]["cells"]
+        sampled = [way for way in cell["ways"].values() if any("clientParts" in one for one in way["rounds"])]
+        self.assertIn(len(sampled), (0, len(cell["ways"])))
+        if sampled:
+            self.assertGreater(sum(sum(one["clientParts"].values()) + sum(one["peerParts"].values()) for way in sampled for one in way["rounds"]), 0)
+
     def test_connections_are_kept_but_where_handshakes_are_measured(self):
         libcurl = tuple(int(n) for n in self.found["machine"]["client"].split()[0].removeprefix("libcurl/").split(".")[:2])
         closed = (0,) if libcurl < (8, 10) else (0, 1, 2)  # from then on it waits behind the caller's back until the peer has closed too
@@ -124,6 +131,11 @@ class Judgement(unittest.TestCase):
 
     def test_the_best_of_several_is_the_one_with_the_lower_time(self):
         self.assertEqual(report.best(self.cell(haproxy=[3.0, 5.0, 9.0], nginx=[4.0, 6.0, 7.0]), ("haproxy", "nginx"), "p50"), "haproxy")
+
+    def test_samples_of_all_rounds_share_out_the_cpu_of_a_call(self):
+        way = {"spread": {"clientCpu": {"median": 50.0}}, "rounds": [{"clientParts": {"kernel": 3, "tls": 1, "http": 0, "mesh": 0, "rest": 0}}, {"clientParts": {"kernel": 0, "tls": 0, "http": 4, "mesh": 1, "rest": 1}}]}
+        self.assertEqual(measure.parts(way, "client"), {"kernel": 15.0, "tls": 5.0, "http": 20.0, "mesh": 5.0, "rest": 5.0})
+        self.assertIsNone(measure.parts(way, "peer"))
 
     def test_only_marked_places_of_a_page_change(self):
         with tempfile.TemporaryDirectory() as directory:
