@@ -245,7 +245,7 @@ bool h2_peer_ended(struct h2_peer *peer, uint32_t *stream)
 	return ok;
 }
 
-void h2_answer_ok(struct raw_conn *conn)
+void h2_serve(struct raw_conn *conn, bool (*answer)(struct h2_peer *peer, uint32_t stream))
 {
 	struct h2_peer peer;
 	uint32_t stream;
@@ -255,7 +255,31 @@ void h2_answer_ok(struct raw_conn *conn)
 	ok = h2_peer_greet(&peer, NULL, 0);
 	while (ok && h2_peer_ended(&peer, &stream)) {
 		atomic_fetch_add(&raw_server_counts(conn->server)->requests, 1);
-		ok = h2_peer_answer(&peer, stream, 200, "ok");
+		ok = answer(&peer, stream);
+	}
+	h2_peer_fini(&peer);
+}
+
+static bool answer_ok(struct h2_peer *peer, uint32_t stream)
+{
+	return h2_peer_answer(peer, stream, 200, "ok");
+}
+
+void h2_answer_ok(struct raw_conn *conn)
+{
+	h2_serve(conn, answer_ok);
+}
+
+void h2_count_requests(struct raw_conn *conn)
+{
+	struct h2_frame_view frame;
+	struct h2_peer peer;
+
+	h2_peer_init(&peer, conn);
+	if (h2_peer_greet(&peer, NULL, 0)) {
+		while (h2_peer_frame(&peer, &frame)) {
+			atomic_fetch_add(&raw_server_counts(conn->server)->requests, frame.type == H2_HEADERS || frame.type == H2_DATA || frame.type == H2_CONTINUATION);
+		}
 	}
 	h2_peer_fini(&peer);
 }

@@ -71,7 +71,11 @@ bool h2_peer_ended(struct h2_peer *peer, uint32_t *stream);
 /* A whole answer, sent: HEADERS, then the body in one DATA frame (at most H2_FRAME_MAX) with END_STREAM. */
 bool h2_peer_answer(struct h2_peer *peer, uint32_t stream, int status, const char *body);
 
-/* A script: answers each request with 200 and "ok" once it is whole, until the client ends the connection. */
+/* For scripts: each request is counted and answered so once it is whole, until `answer` fails or the client ends the connection. */
+void h2_serve(struct raw_conn *conn, bool (*answer)(struct h2_peer *peer, uint32_t stream));
+
+/* Scripts: answers each request with 200 and "ok"; counts as requests the frames that are part of one, and answers none. */
 void h2_answer_ok(struct raw_conn *conn);
+void h2_count_requests(struct raw_conn *conn);
 
 #endif

@@ -414,21 +414,6 @@ static void one_call_of_a_request_at_a_time(void **state)
 	mesh_request_free(r);
 }
 
-/* Counts what is part of a request. */
-static void counts_requests(struct raw_conn *conn)
-{
-	struct h2_frame_view frame;
-	struct h2_peer peer;
-
-	h2_peer_init(&peer, conn);
-	if (h2_peer_greet(&peer, NULL, 0)) {
-		while (h2_peer_frame(&peer, &frame)) {
-			atomic_fetch_add(&raw_server_counts(conn->server)->requests, frame.type == H2_HEADERS || frame.type == H2_DATA || frame.type == H2_CONTINUATION);
-		}
-	}
-	h2_peer_fini(&peer);
-}
-
 static void behind_a_wrong_name_over_http2_all_twenty_are_refused_and_nothing_is_sent(void **state)
 {
 	enum { CALLS = 20 };
@@ -443,7 +428,7 @@ static void behind_a_wrong_name_over_http2_all_twenty_are_refused_and_nothing_is
 	(void)state;
 	test_peer_init(&refunds, &t.ca, "refunds");
 	conf = test_tls_conf_http2(&refunds, &t.ca);
-	server = raw_server_new(conf, counts_requests, NULL);
+	server = raw_server_new(conf, h2_count_requests, NULL);
 	raw_server_address(server, &address);
 	m = two_meshes_open(two_meshes_options_with(&t, "stock", &address, 1, "protocol: http2\n"));
 	for (int i = 0; i < CALLS; i++) {

@@ -83,21 +83,17 @@ static void trails_http1(struct raw_conn *conn)
 	}
 }
 
+static bool answer_with_trailers(struct h2_peer *peer, uint32_t stream)
+{
+	h2_response(&peer->out, stream, false, 200, "content-length: 2\n"); /* with which the body's end is known before the stream's */
+	h2_data(&peer->out, stream, 0, "ok", 2);
+	h2_trailers(&peer->out, stream, "grpc-status: 5\nhost: evil\na: b\n");
+	return h2_peer_flush(peer);
+}
+
 static void trails_http2(struct raw_conn *conn)
 {
-	struct h2_peer peer;
-	uint32_t stream;
-	bool ok;
-
-	h2_peer_init(&peer, conn);
-	ok = h2_peer_greet(&peer, NULL, 0);
-	while (ok && h2_peer_ended(&peer, &stream)) {
-		h2_response(&peer.out, stream, false, 200, "content-length: 2\n"); /* with which the body's end is known before the stream's */
-		h2_data(&peer.out, stream, 0, "ok", 2);
-		h2_trailers(&peer.out, stream, "grpc-status: 5\nhost: evil\na: b\n");
-		ok = h2_peer_flush(&peer);
-	}
-	h2_peer_fini(&peer);
+	h2_serve(conn, answer_with_trailers);
 }
 
 static void trailers_come_behind_the_body_in_both_protocols(void **state)
@@ -533,20 +529,26 @@ static int64_t processor_us(void)
 	return (int64_t)used.tv_sec * 1000000 + used.tv_nsec / 1000;
 }
 
+/* A POST of so many bytes, which the caller frees. */
+static char *open_with_body(struct scene *s, raw_script script, size_t size)
+{
+	char *body = malloc(size);
+
+	assert_non_null(body);
+	memset(body, 'b', size);
+	scene_open(s, test_tls_conf_http2(&cast.payments, &cast.ca), script, NULL, MESH__HTTP_2);
+	s->call.request.body = body;
+	s->call.request.body_len = size;
+	return body;
+}
+
 static void who_waits_for_a_peers_window_does_not_spin(void **state)
 {
-	enum { BODY_BYTES = 1 << 20 };
-	char *body = malloc(BODY_BYTES + 1);
 	struct scene s;
+	char *body = open_with_body(&s, reads_nothing, 1 << 20);
 	int64_t used_us;
 
 	(void)state;
-	assert_non_null(body);
-	memset(body, 'b', BODY_BYTES);
-	body[BODY_BYTES] = '\0';
-	scene_open(&s, test_tls_conf_http2(&cast.payments, &cast.ca), reads_nothing, NULL, MESH__HTTP_2);
-	client_call_fini(&s.call);
-	client_call_init(&s.call, "POST", body);
 	s.call.timeout_ms = patience(1000);
 	used_us = processor_us();
 	assert_int_equal(client_call_run(&s.call, s.pool), MESH_E_TIMEOUT);
@@ -575,21 +577,19 @@ static void on_landed(void *arg, int code, const struct mesh__client_result *res
 
 static void a_loop_that_waits_for_a_peers_window_does_not_spin(void **state)
 {
-	enum { BODY_BYTES = 1 << 20 };
-	char *body = calloc(1, BODY_BYTES);
 	struct flown flown = {.code = MESH_OK};
 	struct mesh__flight *flight;
 	struct scene s;
 	int64_t used_us;
 
 	(void)state;
-	assert_non_null(body);
 	assert_int_equal(mesh__loop_new(&cast.env, &flown.loop, NULL), MESH_OK);
 	for (int round = 0; round < 2; round++) {
 		struct mesh__flight_options o = {.connect_timeout_ms = patience(10000), .streamed = true, .body_len = -1, .done = on_landed, .arg = &flown};
 
-		scene_open(&s, test_tls_conf_http2(&cast.payments, &cast.ca), reads_nothing, NULL, MESH__HTTP_2);
-		o.request = (struct mesh__client_request){.method = "POST", .target = "/", .body = body, .body_len = BODY_BYTES, .has_body = true, .max_response_bytes = 1000};
+		char *body = open_with_body(&s, reads_nothing, 1 << 20);
+
+		o.request = s.call.request;
 		o.response = &s.call.response;
 		o.deadline_us = mesh__mono_us(&cast.env) + patience(1000000);
 		assert_int_equal(mesh__flight_start(s.pool, flown.loop, &o, &flight, NULL), MESH_OK);
@@ -601,24 +601,17 @@ static void a_loop_that_waits_for_a_peers_window_does_not_spin(void **state)
 			fail_msg("%lld of 1000000 us were spent", (long long)used_us);
 		}
 		scene_close(&s);
+		free(body);
 	}
 	mesh__loop_free(flown.loop);
-	free(body);
 }
 
 static void a_body_of_many_windows_arrives(void **state)
 {
-	enum { BODY_BYTES = 4 << 20 };
-	char *body = malloc(BODY_BYTES + 1);
 	struct scene s;
+	char *body = open_with_body(&s, h2_answer_ok, 4 << 20);
 
 	(void)state;
-	assert_non_null(body);
-	memset(body, 'b', BODY_BYTES);
-	body[BODY_BYTES] = '\0';
-	scene_open(&s, test_tls_conf_http2(&cast.payments, &cast.ca), h2_answer_ok, NULL, MESH__HTTP_2);
-	client_call_fini(&s.call);
-	client_call_init(&s.call, "POST", body);
 	scene_expect_ok(&s, true, false);
 	scene_close(&s);
 	free(body);

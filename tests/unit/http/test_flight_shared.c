@@ -127,27 +127,12 @@ static void they_are_under_way_at_once(void **state)
 	trip_stage_close(&s);
 }
 
-/* Counts what is part of a request: a connection's own frames are not. */
-static void counts_requests(struct raw_conn *conn)
-{
-	struct h2_frame_view frame;
-	struct h2_peer peer;
-
-	h2_peer_init(&peer, conn);
-	if (h2_peer_greet(&peer, NULL, 0)) {
-		while (h2_peer_frame(&peer, &frame)) {
-			atomic_fetch_add(&raw_server_counts(conn->server)->requests, frame.type == H2_HEADERS || frame.type == H2_DATA || frame.type == H2_CONTINUATION);
-		}
-	}
-	h2_peer_fini(&peer);
-}
-
 static void behind_a_peer_with_another_name_all_are_refused(void **state)
 {
 	struct trip_stage s;
 
 	(void)state;
-	trip_stage_open_http2(&s, &cast.ledger, true, counts_requests, NULL, MANY);
+	trip_stage_open_http2(&s, &cast.ledger, true, h2_count_requests, NULL, MANY);
 	for (int i = 0; i < 2; i++) {
 		start_many(&s, SOME);
 		mesh__loop_run(s.loop);
