@@ -27,10 +27,10 @@ static void reply_count(mesh_inbound *in, size_t n, bool intact)
 	char text[64];
 	int len = snprintf(text, sizeof(text), "%zu %s", n, intact ? "intact" : "damaged");
 
-	(void)mesh_reply(in, intact ? 200 : 500, text, (size_t)len);
+	(void)mesh_reply(in, 200, text, (size_t)len);
 }
 
-static void take_upload(mesh_inbound *in)
+void stream_take_upload(mesh_inbound *in)
 {
 	char piece[PIECE];
 	bool intact = true;
@@ -44,10 +44,10 @@ static void take_upload(mesh_inbound *in)
 	reply_count(in, at, intact && code == MESH_OK);
 }
 
-static void give_download(mesh_inbound *in)
+int32_t stream_give(mesh_inbound *in, size_t len, void (*given)(size_t n))
 {
-	size_t n, at = 0, len = length_asked(in);
 	char piece[PIECE];
+	size_t n, at = 0;
 	int32_t code = mesh_reply_begin(in, 200);
 
 	while (code == MESH_OK && at < len) {
@@ -55,7 +55,17 @@ static void give_download(mesh_inbound *in)
 		serving_fill(piece, n, at);
 		code = mesh_reply_write(in, piece, n, &n, patient_ms());
 		at += n;
+		if (given != NULL) {
+			given(n);
+		}
 	}
+	return code;
+}
+
+static void give_download(mesh_inbound *in)
+{
+	int32_t code = stream_give(in, length_asked(in), NULL);
+
 	(void)(code == MESH_OK ? mesh_reply_end(in) : mesh_reply_abort(in));
 }
 
@@ -78,7 +88,7 @@ static void handle_waiting(void *user, mesh_inbound *in)
 {
 	(void)user;
 	if (strcmp(mesh_inbound_path(in), "/upload") == 0) {
-		take_upload(in);
+		stream_take_upload(in);
 	} else if (strcmp(mesh_inbound_path(in), "/download") == 0) {
 		give_download(in);
 	} else {

@@ -14,4 +14,10 @@ extern const struct stream_way {
 	mesh_handler_fn handler;
 } stream_ways[STREAM_WAYS];
 
+/* /upload, in the manner that waits. */
+void stream_take_upload(mesh_inbound *in);
+
+/* Bytes of serving_fill() as a reply's body, each piece told to `given`, which may be NULL; why no more could be written. The reply is not ended. */
+int32_t stream_give(mesh_inbound *in, size_t len, void (*given)(size_t n));
+
 #endif

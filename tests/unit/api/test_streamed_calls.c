@@ -16,6 +16,7 @@
 #include "patience.h"
 #include "raw_server.h"
 #include "serving.h"
+#include "stream_handlers.h"
 
 enum { LONG_MS = 20000, PIECE = 24 * 1024, SLOWER = 100 };
 
@@ -53,34 +54,15 @@ static void echo(mesh_inbound *in)
 	(void)(code == MESH_OK && mesh_reply_trailer(in, "x-sum", text) == MESH_OK ? mesh_reply_end(in) : mesh_reply_abort(in));
 }
 
-static void count(mesh_inbound *in)
+static void on_poured(size_t n)
 {
-	char piece[PIECE], text[64];
-	bool intact = true;
-	size_t n, at = 0;
-	int32_t code;
-
-	while ((code = mesh_inbound_read(in, piece, sizeof(piece), &n, patient_ms())) == MESH_OK && n > 0) {
-		intact = intact && serving_is_filled(piece, n, at);
-		at += n;
-	}
-	(void)snprintf(text, sizeof(text), "%zu %s", at, intact && code == MESH_OK ? "intact" : "damaged");
-	(void)mesh_reply(in, 200, text, strlen(text));
+	atomic_fetch_add(&n_poured, (long)n);
 }
 
 static void pour(mesh_inbound *in)
 {
-	size_t n, at = 0, len = strtoull(mesh_inbound_query(in), NULL, 10);
-	char piece[PIECE];
-	int32_t code = mesh_reply_begin(in, 200);
+	int32_t code = stream_give(in, strtoull(mesh_inbound_query(in), NULL, 10), on_poured);
 
-	while (code == MESH_OK && at < len) {
-		n = len - at < sizeof(piece) ? len - at : sizeof(piece);
-		serving_fill(piece, n, at);
-		code = mesh_reply_write(in, piece, n, &n, patient_ms());
-		at += n;
-		atomic_fetch_add(&n_poured, (long)n);
-	}
 	atomic_fetch_add(&n_gone, code == MESH_E_RESET);
 	(void)(code == MESH_OK ? mesh_reply_end(in) : mesh_reply_abort(in));
 }
@@ -116,7 +98,7 @@ static void handle(void *user, mesh_inbound *in)
 	static const struct {
 		const char *path;
 		void (*fn)(mesh_inbound *in);
-	} paths[] = {{"/echo", echo}, {"/count", count}, {"/pour", pour}, {"/cut", cut}, {"/hold", hold}};
+	} paths[] = {{"/echo", echo}, {"/count", stream_take_upload}, {"/pour", pour}, {"/cut", cut}, {"/hold", hold}};
 
 	(void)user;
 	atomic_fetch_add(&n_calls, 1);
@@ -156,7 +138,6 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
 	(void)state;
-	(void)serving_close(&s, 2000);
 	serving_fini(&s);
 	return 0;
 }

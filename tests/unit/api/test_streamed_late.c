@@ -66,7 +66,6 @@ static int tear_down(void **state)
 {
 	(void)state;
 	assert_int_equal(mesh_close(cart, patient_ms()), MESH_OK);
-	(void)serving_close(&s, 2000);
 	serving_fini(&s);
 	return 0;
 }

@@ -35,9 +35,13 @@ static int32_t patient_ms(void)
 
 /* ---- In each mode ---- */
 
-static void open_way(const struct stream_way *way)
+/* Payments serves in this way, and cart has a connection to it; what payments' memory comes to then. */
+static long open_connected(const struct stream_way *way, struct h1_client *c)
 {
 	serving_open(&s, way->mode, "streamed", way->handler, NULL, NULL);
+	h1_open(c, &s.t, "cart");
+	serving_forget_most(&s);
+	return s.n_bytes;
 }
 
 static void flat_since(long before)
@@ -80,10 +84,7 @@ static void a_long_upload_is_intact_and_memory_flat(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < STREAM_WAYS; i++) {
-		open_way(&stream_ways[i]);
-		h1_open(&c, &s.t, "cart");
-		serving_forget_most(&s);
-		before = s.n_bytes;
+		before = open_connected(&stream_ways[i], &c);
 		(void)snprintf(text, sizeof(text), "POST /upload HTTP/1.1\r\nHost: p\r\nContent-Length: %zu\r\n\r\n", long_body());
 		assert_true(h1_say(&c, text));
 		send_long_body(&c, long_body());
@@ -104,10 +105,7 @@ static void a_long_download_is_intact_and_memory_flat(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < STREAM_WAYS; i++) {
-		open_way(&stream_ways[i]);
-		h1_open(&c, &s.t, "cart");
-		serving_forget_most(&s);
-		before = s.n_bytes;
+		before = open_connected(&stream_ways[i], &c);
 		(void)snprintf(text, sizeof(text), "GET /download?%zu HTTP/1.1\r\nHost: p\r\n\r\n", long_body());
 		assert_true(h1_say(&c, text));
 		assert_int_equal(h1_head(&c), 200);
@@ -126,8 +124,7 @@ static void both_directions_go_on_at_once(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < STREAM_WAYS; i++) {
-		open_way(&stream_ways[i]);
-		h1_open(&c, &s.t, "cart");
+		(void)open_connected(&stream_ways[i], &c);
 		assert_true(h1_say(&c, "POST /echo HTTP/1.1\r\nHost: p\r\nTransfer-Encoding: chunked\r\n\r\n"));
 		assert_int_equal(h1_head(&c), 200);
 		for (size_t round = 0, len = 1; round < 40; round++, len = len * 3 / 2 + 1 < sizeof(piece) ? len * 3 / 2 + 1 : sizeof(piece)) {
@@ -158,8 +155,7 @@ static void a_slow_reader_holds_up_nobody(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < STREAM_WAYS; i++) {
-		open_way(&stream_ways[i]);
-		h1_open(&slow, &s.t, "cart");
+		(void)open_connected(&stream_ways[i], &slow);
 		h1_open(&fast, &s.t, "cart");
 		serving_forget_most(&s);
 		before = s.n_bytes;
