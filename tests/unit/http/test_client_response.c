@@ -30,6 +30,27 @@ static int go_on_reading(const char *text, struct mesh__head *head, struct mesh_
 	return code;
 }
 
+struct rule {
+	const char *rule, *text;
+	int code;
+};
+
+static void judge(const struct rule *row, bool http2)
+{
+	struct mesh__client_response r;
+	struct mesh__head head;
+	struct mesh__err err = MESH__NO_ERR;
+
+	mesh__client_response_init(&r, &env, 100);
+	mesh__head_init(&head, &r);
+	head.http2 = http2;
+	if (go_on_reading(row->text, &head, &err) != row->code) {
+		fail_msg("%s: %s %s", row->rule, mesh__code_name(err.code), err.message);
+	}
+	assert_true(row->code != MESH_OK || (head.at == MESH__HEAD_BODY && r.status == 200 && !head.close && mesh__client_response_header(&r, "link") == NULL));
+	mesh__client_response_fini(&r);
+}
+
 static int read_lines(const char *text, struct mesh__client_response *response, struct mesh__head *head, struct mesh__err *err)
 {
 	mesh__head_init(head, response);
@@ -62,10 +83,7 @@ static void keeps_fields_in_order_with_names_in_lower_case(void **state)
 
 static void judges_a_head_by_the_rules(void **state)
 {
-	static const struct {
-		const char *rule, *text;
-		int code;
-	} rows[] = {
+	static const struct rule rows[] = {
 		{"interim responses leave nothing", "HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\n\r\n", MESH_OK},
 		{"a reason is not needed", "HTTP/1.1 200\r\n\r\n", MESH_OK},
 		{"equal lengths twice", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\ncontent-length: 5\r\n\r\n", MESH_OK},
@@ -92,25 +110,13 @@ static void judges_a_head_by_the_rules(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < MESH__COUNT(rows); i++) {
-		struct mesh__client_response r;
-		struct mesh__head head;
-		struct mesh__err err = MESH__NO_ERR;
-
-		mesh__client_response_init(&r, &env, 100);
-		if (read_lines(rows[i].text, &r, &head, &err) != rows[i].code) {
-			fail_msg("%s: %s %s", rows[i].rule, mesh__code_name(err.code), err.message);
-		}
-		assert_true(rows[i].code != MESH_OK || (head.at == MESH__HEAD_BODY && r.status == 200 && mesh__client_response_header(&r, "link") == NULL));
-		mesh__client_response_fini(&r);
+		judge(&rows[i], false);
 	}
 }
 
 static void over_http2_frames_say_what_lines_say_in_http1(void **state)
 {
-	static const struct {
-		const char *rule, *text;
-		int code;
-	} rows[] = {
+	static const struct rule rows[] = {
 		{"the status line that libcurl makes", "HTTP/2 200 \r\nA: b\r\n\r\n", MESH_OK},
 		{"an interim response", "HTTP/2 103 \r\n\r\nHTTP/2 200 \r\n\r\n", MESH_OK},
 		{"another version", "HTTP/1.1 200 OK\r\n\r\n", MESH_E_PROTOCOL},
@@ -121,18 +127,7 @@ static void over_http2_frames_say_what_lines_say_in_http1(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < MESH__COUNT(rows); i++) {
-		struct mesh__client_response r;
-		struct mesh__head head;
-		struct mesh__err err = MESH__NO_ERR;
-
-		mesh__client_response_init(&r, &env, 100);
-		mesh__head_init(&head, &r);
-		head.http2 = true;
-		if (go_on_reading(rows[i].text, &head, &err) != rows[i].code) {
-			fail_msg("%s: %s %s", rows[i].rule, mesh__code_name(err.code), err.message);
-		}
-		assert_true(rows[i].code != MESH_OK || (head.at == MESH__HEAD_BODY && r.status == 200 && !head.close));
-		mesh__client_response_fini(&r);
+		judge(&rows[i], true);
 	}
 }
 

@@ -146,20 +146,29 @@ static void a_clock_read_a_moment_early_forgets_nothing(void **state)
 	mesh__endpoint_unref(e);
 }
 
+/* Of the same identity. */
+static void two_generations(struct mesh__creds **one, struct mesh__creds **two)
+{
+	struct test_peer cart;
+	struct test_ca ca;
+
+	test_ca_init(&ca, &fake.env, "mesh.local");
+	test_peer_init(&cart, &ca, "cart");
+	*one = test_creds(&cart, &ca, 1);
+	*two = test_creds(&cart, &ca, 2);
+	test_peer_fini(&cart);
+	test_ca_fini(&ca);
+}
+
 static void a_newer_generation_replaces_the_pool_and_an_older_one_does_not(void **state)
 {
 	struct mesh__endpoint *e = make_at("a", 1);
 	struct mesh__pool *first, *same, *newer, *late;
 	struct mesh__creds *one, *two;
 	struct mesh__err err = MESH__NO_ERR;
-	struct test_peer cart;
-	struct test_ca ca;
 
 	(void)state;
-	test_ca_init(&ca, &fake.env, "mesh.local");
-	test_peer_init(&cart, &ca, "cart");
-	one = test_creds(&cart, &ca, 1);
-	two = test_creds(&cart, &ca, 2);
+	two_generations(&one, &two);
 	assert_int_equal(mesh__endpoint_pool(e, one, &first, &err), MESH_OK);
 	assert_int_equal(mesh__endpoint_pool(e, one, &same, &err), MESH_OK);
 	assert_ptr_equal(first, same);
@@ -176,8 +185,6 @@ static void a_newer_generation_replaces_the_pool_and_an_older_one_does_not(void 
 	mesh__endpoint_unref(e);
 	mesh__creds_unref(one);
 	mesh__creds_unref(two);
-	test_peer_fini(&cart);
-	test_ca_fini(&ca);
 }
 
 static struct mesh__pool *pool_of(struct mesh__endpoint *e, struct mesh__creds *creds)
@@ -196,14 +203,9 @@ static void another_protocol_replaces_the_pool_but_never_by_older_credentials(vo
 	struct mesh__service_policy policy;
 	struct mesh__creds *one, *two;
 	struct mesh__pool *newer;
-	struct test_peer cart;
-	struct test_ca ca;
 
 	(void)state;
-	test_ca_init(&ca, &fake.env, "mesh.local");
-	test_peer_init(&cart, &ca, "cart");
-	one = test_creds(&cart, &ca, 1);
-	two = test_creds(&cart, &ca, 2);
+	two_generations(&one, &two);
 	mesh__service_policy_default(&policy);
 	(void)pool_of(e, one);
 	assert_int_equal(e->proto, MESH__HTTP_1);
@@ -223,8 +225,6 @@ static void another_protocol_replaces_the_pool_but_never_by_older_credentials(vo
 	mesh__endpoint_unref(e);
 	mesh__creds_unref(one);
 	mesh__creds_unref(two);
-	test_peer_fini(&cart);
-	test_ca_fini(&ca);
 }
 
 static void endpoints_leave_the_list_in_any_order(void **state)
