@@ -50,7 +50,7 @@ enum mesh_code {
 	MESH_E_STATE = 21,       /* called in the wrong order, or twice */
 	MESH_E_NOT_FOUND = 22,   /* no such thing */
 	MESH_E_EXISTS = 23,      /* there is one already */
-	MESH_E_UNSUPPORTED = 24, /* not in this version */
+	MESH_E_UNSUPPORTED = 24, /* not in this version, or not over the protocol that is spoken */
 	MESH_E_INTERNAL = 25     /* a defect in the library */
 };
 
@@ -319,6 +319,14 @@ MESH_API int32_t mesh_request_on_stream(mesh_request *request, mesh_stream_fn fn
  * MESH_E_TOO_LARGE (more than the length that was told: none was written); MESH_E_STATE (no call was started, or after the end); MESH_E_INVALID, MESH_E_NO_MEMORY.
  */
 MESH_API int32_t mesh_request_write(mesh_request *request, const void *bytes, size_t len, size_t *written, int64_t timeout_ms);
+
+/*
+ * Adds a trailer field to the request: it follows the body of an upload whose length was not told. Before mesh_request_end(), also while the body is written; it is of one call, the next begins without any. Over HTTP/1.1 alone: libcurl
+ * sends none over HTTP/2. Which it is shows when there is a connection: with a trailer added before that a call over HTTP/2 ends with MESH_E_UNSUPPORTED, and nothing was sent; after it, this returns MESH_E_UNSUPPORTED, nothing was added,
+ * and the call goes on. Who needs them has `protocol: http` in the service's document. Errors besides: MESH_E_INVALID (not valid, or a name that may not stand there, as of mesh_reply_trailer()); MESH_E_TOO_LARGE (over 128, or 16 KiB);
+ * MESH_E_STATE (no upload, its length was told, or after its end); MESH_E_NO_MEMORY.
+ */
+MESH_API int32_t mesh_request_trailer(mesh_request *request, const char *name, const char *value);
 
 /* The body is whole; the response may come, or go on, after it. MESH_E_INVALID: fewer bytes than the length that was told, and it did not end; MESH_E_STATE. */
 MESH_API int32_t mesh_request_end(mesh_request *request);

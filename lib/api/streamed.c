@@ -57,6 +57,13 @@ int32_t mesh_request_write(mesh_request *r, const void *bytes, size_t len, size_
 	return code;
 }
 
+int32_t mesh_request_trailer(mesh_request *r, const char *name, const char *value)
+{
+	int32_t code = name == NULL || value == NULL ? MESH_E_INVALID : check(r);
+
+	return code != MESH_OK ? code : mesh__streamed_trailer(r, name, value);
+}
+
 int32_t mesh_request_end(mesh_request *r)
 {
 	int32_t code = check(r);

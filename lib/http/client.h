@@ -205,6 +205,12 @@ struct mesh__flight_options {
 	 */
 	int64_t (*read)(void *arg, char *buf, size_t size);
 	int64_t body_len;                        /* -1: not known */
+	/*
+	 * NULL, or: what follows the body that read() gives, where its length is not known; looked at once, after its end. Over HTTP/2 libcurl has no way to send any: who has some, or may yet, finds out by speaks() and ends it.
+	 */
+	const struct mesh__trailers *trailers;
+	/* NULL, or: the connection is there, and nothing was sent. False: it has trailers, which what is spoken there cannot take, and ends with MESH_E_UNSUPPORTED. Once for each connection. */
+	bool (*speaks)(void *arg, bool http2);
 	/* NULL, or: the response's head is whole, in *response. False ends the exchange with MESH_E_PROTOCOL. */
 	bool (*head)(void *arg);
 	/* NULL: the body is collected in the response. Else its bytes as they come. MESH_OK: taken, all of them; MESH_E_WOULD_BLOCK: none of them, to be offered again after mesh__flight_resume(), or earlier; any other code ends the exchange. */

@@ -302,7 +302,8 @@ static bool set_method(const struct mesh__easy *e, const struct mesh__client_req
 		ok = ok && curl_easy_setopt(curl, CURLOPT_NOBODY, 1L) == CURLE_OK;
 	} else if (e->events.read != NULL) {
 		own = "POST"; /* without POSTFIELDS libcurl reads; without a length in HTTP/1.1 it sends chunks */
-		ok = ok && curl_easy_setopt(curl, CURLOPT_POST, 1L) == CURLE_OK && curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)e->events.body_len) == CURLE_OK;
+		ok = ok && curl_easy_setopt(curl, CURLOPT_POST, 1L) == CURLE_OK && curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)e->events.body_len) == CURLE_OK &&
+			curl_easy_setopt(curl, CURLOPT_TRAILERFUNCTION, NULL) == CURLE_OK;
 	} else if (announces_body(request)) {
 		own = "POST";
 		ok = ok && curl_easy_setopt(curl, CURLOPT_POST, 1L) == CURLE_OK &&
@@ -323,7 +324,7 @@ static void forget_exchange(struct mesh__easy *e)
 	e->dial_errno = 0;
 	e->passed_us = 0;
 	e->body_left = e->events.body_len;
-	e->body_ended = e->upload_paused = e->has_trailers = false;
+	e->body_ended = e->upload_paused = e->has_trailers = e->sent_trailers = false;
 	e->n_body = 0;
 	mesh__err_clear(&e->stopped);
 }
@@ -385,9 +386,15 @@ bool mesh__easy_is_answered(const struct mesh__easy *e)
 	return (head->has_length && e->n_body == head->content_length) || (e->http2 && (e->has_trailers || mesh__client_response_header(head->response, "grpc-status") != NULL));
 }
 
+/* Before 8.7 libcurl writes in front of its buffer when a handle that has sent trailers sends chunks again: it takes the trailers for those that went, and leaves no room for a chunk's size (run, 7.88). */
+static bool is_spoilt(const struct mesh__easy *e)
+{
+	return e->sent_trailers && curl_version_info(CURLVERSION_NOW)->version_num < 0x080700;
+}
+
 bool mesh__easy_keeps_connection(const struct mesh__easy *e)
 {
-	return e->passed && !e->head.close && e->stopped.code == MESH_OK && !mesh__easy_is_answered(e);
+	return !is_spoilt(e) && e->passed && !e->head.close && e->stopped.code == MESH_OK && !mesh__easy_is_answered(e);
 }
 
 void mesh__easy_so_far(const struct mesh__easy *e, struct mesh__client_result *result)

@@ -42,6 +42,8 @@ struct mesh__easy_events {
 	int (*data)(void *arg, const char *bytes, size_t len);   /* instead of collecting the body, as mesh__flight_options.data (client.h) */
 	int64_t (*read)(void *arg, char *buf, size_t size);      /* instead of the request's body, as mesh__flight_options.read; body_len as there */
 	int64_t body_len;
+	bool (*speaks)(void *arg, bool http2);                   /* as mesh__flight_options.speaks */
+	const struct mesh__trailers *trailers;                   /* likewise, with read */
 	void *arg;
 };
 
@@ -73,6 +75,7 @@ struct mesh__easy {
 	int64_t body_left;             /* of what events.read is to give; -1: not known */
 	bool body_ended;               /* events.read has given all */
 	bool upload_paused;            /* it had nothing when it was asked last */
+	bool sent_trailers;            /* of the request */
 	uint64_t n_body;               /* bytes of the response's body that were taken */
 	bool has_trailers;             /* of the response: over HTTP/2 libcurl tells of them when the peer has closed the stream */
 	bool may_dial;

@@ -134,6 +134,13 @@ static int64_t on_read(void *arg, char *buf, size_t size)
 	return f->options.read(f->options.arg, buf, size);
 }
 
+static bool on_speaks(void *arg, bool http2)
+{
+	struct mesh__flight *f = arg;
+
+	return f->options.speaks(f->options.arg, http2);
+}
+
 /* ---- Taking off and landing ---- */
 
 static void on_ran(void *arg);
@@ -190,7 +197,7 @@ static int take_off(struct mesh__flight *f, struct mesh__slot *slot, struct mesh
 	f->resume_due = false;
 	f->kept = f->easy->events;
 	f->easy->events = (struct mesh__easy_events){.connected = on_connected, .head = on_head, .data = o->data != NULL ? on_data : NULL, .read = o->read != NULL ? on_read : NULL,
-		.body_len = o->body_len, .arg = f};
+		.body_len = o->body_len, .speaks = o->speaks != NULL ? on_speaks : NULL, .trailers = o->trailers, .arg = f};
 	code = mesh__easy_begin(f->easy, &o->request, o->response, slot == NULL || slot->dialling, o->connect_timeout_ms, err);
 	if (code == MESH_OK) {
 		code = get_on(f, err);

@@ -186,6 +186,11 @@ static int on_ready_to_send(void *arg, char *peer_ip, char *local_ip, int peer_p
 		e->stale = true;
 		return CURL_PREREQFUNC_ABORT;
 	}
+	if (e->events.speaks != NULL && !e->events.speaks(e->events.arg, conn->http2)) {
+		(void)mesh__fail_at(&e->stopped, MESH__ORIGIN_POLICY, MESH_E_UNSUPPORTED,
+			"HTTP/2 is spoken there, over which the trailers of a request cannot be sent; nothing was sent. With `protocol: http` in the service's document they can");
+		return CURL_PREREQFUNC_ABORT;
+	}
 	mesh__conns_use(conn);
 	e->conn = conn;
 	e->passed = true;
@@ -287,11 +292,51 @@ static size_t on_body(char *bytes, size_t size, size_t n, void *arg)
 
 /* ---- The request's body, where the owner gives it by and by ---- */
 
+/* libcurl frees the list, whatever is returned. */
+static int on_trailers(struct curl_slist **list, void *arg)
+{
+	struct mesh__easy *e = arg;
+	const struct mesh__trailers *trailers = e->events.trailers;
+
+	struct curl_slist *grown = NULL;
+	struct mesh__buf line;
+	size_t i;
+
+	mesh__buf_init(&line, e->lines.mem, MESH__TRAILERS_MAX_BYTES + sizeof(": "));
+	for (i = 0; i < trailers->n; i++) {
+		struct mesh__field_text field = mesh__trailers_at(trailers, i);
+
+		mesh__buf_clear(&line);
+		mesh__buf_printf(&line, "%s: %s", field.name, field.value);
+		grown = line.error == MESH_OK ? curl_slist_append(*list, line.data) : NULL;
+		if (grown == NULL) {
+			break;
+		}
+		*list = grown;
+	}
+	mesh__buf_fini(&line);
+	if (i < trailers->n) {
+		mesh__easy_stop(e, MESH_E_NO_MEMORY, "out of memory: the request's trailers could not be sent");
+		return CURL_TRAILERFUNC_ABORT;
+	}
+	return CURL_TRAILERFUNC_OK;
+}
+
+/* It looks for the function when the body has ended: not before there is one, as it wants a last chunk of its own. It forgets the argument by itself. */
+static bool give_trailers(struct mesh__easy *e)
+{
+	e->sent_trailers = e->events.trailers != NULL && e->events.trailers->n > 0 && e->events.body_len < 0 && !e->http2;
+	return !e->sent_trailers || (curl_easy_setopt(e->curl, CURLOPT_TRAILERFUNCTION, on_trailers) == CURLE_OK && curl_easy_setopt(e->curl, CURLOPT_TRAILERDATA, e) == CURLE_OK);
+}
+
 /* Where a length was promised the peer waits for all of it: less would hang, and libcurl does not look. */
 static size_t end_body(struct mesh__easy *e)
 {
 	if (e->body_left > 0) {
 		mesh__easy_stop(e, MESH_E_INVALID, "the body of the request ended before the length that was said");
+		return CURL_READFUNC_ABORT;
+	}
+	if (!give_trailers(e)) {
 		return CURL_READFUNC_ABORT;
 	}
 	e->body_ended = true;

@@ -1,8 +1,11 @@
 #include "outbound/streamed.h"
 
+#include <string.h>
+
 #include "outbound/call.h"
 #include "outbound/grpc.h"
 #include "outbound/steps.h"
+#include "wire/url.h"
 
 /* ---- From and to the application ---- */
 
@@ -103,6 +106,7 @@ static int get(struct mesh_request *r, struct mesh__streamed **out)
 	}
 	(*out)->request = r;
 	(void)pthread_mutex_init(&(*out)->mu, NULL);
+	mesh__trailers_init(&(*out)->trailers, &r->outbound->env->mem);
 	open_pipes(*out);
 	r->streamed = *out;
 	return MESH_OK;
@@ -113,6 +117,9 @@ int mesh__streamed_upload(struct mesh_request *r, int64_t length)
 	struct mesh__streamed *s;
 	int code = r->has_body ? MESH_E_STATE : get(r, &s);
 
+	if (code == MESH_OK && length >= 0 && s->trailers.n > 0 && !s->trailers_spent) {
+		code = MESH_E_STATE;
+	}
 	if (code == MESH_OK) {
 		s->upload = true;
 		s->upload_len = length;
@@ -147,6 +154,7 @@ void mesh__streamed_free(struct mesh__streamed *s)
 {
 	if (s != NULL) {
 		close_pipes(s);
+		mesh__trailers_fini(&s->trailers);
 		(void)pthread_mutex_destroy(&s->mu);
 		mesh__free(s);
 	}
@@ -194,8 +202,51 @@ int mesh__streamed_end(struct mesh_request *r)
 	if (s->upload_len >= 0 && s->written < s->upload_len) {
 		return MESH_E_INVALID;
 	}
+	(void)pthread_mutex_lock(&s->mu);
+	s->ended = true;
+	(void)pthread_mutex_unlock(&s->mu);
 	mesh__pipe_end(&s->up, MESH_OK);
 	return MESH_OK;
+}
+
+static void forget_spent_locked(struct mesh__streamed *s)
+{
+	if (s->trailers_spent) {
+		s->trailers_spent = false;
+		mesh__trailers_fini(&s->trailers); /* not cleared: want of memory must not stick */
+	}
+}
+
+static int add_trailer_locked(struct mesh__streamed *s, const char *name, const char *value)
+{
+	size_t name_len = strlen(name), value_len = strlen(value);
+
+	forget_spent_locked(s);
+	if (s->trailers.n == MESH__TRAILERS_MAX || name_len > MESH__TRAILERS_MAX_BYTES || value_len > MESH__TRAILERS_MAX_BYTES ||
+	    s->trailers.text.len + name_len + value_len + 2 > MESH__TRAILERS_MAX_BYTES) {
+		return MESH_E_TOO_LARGE;
+	}
+	return mesh__trailers_add(&s->trailers, name, name_len, value, value_len) ? MESH_OK : MESH_E_NO_MEMORY;
+}
+
+int mesh__streamed_trailer(struct mesh_request *r, const char *name, const char *value)
+{
+	struct mesh__streamed *s = r->streamed;
+	size_t name_len = strlen(name);
+	bool running;
+	int code;
+
+	if (s == NULL || !s->upload || s->upload_len >= 0) {
+		return MESH_E_STATE;
+	}
+	if (!mesh__field_name_valid(name, name_len) || !mesh__field_value_valid(value, strlen(value)) || !mesh__field_may_trail(name, name_len)) {
+		return MESH_E_INVALID;
+	}
+	(void)pthread_mutex_lock(&s->mu);
+	running = atomic_load(&r->running);
+	code = running && s->ended ? MESH_E_STATE : running && s->http2 ? MESH_E_UNSUPPORTED : add_trailer_locked(s, name, value);
+	(void)pthread_mutex_unlock(&s->mu);
+	return code;
 }
 
 int mesh__streamed_read(struct mesh_request *r, void *buf, size_t size, size_t *n, int64_t deadline_us)
@@ -240,6 +291,19 @@ static void moved(struct mesh__streamed *s)
 	if (r->response.status != 0 && r->call.flight != NULL) {
 		mesh__flight_deadline(r->call.flight, idle_us < s->until_us ? idle_us : s->until_us);
 	}
+}
+
+/* From here on trailers come too late for HTTP/2, before it they keep the request from it: none is lost in between. */
+static bool on_speaks(void *arg, bool http2)
+{
+	struct mesh__streamed *s = ((struct mesh_request *)arg)->streamed;
+	bool takes;
+
+	(void)pthread_mutex_lock(&s->mu);
+	s->http2 = http2;
+	takes = !http2 || s->trailers.n == 0;
+	(void)pthread_mutex_unlock(&s->mu);
+	return takes;
 }
 
 static int64_t on_read(void *arg, char *buf, size_t size)
@@ -300,6 +364,10 @@ void mesh__streamed_begin(struct mesh_request *r)
 		close_pipes(s);
 		open_pipes(s);
 	}
+	(void)pthread_mutex_lock(&s->mu);
+	forget_spent_locked(s);
+	s->ended = false;
+	(void)pthread_mutex_unlock(&s->mu);
 	s->used = true;
 	s->written = 0;
 	s->over = s->head_due = s->all_gone = s->end_read = false;
@@ -318,8 +386,13 @@ void mesh__streamed_board(struct mesh_request *r, struct mesh__flight_options *o
 	o->streamed = true;
 	o->head = on_head;
 	if (s->upload) {
+		(void)pthread_mutex_lock(&s->mu);
+		s->http2 = false;
+		(void)pthread_mutex_unlock(&s->mu);
 		o->read = on_read;
 		o->body_len = s->upload_len;
+		o->speaks = on_speaks;
+		o->trailers = &s->trailers;
 	}
 	if (s->download) {
 		o->data = on_data;
@@ -445,6 +518,7 @@ bool mesh__streamed_give_back(struct mesh_request *r, struct mesh__events *event
 	(void)pthread_mutex_lock(&s->mu);
 	wanted = !s->given_up;
 	if (wanted) {
+		s->trailers_spent = true;
 		atomic_store(&r->running, false);
 		if (events != NULL) {
 			mesh__events_done(events, r); /* in here, where nobody frees it */

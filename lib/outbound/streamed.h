@@ -39,10 +39,14 @@ struct mesh__streamed {
 	struct mesh__err err;            /* why; from then on only read */
 
 	/* From the application's threads to the call thread. */
-	pthread_mutex_t mu;              /* guards the next three */
+	pthread_mutex_t mu;              /* guards the next seven */
 	bool posted;                     /* the post is on its way */
 	bool over;                       /* no post is made any more */
 	bool given_up;                   /* freed by the application: the call thread frees it, in the end */
+	bool ended;                      /* the request's body: its trailers stand */
+	bool http2;                      /* the try at hand has a connection, which speaks it: there is no place for trailers */
+	bool trailers_spent;             /* they are of a call that is over */
+	struct mesh__trailers trailers;  /* of the request; the call thread reads them after the end */
 	struct mesh__post post;
 
 	/* The call thread's. */
@@ -61,6 +65,7 @@ int mesh__streamed_watch(struct mesh_request *request, mesh_stream_fn fn, void *
 /* ---- The application's threads. `deadline_us` 0: without waiting. Codes as mesh.h tells them. ---- */
 
 int mesh__streamed_write(struct mesh_request *request, const void *bytes, size_t len, size_t *written, int64_t deadline_us) MESH__MUST_USE;
+int mesh__streamed_trailer(struct mesh_request *request, const char *name, const char *value) MESH__MUST_USE;
 int mesh__streamed_end(struct mesh_request *request) MESH__MUST_USE;
 int mesh__streamed_read(struct mesh_request *request, void *buf, size_t size, size_t *n, int64_t deadline_us) MESH__MUST_USE;
 
