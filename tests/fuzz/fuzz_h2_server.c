@@ -25,7 +25,7 @@ enum step {
 enum act { ACT_REPLY, ACT_ELSEWHERE, ACT_FORGET, ACT_BEGIN, ACT_WRITE, ACT_WRITE_BIG, ACT_END, ACT_BIG, ACT_FORGERY, ACT_204, ACT_CLOSE, ACT_HOLD, ACTS };
 
 struct held {
-	struct mesh__exchange *x;
+	struct mesh__exchange *x; /* first, for core_place() */
 	struct h2_link *link; /* NULL once the connection is another */
 	unsigned serial;
 	uint32_t id;
@@ -267,13 +267,10 @@ static void act(struct held *h, enum act what)
 static void on_request(void *user, struct mesh__exchange *x)
 {
 	struct h2_link *l = &stage.links[core_link_of(x, N_LINKS)];
-	struct held now = {.x = x}, *h = &now;
+	struct held now = {.x = x}, *h = core_place(stage.held, N_HELD, sizeof(now), &now);
 
 	(void)user;
 	CHECK(l->dialled && !l->peer.closed);
-	for (int i = 0; i < N_HELD && h == &now; i++) {
-		h = stage.held[i].x == NULL ? &stage.held[i] : h;
-	}
 	*h = (struct held){.x = x, .link = l};
 	l->n_busy++;
 	CHECK(l->n_busy <= H2_AT_ONCE);

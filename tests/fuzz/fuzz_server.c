@@ -53,7 +53,7 @@ struct link {
 };
 
 struct held {
-	struct mesh__exchange *x;
+	struct mesh__exchange *x; /* first, for core_place() */
 	struct link *link;       /* NULL once the connection is another */
 	int index;               /* of the request on its connection */
 	bool streaming, ended;
@@ -389,13 +389,10 @@ static void act(struct held *h, enum act what)
 static void on_request(void *user, struct mesh__exchange *x)
 {
 	struct link *l = &stage.links[core_link_of(x, N_LINKS)];
-	struct held now = {.x = x}, *h = &now;
+	struct held now = {.x = x}, *h = core_place(stage.held, N_HELD, sizeof(now), &now);
 
 	(void)user;
 	CHECK(l->dialled && !l->peer.closed);
-	for (int i = 0; i < N_HELD && h == &now; i++) {
-		h = stage.held[i].x == NULL ? &stage.held[i] : h;
-	}
 	*h = (struct held){.x = x, .link = l, .index = take_request(l, x)};
 	(void)snprintf(h->tag, sizeof(h->tag), "%u.%d", l->serial, h->index);
 	if (stage.streams && h != &now) {

@@ -57,3 +57,15 @@ size_t core_link_of(const struct mesh__exchange *x, size_t n)
 	CHECK(addr.port >= 1 && addr.port <= n);
 	return addr.port - 1U;
 }
+
+void *core_place(void *places, size_t n, size_t size, void *otherwise)
+{
+	char *place = places;
+
+	for (size_t i = 0; i < n; i++, place += size) {
+		if (*(struct mesh__exchange **)(void *)place == NULL) {
+			return place;
+		}
+	}
+	return otherwise;
+}

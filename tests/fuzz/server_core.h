@@ -32,4 +32,7 @@ void core_outlast(int hours, void (*run)(void));
 /* The number, from 0, of the connection that an exchange is of; `n` there are. */
 size_t core_link_of(const struct mesh__exchange *x, size_t n);
 
+/* The first of `n` places, `size` bytes each and each beginning with its exchange, that has none; `otherwise` where all have. */
+void *core_place(void *places, size_t n, size_t size, void *otherwise);
+
 #endif
