@@ -146,16 +146,17 @@ def half_close(peer):
     return outcome(peer.channel.stream_stream("/test.Mesh/After")(iter([b"a", b"bb", b"ccc"]), timeout=PATIENCE_S))
 
 
+def one_until(over):
+    """One message, behind which the sender holds on until it is told."""
+    yield b"one"
+    over.wait(PATIENCE_S)
+
+
 @row
 def early_answer(peer):
     """The status comes while this side still has something to send."""
     over = threading.Event()
-
-    def messages():
-        yield b"one"
-        over.wait(PATIENCE_S)
-
-    result = outcome(peer.channel.stream_stream("/test.Mesh/Early")(messages(), timeout=PATIENCE_S))
+    result = outcome(peer.channel.stream_stream("/test.Mesh/Early")(one_until(over), timeout=PATIENCE_S))
     over.set()
     return result
 
@@ -204,12 +205,7 @@ def cancelled_while_receiving(peer):
 @row
 def cancelled_while_sending(peer):
     over = threading.Event()
-
-    def messages():
-        yield b"one"
-        over.wait(PATIENCE_S)
-
-    call = peer.channel.stream_unary("/test.Mesh/Gather").future(messages(), metadata=named("sends"), timeout=PATIENCE_S)
+    call = peer.channel.stream_unary("/test.Mesh/Gather").future(one_until(over), metadata=named("sends"), timeout=PATIENCE_S)
     result = [peer.seen("first", "sends"), call.cancel(), peer.seen("over", "sends")]
     over.set()
     return result
