@@ -14,13 +14,7 @@
 
 #include <cmocka.h>
 
-#include "http/client.h"
-#include "test_ca.h"
-#include "test_peer.h"
-
-static struct mesh__env env;
-static struct test_ca ca;
-static struct test_peer cart;
+#include "cast.h"
 
 /* Serves `per_conn` requests on each connection, then closes it: `n_conns` connections in all. */
 struct server {
@@ -86,17 +80,13 @@ static void server_fini(struct server *s)
 static struct mesh__pool *pool_to(const char *path, bool plaintext)
 {
 	struct mesh__pool_options options;
-	struct mesh__pool *pool = NULL;
 
 	mesh__pool_options_default(&options);
 	memset(&options.target, 0, sizeof(options.target));
 	(void)snprintf(options.target.host, sizeof(options.target.host), "localhost");
 	(void)snprintf(options.target.unix_path, sizeof(options.target.unix_path), "%s", path);
 	options.target.insecure_plaintext = plaintext;
-	options.creds = plaintext ? NULL : test_creds(&cart, &ca, 1);
-	assert_int_equal(mesh__pool_new(&env, &options, &pool, NULL), MESH_OK);
-	mesh__creds_unref(options.creds);
-	return pool;
+	return cast_pool(&cast.env, &options);
 }
 
 static int call(struct mesh__pool *pool, struct mesh__client_result *result, struct mesh__err *err)
@@ -105,8 +95,8 @@ static int call(struct mesh__pool *pool, struct mesh__client_result *result, str
 	struct mesh__client_response response;
 	int code;
 
-	mesh__client_response_init(&response, &env, 100);
-	code = mesh__pool_exchange(pool, &request, 2000, mesh__mono_us(&env) + 20000000, NULL, &response, result, err);
+	mesh__client_response_init(&response, &cast.env, 100);
+	code = mesh__pool_exchange(pool, &request, 2000, mesh__mono_us(&cast.env) + 20000000, NULL, &response, result, err);
 	if (code == MESH_OK) {
 		assert_int_equal(response.status, 200);
 		assert_string_equal(response.body.data, "local");
@@ -176,24 +166,6 @@ static void tls_is_not_spoken_there(void **state)
 	mesh__pool_unref(pool);
 }
 
-static int set_up(void **state)
-{
-	(void)state;
-	assert_int_equal(mesh__client_init(NULL), MESH_OK);
-	mesh__env_init(&env);
-	test_ca_init(&ca, &env, "mesh.local");
-	test_peer_init(&cart, &ca, "cart");
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	test_peer_fini(&cart);
-	test_ca_fini(&ca);
-	return 0;
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -203,5 +175,5 @@ int main(void)
 		cmocka_unit_test(tls_is_not_spoken_there),
 	};
 
-	return cmocka_run_group_tests(tests, set_up, tear_down);
+	return cmocka_run_group_tests(tests, cast_set_up, cast_tear_down);
 }
