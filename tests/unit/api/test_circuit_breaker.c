@@ -28,15 +28,20 @@ static struct {
 	bool open;
 } stage = {.mu = PTHREAD_MUTEX_INITIALIZER, .opened = PTHREAD_COND_INITIALIZER};
 
+static void await_gate(void)
+{
+	(void)pthread_mutex_lock(&stage.mu);
+	while (!stage.open) {
+		(void)pthread_cond_wait(&stage.opened, &stage.mu);
+	}
+	(void)pthread_mutex_unlock(&stage.mu);
+}
+
 /* Holds each request until the gate is open. */
 static void holds(struct raw_conn *conn)
 {
 	while (raw_request(conn, NULL, 0)) {
-		(void)pthread_mutex_lock(&stage.mu);
-		while (!stage.open) {
-			(void)pthread_cond_wait(&stage.opened, &stage.mu);
-		}
-		(void)pthread_mutex_unlock(&stage.mu);
+		await_gate();
 		if (!raw_say(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")) {
 			return;
 		}
@@ -55,11 +60,7 @@ static void let_go(void)
 static void holds_half(struct raw_conn *conn)
 {
 	while (raw_request(conn, NULL, 0) && raw_say(conn, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nha")) {
-		(void)pthread_mutex_lock(&stage.mu);
-		while (!stage.open) {
-			(void)pthread_cond_wait(&stage.opened, &stage.mu);
-		}
-		(void)pthread_mutex_unlock(&stage.mu);
+		await_gate();
 		if (!raw_say(conn, "lf")) {
 			return;
 		}

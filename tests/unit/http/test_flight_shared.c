@@ -58,14 +58,20 @@ static void all_ok(size_t n)
 	}
 }
 
+/* So many, to their ends. */
+static void fly(struct trip_stage *s, raw_script script, void *arg, size_t n)
+{
+	trip_stage_open_http2(s, &cast.payments, true, script, arg, MANY);
+	start_many(s, n);
+	mesh__loop_run(s->loop);
+}
+
 static void thousands_go_over_a_few_connections(void **state)
 {
 	struct trip_stage s;
 
 	(void)state;
-	trip_stage_open_http2(&s, &cast.payments, true, h2_answer_ok, NULL, MANY);
-	start_many(&s, MANY);
-	mesh__loop_run(s.loop);
+	fly(&s, h2_answer_ok, NULL, MANY);
 	all_ok(MANY);
 	assert_true(trips[0].result.http2 && trips[MANY - 1].result.http2);
 	assert_true(trips[MANY - 1].result.reused && trips[MANY - 1].result.connect_us == 0);
@@ -93,6 +99,15 @@ static void over_max_pending_a_flight_does_not_start(void **state)
 	trip_stage_close(&s);
 }
 
+/* For scripts: the first request is answered; what is asked at once goes over its connection. */
+static bool begin_with_one(struct h2_peer *peer, struct raw_conn *conn)
+{
+	uint32_t stream;
+
+	h2_peer_init(peer, conn);
+	return h2_peer_greet(peer, NULL, 0) && h2_peer_ended(peer, &stream) && h2_peer_answer(peer, stream, 200, "ok");
+}
+
 /* Answers the first request, then gathers `*arg` more before it answers any. */
 static void gathers(struct raw_conn *conn)
 {
@@ -100,8 +115,7 @@ static void gathers(struct raw_conn *conn)
 	size_t n = 0, wanted = *(const size_t *)conn->arg;
 	struct h2_peer peer;
 
-	h2_peer_init(&peer, conn);
-	if (h2_peer_greet(&peer, NULL, 0) && h2_peer_ended(&peer, &streams[0]) && h2_peer_answer(&peer, streams[0], 200, "ok")) {
+	if (begin_with_one(&peer, conn)) {
 		while (n < wanted && h2_peer_ended(&peer, &streams[n])) {
 			n++;
 		}
@@ -118,9 +132,7 @@ static void they_are_under_way_at_once(void **state)
 	struct trip_stage s;
 
 	(void)state;
-	trip_stage_open_http2(&s, &cast.payments, true, gathers, &wanted, MANY);
-	start_many(&s, wanted + 1);
-	mesh__loop_run(s.loop);
+	fly(&s, gathers, &wanted, wanted + 1);
 	all_ok(wanted + 1);
 	assert_int_equal(atomic_load(&raw_server_counts(s.server)->accepted), 1);
 	fini_many(wanted + 1);
@@ -239,8 +251,7 @@ static void dies_with_all(struct raw_conn *conn)
 	size_t left = *(const size_t *)conn->arg;
 	struct h2_peer peer;
 
-	h2_peer_init(&peer, conn);
-	if (h2_peer_greet(&peer, NULL, 0) && h2_peer_ended(&peer, &stream) && h2_peer_answer(&peer, stream, 200, "ok")) {
+	if (begin_with_one(&peer, conn)) {
 		while (left-- > 0 && h2_peer_ended(&peer, &stream)) {
 			atomic_fetch_add(&raw_server_counts(conn->server)->requests, 1);
 		}
@@ -254,9 +265,7 @@ static void a_connection_that_dies_takes_its_own_with_it_and_nothing_is_sent_twi
 	struct trip_stage s;
 
 	(void)state;
-	trip_stage_open_http2(&s, &cast.payments, true, dies_with_all, &wanted, MANY);
-	start_many(&s, SOME);
-	mesh__loop_run(s.loop);
+	fly(&s, dies_with_all, &wanted, SOME);
 	assert_in_range(count(SOME, MESH_E_RESET, MESH__SENT_MAYBE), SOME - 1, SOME);
 	assert_int_equal(atomic_load(&raw_server_counts(s.server)->requests), SOME - 1);
 	assert_int_equal(atomic_load(&raw_server_counts(s.server)->accepted), 1);
@@ -280,8 +289,7 @@ static void goes_away(struct raw_conn *conn)
 	size_t n = 0;
 	struct h2_peer peer;
 
-	h2_peer_init(&peer, conn);
-	if (h2_peer_greet(&peer, NULL, 0) && h2_peer_ended(&peer, &streams[0]) && h2_peer_answer(&peer, streams[0], 200, "ok")) {
+	if (begin_with_one(&peer, conn)) {
 		while (n < SOME - 1 && h2_peer_ended(&peer, &streams[n])) {
 			n++;
 		}
@@ -302,9 +310,7 @@ static void above_the_last_stream_of_a_goaway_nothing_was_processed(void **state
 	size_t ok;
 
 	(void)state;
-	trip_stage_open_http2(&s, &cast.payments, true, goes_away, NULL, MANY);
-	start_many(&s, SOME);
-	mesh__loop_run(s.loop);
+	fly(&s, goes_away, NULL, SOME);
 	ok = count(SOME, MESH_OK, MESH__SENT_MAYBE);
 	assert_int_equal(ok, 1 + (SOME - 1) / 2 + 1);
 	assert_int_equal(count(SOME, MESH_E_RESET, MESH__SENT_NOTHING), SOME - ok);
@@ -312,24 +318,18 @@ static void above_the_last_stream_of_a_goaway_nothing_was_processed(void **state
 	trip_stage_close(&s);
 }
 
+static bool answer_or_refuse(struct h2_peer *peer, uint32_t stream)
+{
+	if (stream / 2 % 3 == 2) {
+		h2_rst_stream(&peer->out, stream, H2_REFUSED_STREAM);
+		return h2_peer_flush(peer);
+	}
+	return h2_peer_answer(peer, stream, 200, "ok");
+}
+
 static void refuses_some(struct raw_conn *conn)
 {
-	uint32_t stream;
-	struct h2_peer peer;
-	int n = 0;
-
-	h2_peer_init(&peer, conn);
-	if (h2_peer_greet(&peer, NULL, 0)) {
-		while (h2_peer_ended(&peer, &stream)) {
-			if (n++ % 3 == 2) {
-				h2_rst_stream(&peer.out, stream, H2_REFUSED_STREAM);
-				(void)h2_peer_flush(&peer);
-			} else {
-				(void)h2_peer_answer(&peer, stream, 200, "ok");
-			}
-		}
-	}
-	h2_peer_fini(&peer);
+	h2_serve(conn, answer_or_refuse);
 }
 
 static void a_refused_stream_was_surely_not_processed(void **state)
@@ -338,9 +338,7 @@ static void a_refused_stream_was_surely_not_processed(void **state)
 	size_t ok;
 
 	(void)state;
-	trip_stage_open_http2(&s, &cast.payments, true, refuses_some, NULL, MANY);
-	start_many(&s, SOME);
-	mesh__loop_run(s.loop);
+	fly(&s, refuses_some, NULL, SOME);
 	ok = count(SOME, MESH_OK, MESH__SENT_MAYBE);
 	assert_in_range(ok, SOME / 2, SOME - 1);
 	assert_int_equal(count(SOME, MESH_E_RESET, MESH__SENT_NOTHING), SOME - ok);
@@ -350,13 +348,9 @@ static void a_refused_stream_was_surely_not_processed(void **state)
 
 static void answers_one(struct raw_conn *conn)
 {
-	uint32_t stream;
 	struct h2_peer peer;
 
-	h2_peer_init(&peer, conn);
-	if (h2_peer_greet(&peer, NULL, 0) && h2_peer_ended(&peer, &stream)) {
-		(void)h2_peer_answer(&peer, stream, 200, "ok");
-	}
+	(void)begin_with_one(&peer, conn);
 	h2_peer_fini(&peer);
 }
 
