@@ -170,6 +170,14 @@ int stage_set_up(void **state)
 	return 0;
 }
 
+int stage_set_up_http2(void **state)
+{
+	int rc = stage_set_up(state);
+
+	stage.http2 = true;
+	return rc;
+}
+
 int stage_tear_down(void **state)
 {
 	(void)state;

@@ -38,6 +38,7 @@ extern struct stage stage;
 
 /* cmocka fixtures. The server opens later: limits may be set before. tear_down asserts that no memory is left. */
 int stage_set_up(void **state);
+int stage_set_up_http2(void **state);
 int stage_tear_down(void **state);
 void stage_open(void);
 

@@ -12,21 +12,13 @@
 #include "support/h2_client.h"
 #include "support/http_stage.h"
 
-static int set_up(void **state)
-{
-	int rc = stage_set_up(state);
-
-	stage.http2 = true;
-	return rc;
-}
-
 /* Where a test begins with an open connection, and what it heard on it last. */
 static struct h2_client k;
 static struct h2_message m;
 
 static int open_up(void **state)
 {
-	int rc = set_up(state);
+	int rc = stage_set_up_http2(state);
 
 	stage_open();
 	h2_client_open(&k);
@@ -539,9 +531,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_request_reaches_the_handler_as_over_http_1, open_up, close_up),
-		cmocka_unit_test_setup_teardown(a_server_that_takes_http_2_takes_http_1_too, set_up, stage_tear_down),
-		cmocka_unit_test_setup_teardown(the_preface_may_come_in_pieces, set_up, stage_tear_down),
-		cmocka_unit_test_setup_teardown(a_server_without_it_refuses_the_preface, set_up, stage_tear_down),
+		cmocka_unit_test_setup_teardown(a_server_that_takes_http_2_takes_http_1_too, stage_set_up_http2, stage_tear_down),
+		cmocka_unit_test_setup_teardown(the_preface_may_come_in_pieces, stage_set_up_http2, stage_tear_down),
+		cmocka_unit_test_setup_teardown(a_server_without_it_refuses_the_preface, stage_set_up_http2, stage_tear_down),
 		cmocka_unit_test_setup_teardown(a_handler_may_take_its_time_while_others_answer, open_up, close_up),
 		cmocka_unit_test_setup_teardown(a_hundred_requests_are_at_work_at_once, open_up, close_up),
 		cmocka_unit_test_setup_teardown(what_is_not_a_callers_to_say_is_left_out, open_up, close_up),
@@ -549,25 +541,25 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_streamed_reply_is_whole_only_with_its_end, open_up, close_up),
 		cmocka_unit_test_setup_teardown(a_stream_that_is_over_its_bound_is_reset_alone, open_up, close_up),
 		cmocka_unit_test_setup_teardown(a_large_body_comes_whole, open_up, close_up),
-		cmocka_unit_test_setup_teardown(what_http_1_refuses_is_refused_and_counted_alike, set_up, stage_tear_down),
+		cmocka_unit_test_setup_teardown(what_http_1_refuses_is_refused_and_counted_alike, stage_set_up_http2, stage_tear_down),
 		cmocka_unit_test_setup_teardown(threat_12_a_malformed_request_is_reset_and_counted, open_up, close_up),
 		cmocka_unit_test_setup_teardown(threat_12_a_body_that_differs_from_its_length_never_reaches_the_handler, open_up, close_up),
 		cmocka_unit_test_setup_teardown(a_header_that_is_too_large_is_431, open_up, close_up),
-		cmocka_unit_test_setup_teardown(a_body_that_is_too_large_is_413_while_it_comes, set_up, close_up),
+		cmocka_unit_test_setup_teardown(a_body_that_is_too_large_is_413_while_it_comes, stage_set_up_http2, close_up),
 		cmocka_unit_test_setup_teardown(an_expectation_is_met, open_up, close_up),
 		cmocka_unit_test_setup_teardown(threat_10_a_handler_at_work_counts_though_its_stream_was_reset, open_up, close_up),
 		cmocka_unit_test_setup_teardown(threat_10_rapid_reset_ends_the_connection_and_no_other, open_up, close_up),
 		cmocka_unit_test_setup_teardown(what_breaks_http_2_ends_the_connection_and_is_counted, open_up, close_up),
-		cmocka_unit_test_setup_teardown(settings_are_due_in_handshake_time, set_up, close_up),
-		cmocka_unit_test_setup_teardown(threat_7_half_a_preface_is_waited_for_in_header_time, set_up, close_up),
+		cmocka_unit_test_setup_teardown(settings_are_due_in_handshake_time, stage_set_up_http2, close_up),
+		cmocka_unit_test_setup_teardown(threat_7_half_a_preface_is_waited_for_in_header_time, stage_set_up_http2, close_up),
 		cmocka_unit_test_setup_teardown(threat_7_half_a_header_is_waited_for_in_header_time, open_up, close_up),
 		cmocka_unit_test_setup_teardown(threat_7_a_body_is_due_in_body_time_and_its_stream_alone_is_refused, open_up, close_up),
 		cmocka_unit_test_setup_teardown(a_handler_is_late_after_reply_time, open_up, close_up),
-		cmocka_unit_test_setup_teardown(threat_11_a_window_that_stays_closed_ends_the_stream_in_write_time, set_up, close_up),
+		cmocka_unit_test_setup_teardown(threat_11_a_window_that_stays_closed_ends_the_stream_in_write_time, stage_set_up_http2, close_up),
 		cmocka_unit_test_setup_teardown(an_idle_connection_is_told_that_it_ends, open_up, close_up),
-		cmocka_unit_test_setup_teardown(a_connection_that_is_cut_tells_who_streams_to_it, set_up, stage_tear_down),
+		cmocka_unit_test_setup_teardown(a_connection_that_is_cut_tells_who_streams_to_it, stage_set_up_http2, stage_tear_down),
 		cmocka_unit_test_setup_teardown(a_stream_that_is_reset_tells_who_streams_to_it, open_up, close_up),
-		cmocka_unit_test_setup_teardown(answers_or_closes_whatever_allocation_fails, set_up, stage_tear_down),
+		cmocka_unit_test_setup_teardown(answers_or_closes_whatever_allocation_fails, stage_set_up_http2, stage_tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -9,14 +9,6 @@
 #include "support/h2_client.h"
 #include "support/http_stage.h"
 
-static int set_up(void **state)
-{
-	int rc = stage_set_up(state);
-
-	stage.http2 = true;
-	return rc;
-}
-
 static void pass_ms(int64_t ms)
 {
 	fake_env_advance_ms(&stage.fake, ms);
@@ -124,9 +116,9 @@ static void a_newcomer_in_the_grace_is_told_after_its_first_request(void **state
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(a_drain_tells_who_is_idle_first_and_then_ends_with_what_was_asked, set_up, stage_tear_down),
-		cmocka_unit_test_setup_teardown(a_drain_tells_who_is_busy_when_the_last_stream_has_ended, set_up, stage_tear_down),
-		cmocka_unit_test_setup_teardown(a_newcomer_in_the_grace_is_told_after_its_first_request, set_up, stage_tear_down),
+		cmocka_unit_test_setup_teardown(a_drain_tells_who_is_idle_first_and_then_ends_with_what_was_asked, stage_set_up_http2, stage_tear_down),
+		cmocka_unit_test_setup_teardown(a_drain_tells_who_is_busy_when_the_last_stream_has_ended, stage_set_up_http2, stage_tear_down),
+		cmocka_unit_test_setup_teardown(a_newcomer_in_the_grace_is_told_after_its_first_request, stage_set_up_http2, stage_tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -408,27 +408,19 @@ static void threat_12_a_body_over_the_limit_is_refused_before_it_has_come(void *
 	hang_up(&c);
 }
 
-static int set_up(void **state)
-{
-	int rc = stage_set_up(state);
-
-	stage.http2 = true;
-	return rc;
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test_setup_teardown(threat_10_resets_are_counted_by_the_time_they_take, set_up, stage_tear_down),
-	    cmocka_unit_test_setup_teardown(threat_10_resets_are_weighed_against_what_ended_in_order, set_up, stage_tear_down),
-	    cmocka_unit_test_setup_teardown(threat_10_a_hundred_streams_are_all_there_are, set_up, stage_tear_down),
-	    cmocka_unit_test_setup_teardown(threat_11_a_window_that_stays_shut_ends_at_the_write_deadline, set_up, stage_tear_down),
-	    cmocka_unit_test_setup_teardown(threat_11_a_socket_that_is_not_read_ends_at_the_write_deadline, set_up, stage_tear_down),
-	    cmocka_unit_test_setup_teardown(threat_11_what_is_begun_and_not_ended_has_a_deadline, set_up, stage_tear_down),
-	    cmocka_unit_test_setup_teardown(threat_11_a_body_that_drips_has_a_deadline, set_up, stage_tear_down),
-	    cmocka_unit_test_setup_teardown(threat_11_pings_do_not_keep_an_idle_connection, set_up, stage_tear_down),
-	    cmocka_unit_test_setup_teardown(threat_11_a_peer_with_its_windows_shut_holds_up_nobody, set_up, stage_tear_down),
-	    cmocka_unit_test_setup_teardown(threat_12_a_body_over_the_limit_is_refused_before_it_has_come, set_up, stage_tear_down),
+	    cmocka_unit_test_setup_teardown(threat_10_resets_are_counted_by_the_time_they_take, stage_set_up_http2, stage_tear_down),
+	    cmocka_unit_test_setup_teardown(threat_10_resets_are_weighed_against_what_ended_in_order, stage_set_up_http2, stage_tear_down),
+	    cmocka_unit_test_setup_teardown(threat_10_a_hundred_streams_are_all_there_are, stage_set_up_http2, stage_tear_down),
+	    cmocka_unit_test_setup_teardown(threat_11_a_window_that_stays_shut_ends_at_the_write_deadline, stage_set_up_http2, stage_tear_down),
+	    cmocka_unit_test_setup_teardown(threat_11_a_socket_that_is_not_read_ends_at_the_write_deadline, stage_set_up_http2, stage_tear_down),
+	    cmocka_unit_test_setup_teardown(threat_11_what_is_begun_and_not_ended_has_a_deadline, stage_set_up_http2, stage_tear_down),
+	    cmocka_unit_test_setup_teardown(threat_11_a_body_that_drips_has_a_deadline, stage_set_up_http2, stage_tear_down),
+	    cmocka_unit_test_setup_teardown(threat_11_pings_do_not_keep_an_idle_connection, stage_set_up_http2, stage_tear_down),
+	    cmocka_unit_test_setup_teardown(threat_11_a_peer_with_its_windows_shut_holds_up_nobody, stage_set_up_http2, stage_tear_down),
+	    cmocka_unit_test_setup_teardown(threat_12_a_body_over_the_limit_is_refused_before_it_has_come, stage_set_up_http2, stage_tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
