@@ -53,14 +53,25 @@ void mesh__exchange_drained(struct mesh__exchange *x)
 	tell_writable(x);
 }
 
+/* Only we hold it: who was told has unref'd it. */
+static void forget_who_left(struct mesh__exchange *x)
+{
+	if (atomic_load(&x->refs) == 1) {
+		x->events = NULL;
+		x->gone = NULL;
+	}
+}
+
 void mesh__exchange_tell_gone(struct mesh__exchange *x)
 {
 	const struct mesh__exchange_events *events;
 	mesh__loop_fn fn;
 
-	mesh__exchange_ref(x); /* any of them may end it for its part */
+	mesh__exchange_ref(x); /* any of them may end it for its part, and is told no more */
 	tell_readable(x);
+	forget_who_left(x);
 	tell_writable(x);
+	forget_who_left(x);
 	events = x->events;
 	x->events = NULL;
 	if (events != NULL && events->gone != NULL) {

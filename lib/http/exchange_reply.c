@@ -78,6 +78,13 @@ static bool on_own_loop(struct mesh__exchange *x)
 	return own;
 }
 
+/* It is over for the callee, who may be in the middle of being told of something. On the loop. */
+static void tell_nobody(struct mesh__exchange *x)
+{
+	x->events = NULL;
+	x->gone = NULL;
+}
+
 void mesh__exchange_reply(struct mesh__exchange *x, const struct mesh__reply *reply)
 {
 	if (atomic_exchange(&x->replied, true)) {
@@ -85,6 +92,7 @@ void mesh__exchange_reply(struct mesh__exchange *x, const struct mesh__reply *re
 		return;
 	}
 	if (on_own_loop(x)) {
+		tell_nobody(x);
 		if (x->carrier != NULL) {
 			x->ops->reply(x->carrier, reply);
 		}
@@ -119,8 +127,7 @@ bool mesh__stream_begin(struct mesh__exchange *x, int status, const struct mesh_
 /* The carrier is told that it ends, and nobody of it. */
 static void abort_now(struct mesh__exchange *x)
 {
-	x->events = NULL;
-	x->gone = NULL;
+	tell_nobody(x);
 	x->ops->abort(x->carrier);
 }
 
@@ -160,8 +167,7 @@ void mesh__stream_end(struct mesh__exchange *x)
 	struct mesh__field_text trailers[MESH__TRAILERS_MAX];
 	size_t n = x->own_trailers.n;
 
-	x->events = NULL;
-	x->gone = NULL;
+	tell_nobody(x);
 	if (x->carrier == NULL || !x->streaming) {
 		mesh__exchange_unref(x);
 		return;
@@ -181,6 +187,7 @@ void mesh__stream_abort(struct mesh__exchange *x)
 {
 	bool replied = atomic_exchange(&x->replied, true);
 
+	tell_nobody(x);
 	if (x->carrier != NULL && (x->streaming || !replied)) {
 		abort_now(x);
 	}

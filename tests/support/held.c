@@ -48,18 +48,38 @@ static void must_be_clear(void)
 	}
 }
 
+static void take(void *arg, void (*fn)(struct mesh__exchange *x))
+{
+	struct mesh__exchange *x = held.x;
+
+	(void)arg;
+	held.x = NULL; /* the next request may come while this one is ended */
+	held.in_call = true;
+	fn(x);
+	held.in_call = false;
+}
+
+static void end_if_asked(void)
+{
+	if (held.ends_when_told != NULL) {
+		take(NULL, held.ends_when_told);
+	}
+}
+
 static void on_readable(void *arg)
 {
 	must_be_clear();
 	if (held.reads_when_readable) {
 		read_now(NULL);
 	}
+	end_if_asked();
 	count(&((struct held *)arg)->n_readable);
 }
 
 static void on_writable(void *arg)
 {
 	must_be_clear();
+	end_if_asked();
 	count(&((struct held *)arg)->n_writable);
 }
 
@@ -299,17 +319,6 @@ bool held_trailer(const char *name, const char *value)
 
 	stage_on_loop(trailer_now, &a);
 	return a.done;
-}
-
-static void take(void *arg, void (*fn)(struct mesh__exchange *x))
-{
-	struct mesh__exchange *x = held.x;
-
-	(void)arg;
-	held.x = NULL; /* the next request may come while this one is ended */
-	held.in_call = true;
-	fn(x);
-	held.in_call = false;
 }
 
 static void end_now(void *arg)

@@ -14,6 +14,7 @@ struct held {
 	_Atomic int n_readable, n_writable, n_gone;
 	bool in_call;                 /* the loop's: a function of the exchange's is being called: no event may come now */
 	_Atomic bool reads_when_readable; /* takes all that there is at once */
+	void (*_Atomic ends_when_told)(struct mesh__exchange *x); /* ends it when it is readable or writable; NULL: it goes on */
 	struct mesh__buf body;        /* what was read; the test's while nothing is read */
 	_Atomic int code;             /* of the last read */
 	_Atomic bool ended;           /* the last read was the end */

@@ -351,6 +351,48 @@ static void nobody_is_told_of_what_is_over(void **state)
 	assert_int_equal(held.n_gone, 0);
 }
 
+/* What the loop was at is done. */
+static void nothing(void *unused)
+{
+	(void)unused;
+}
+
+static void reply_late(struct mesh__exchange *x)
+{
+	static const struct mesh__reply reply = {.status = 200, .body = "late", .body_len = 4};
+
+	mesh__exchange_reply(x, &reply);
+}
+
+/* When the peer goes, what waits to be told of something is told first; whoever ends the exchange then is through with it. */
+static void who_ends_it_while_the_peer_goes_is_not_told_that_it_went(void **state)
+{
+	static void (*const ends[])(struct mesh__exchange *x) = {mesh__stream_abort, mesh__stream_end, mesh__exchange_unref};
+	const int n = sizeof(ends) / sizeof(ends[0]);
+
+	(void)state;
+	stage_open();
+	for (int i = 0; i <= n; i++) {
+		int fd = stage_dial();
+
+		held_forget_events();
+		stage_say(fd, i < n ? GET "\r\n" : "POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\n");
+		held_wait(i + 1);
+		if (i < n) {
+			assert_true(held_begin(200, NULL));
+			fill();
+		} else {
+			assert_int_equal(held_read(), MESH_E_WOULD_BLOCK);
+		}
+		held.ends_when_told = i < n ? ends[i] : reply_late;
+		(void)close(fd);
+		stage_wait(i < n ? held_is_writable : held_is_readable);
+		stage_on_loop(nothing, NULL);
+		assert_int_equal(held.n_gone, 0);
+		held.ends_when_told = NULL;
+	}
+}
+
 /* ---- Out of memory ---- */
 
 /* One exchange with all that a stream has. What fails may cost the connection, and nothing else. */
@@ -450,6 +492,7 @@ int main(void)
 		T(requests_and_replies_flow_at_the_same_time),
 		T(an_abort_cuts_the_connection),
 		T(nobody_is_told_of_what_is_over),
+		T(who_ends_it_while_the_peer_goes_is_not_told_that_it_went),
 		T(a_failing_allocation_costs_no_more_than_its_connection),
 	};
 
