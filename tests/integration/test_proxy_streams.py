@@ -384,6 +384,7 @@ class Rules:
         answer.close()
         client.sock.close() if client.sock else None
         support.wait_until(lambda: self.upstream.knows("gone"), "the end of what nobody reads", WAIT_S)
+        self.warm()
 
     def test_an_upstream_hears_of_half_a_request(self):
         client = self.open()
@@ -394,6 +395,7 @@ class Rules:
         support.wait_until(lambda: self.upstream.knows("piece"), "the first piece", WAIT_S)
         client.close()
         support.wait_until(lambda: self.upstream.knows("gone"), "the end", WAIT_S)
+        self.warm()
 
     def test_an_early_answer_passes(self):
         client = self.open()
