@@ -1,4 +1,6 @@
 """make bench, as short as it can be: it runs to its end, and what it leaves is complete. Its figures are no concern here."""
+# tests/run: not under sanitizers: what the benchmarks call has tests of its own, and nobody measures a sanitized program
+
 import json
 import math
 import os

@@ -1,4 +1,6 @@
 """docs/: what a machine can check. The documents validate, the examples compile, the lists are those of the code."""
+# tests/run: not under sanitizers: pages and sources are read here, and no program runs but meshctl to validate
+
 import glob
 import os
 import re

@@ -1,4 +1,6 @@
 """meshca: the real binary, over a socket pair as meshd speaks to it, and by hand."""
+# tests/run: not under thread: meshca has one thread
+
 import base64
 import contextlib
 import json

@@ -1,5 +1,6 @@
 """THREATS 10 to 12 against a real process under mutual TLS: resets, floods and malformed requests over HTTP/2 end the stream or the connection, reach no handler, take no memory and leave others alone. What bytes each
 attack is, h2_attacks.py says. (What takes a server's own time to show, deadlines above all, is in tests/unit/http/test_threats_10_to_12.c under a clock of its own.)"""
+# tests/run: alone plain
 
 import contextlib
 import os
