@@ -19,6 +19,7 @@ BUILD = os.environ.get("MESH_BUILD", os.path.join(os.path.dirname(__file__), "..
 SRC = os.environ.get("MESH_SRC", os.path.abspath(os.path.join(os.path.dirname(__file__), "..", "..")))
 SANITIZED = bool(os.environ.get("MESH_SAN"))
 SLOW = 6 if "thread" in os.environ.get("MESH_SAN", "") else 4 if SANITIZED else 1  # a sanitized program takes its time; promised bounds are not held against it
+STRIDE = 3 if SANITIZED else 1  # of a walk through places, rows or rounds; the plain program walks all, and a sanitizer looks at how a path runs rather than at where it ends
 PATIENCE = {"connectTimeout": "10s", "timeout": "60s"} if SANITIZED else {}  # a sanitized handshake among many may miss the second that it has
 
 

@@ -8,9 +8,9 @@ import threading
 import unittest
 
 from control_client import Control, Refused, Session, fetch_roots, join, new_key_and_csr, serial_of
-from support import MeshTest
+from support import STRIDE, MeshTest
 
-ROUNDS = 20
+ROUNDS = 20 // STRIDE
 REGISTRARS, REGISTRATIONS = 10, 10  # sessions, and writes of each
 JOINERS, USES, TRIES = 4, 20, 15    # of a reusable token; and each joiner uses tokens of one use beside it
 BROKEN = (OSError, http.client.HTTPException)

@@ -12,7 +12,7 @@ import unittest
 
 from control_client import Control, Refused, Session, fetch_roots, join, new_key_and_csr, serial_of
 from disk import FAIL_SYNCS, FAIL_WRITES, KILL_BEFORE, KILL_HALFWAY, Disk
-from support import SLOW, Mesh, MeshTest, program, wait_until
+from support import SLOW, STRIDE, Mesh, MeshTest, program, wait_until
 
 BROKEN = (OSError, http.client.HTTPException)
 
@@ -192,9 +192,10 @@ class DiskTest(MeshTest):
 
 class Threat25Kill(DiskTest):
 
-    def die_at_every_call(self, how):
+    def die_at_every_call(self, how, first):
+        """With a stride, from the first on."""
         calls = self.count_calls()
-        for at in range(1, calls + 1):
+        for at in range(first, calls + 1, STRIDE):
             with self.subTest(call=at, of=calls):
                 self.disk.arm(how, at)
                 script = self.script()
@@ -204,10 +205,10 @@ class Threat25Kill(DiskTest):
                 self.check(script)
 
     def test_killed_before_every_write_system_call(self):
-        self.die_at_every_call(KILL_BEFORE)
+        self.die_at_every_call(KILL_BEFORE, 1)
 
     def test_killed_with_every_write_half_done(self):
-        self.die_at_every_call(KILL_HALFWAY)
+        self.die_at_every_call(KILL_HALFWAY, 1 + STRIDE // 2)
 
 
 class Threat25Ca(MeshTest):
@@ -288,7 +289,7 @@ class Threat25FirstStart(unittest.TestCase):
     def die_at_every_call(self, which, how):
         at, ended = 0, False
         while not ended:
-            at += 1
+            at += STRIDE
             with self.subTest(program=which, call=at):
                 mesh = Mesh()
                 try:
@@ -318,9 +319,9 @@ class Threat25FirstStart(unittest.TestCase):
 class Threat25Full(DiskTest):
     """A disk that is full or does not sync: writes fail, reads go on, and all is well when there is room again."""
 
-    def fail_at_every_call(self, how, number, step):
+    def fail_at_every_call(self, how, number):
         calls = self.count_calls()
-        for at in range(1, calls + 1, step):
+        for at in range(1, calls + 1, STRIDE):
             with self.subTest(call=at, of=calls):
                 self.disk.arm(how, at, number)
                 script = self.script(go_on=True)
@@ -350,10 +351,10 @@ class Threat25Full(DiskTest):
         self.assertEqual(before.__dict__, after.__dict__, "what it said and what it stored differ")
 
     def test_disk_full_at_every_write_system_call(self):
-        self.fail_at_every_call(FAIL_WRITES, errno.ENOSPC, 1)
+        self.fail_at_every_call(FAIL_WRITES, errno.ENOSPC)
 
     def test_every_sync_fails(self):
-        self.fail_at_every_call(FAIL_SYNCS, errno.EIO, 1)
+        self.fail_at_every_call(FAIL_SYNCS, errno.EIO)
 
     def test_the_error_and_the_log_say_that_the_disk_is_full(self):
         self.disk.arm(FAIL_WRITES, 1, errno.ENOSPC)

@@ -7,9 +7,9 @@ import urllib.request
 
 from clock import HOUR, YEARS, Clock
 from control_client import Control, Refused, fetch_roots, join, new_key_and_csr
-from support import SLOW, Mesh, MeshTest, program, wait_until
+from support import SLOW, STRIDE, Mesh, MeshTest, program, wait_until
 
-LEASE = 1.0
+LEASE = max(2, SLOW)  # seconds, in which a heartbeat passes on any machine
 JUMPS = {"an hour forward": HOUR, "an hour back": -HOUR, "ten years forward": YEARS, "ten years back": -YEARS}
 
 
@@ -26,7 +26,7 @@ class ClockTest(MeshTest):
     """Three replicas under a meshd with short leases, each program with a wall clock of its own."""
 
     def setUp(self):
-        self.mesh = Mesh(heartbeat=f"{200 * SLOW}ms", lease=f"{int(LEASE * SLOW * 1000)}ms", grace="0s")
+        self.mesh = Mesh(heartbeat=f"{200 * SLOW}ms", lease=f"{LEASE}s", grace="0s")
         self.addCleanup(self.mesh.close)
         self.clock = Clock(self.mesh.dir)
         self.mesh.start(env=self.clock.env)
@@ -46,7 +46,7 @@ class ClockTest(MeshTest):
 
     def let_pass(self, leases):
         """Real time in which what must not happen would have happened, and no more: who was shut out for long is slow to come back, slower than a lease."""
-        end = time.monotonic() + leases * LEASE * SLOW
+        end = time.monotonic() + leases * LEASE
         wait_until(lambda: time.monotonic() > end, "the end of it", 60)
 
     def removals(self):
@@ -59,7 +59,7 @@ class Threat26Meshd(ClockTest):
     def test_no_mass_deregistration_and_no_mass_reissue(self):
         self.serve_three()
         certificates = self.certificates()
-        for name, seconds in JUMPS.items():
+        for name, seconds in list(JUMPS.items())[::STRIDE]:
             with self.subTest(jump=name):
                 self.clock.jump(seconds)
                 self.let_pass(1.5)
