@@ -3,16 +3,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-enum { SANITIZED = 1 };
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-enum { SANITIZED = 1 };
-#else
-enum { SANITIZED = 0 };
+#ifndef __has_feature
+#define __has_feature(x) 0
 #endif
+#if defined(__SANITIZE_THREAD__) || __has_feature(thread_sanitizer)
+enum { SANITIZED = 1, STRIDE = 3 };
+#elif defined(__SANITIZE_ADDRESS__) || __has_feature(address_sanitizer)
+enum { SANITIZED = 1, STRIDE = 1 };
 #else
-enum { SANITIZED = 0 };
+enum { SANITIZED = 0, STRIDE = 1 };
 #endif
 
 enum { SANITIZED_FACTOR = 4, VALGRIND_FACTOR = 10, VALGRIND_STRIDE = 7 };
@@ -44,5 +43,5 @@ size_t long_body_bytes(size_t plain, size_t slowed)
 
 long walk_stride(void)
 {
-	return under_valgrind() ? VALGRIND_STRIDE : 1;
+	return under_valgrind() ? VALGRIND_STRIDE : STRIDE;
 }

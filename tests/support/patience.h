@@ -21,7 +21,10 @@ int64_t patience(int64_t plain);
 /* What a long body comes to: MESH_TEST_STREAM_BYTES, where that is set, else `plain`, or `slowed` in a program that is slowed down. */
 size_t long_body_bytes(size_t plain, size_t slowed);
 
-/* From one failing allocation to the next, or one place of a break, in a walk over real handshakes: 1, and 7 under valgrind, beside which the plain program walks all. */
+/*
+ * From one failing allocation, place of a break, or row of a table to the next, in a walk over real handshakes: 1, so that all are walked; beside that 3 under ThreadSanitizer, which looks at how threads meet and not at where each ends,
+ * and 7 under valgrind.
+ */
 long walk_stride(void);
 
 #endif
