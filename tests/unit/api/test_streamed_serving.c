@@ -25,7 +25,7 @@ static struct serving s;
 
 static size_t long_body(void)
 {
-	return long_body_bytes(64 << 20, 8 << 20);
+	return long_body_bytes(64 << 20, under_valgrind() ? 2 << 20 : 8 << 20);
 }
 
 static int32_t patient_ms(void)

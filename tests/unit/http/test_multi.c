@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "cast.h"
+#include "patience.h"
 
 /* ---- A loop, a multi with cart's identity, a server with one of ours, and a transfer ---- */
 
@@ -310,7 +311,7 @@ static void a_stream_ends_as_it_ends(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < MESH__COUNT(rows); i++) {
-		int64_t ms = 150;
+		int64_t ms = patience(150);
 
 		while (!stream_ends_as(&rows[i], ms)) {
 			ms *= 4;
