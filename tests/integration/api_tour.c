@@ -589,13 +589,16 @@ static void tour_streamed(mesh *m)
 	char byte;
 
 	CHECK_CODE(mesh_request_on_stream(r, on_stream, m), MESH_OK);
-	CHECK_CODE(mesh_request_upload(r, 4), MESH_OK);
+	CHECK_CODE(mesh_request_trailer(r, "x-sum", "10"), MESH_E_STATE);
+	CHECK_CODE(mesh_request_upload(r, -1), MESH_OK);
 	CHECK_CODE(mesh_request_download(r), MESH_OK);
 	CHECK_CODE(mesh_call(r), MESH_E_STATE);
 	CHECK_CODE(mesh_call_start(r, NULL, NULL), MESH_OK);
 	CHECK_CODE(mesh_request_write(r, "12", 2, &n, READY_MS), MESH_OK);
 	CHECK(n == 2);
 	CHECK_CODE(mesh_request_write(r, "34", 2, &n, READY_MS), MESH_OK);
+	CHECK_CODE(mesh_request_trailer(r, "Authorization", "10"), MESH_E_INVALID);
+	CHECK_CODE(mesh_request_trailer(r, "x-sum", "10"), MESH_OK);
 	CHECK_CODE(mesh_request_end(r), MESH_OK);
 	CHECK_CODE(mesh_call_wait(r), MESH_OK);
 	CHECK(mesh_response_status(r) == 200);
