@@ -3,7 +3,6 @@
 #include <string.h>
 #include <strings.h>
 
-#include "base/str.h"
 #include "meshctl/bell.h"
 #include "meshctl/gateway.h"
 #include "wire/grpc.h"
@@ -138,15 +137,6 @@ static mesh_request *new_request(const struct ctl_passage *passage, const struct
 	return request;
 }
 
-/* The length as the request says it; -1: it does not. */
-static int64_t length_of(const struct mesh__exchange *x)
-{
-	const char *text = mesh__exchange_header(x, "content-length");
-	uint64_t n;
-
-	return text != NULL && mesh__str_u64(text, strlen(text), INT64_MAX, &n) ? (int64_t)n : -1;
-}
-
 /* Whether there is a body shows by reading. A small one is often there already, and then goes out whole: one that is sent by and by may be cut short by a server that answers at the first message. */
 static int32_t look_for_body(struct ctl_through *t)
 {
@@ -162,7 +152,7 @@ static int32_t look_for_body(struct ctl_through *t)
 	}
 	t->uploads = code == MESH_E_WOULD_BLOCK || n > 0;
 	if (t->uploads) {
-		return mesh_request_upload(t->request, length_of(t->x));
+		return mesh_request_upload(t->request, ctl_body_length(mesh__exchange_header(t->x, "content-length")));
 	}
 	return t->n_piece > 0 ? mesh_request_body(t->request, t->piece, t->n_piece) : MESH_OK;
 }

@@ -157,11 +157,18 @@ int32_t ctl_gateway_status(int32_t code)
 	}
 }
 
-size_t ctl_gateway_length(const char *method, const char *content_length, size_t body_len)
+int64_t ctl_body_length(const char *content_length)
 {
 	uint64_t n;
 
-	return strcmp(method, "HEAD") == 0 && content_length != NULL && mesh__str_u64(content_length, strlen(content_length), INT64_MAX, &n) ? (size_t)n : body_len;
+	return content_length != NULL && mesh__str_u64(content_length, strlen(content_length), INT64_MAX, &n) ? (int64_t)n : -1;
+}
+
+size_t ctl_gateway_length(const char *method, const char *content_length, size_t body_len)
+{
+	int64_t n = strcmp(method, "HEAD") == 0 ? ctl_body_length(content_length) : -1;
+
+	return n >= 0 ? (size_t)n : body_len;
 }
 
 void ctl_gateway_body(int32_t status, const char *message, struct mesh__buf *out)

@@ -49,6 +49,9 @@ int ctl_fields_behind(struct ctl_fields *fields, ctl_field_fn field, const void 
 /* The status for an exchange that failed with `code`: 502, 503 or 504. */
 int32_t ctl_gateway_status(int32_t code);
 
+/* The length of a body whose message has this Content-Length (NULL: none); -1: it does not say. */
+int64_t ctl_body_length(const char *content_length);
+
 /* Of an answer to `method` with this Content-Length (NULL: none): the length to pass on where there is no body to count, which is to HEAD; else `body_len`. */
 size_t ctl_gateway_length(const char *method, const char *content_length, size_t body_len);
 

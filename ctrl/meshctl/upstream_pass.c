@@ -2,7 +2,6 @@
 
 #include <string.h>
 
-#include "base/str.h"
 #include "meshctl/bell.h"
 #include "meshctl/gateway.h"
 
@@ -273,15 +272,6 @@ static int take_target(struct ctl_pass *p, struct mesh__err *err)
 	return mesh__buf_error(&p->target, "the request target", err);
 }
 
-/* The length as the request says it; -1: it does not. */
-static int64_t length_of(const struct ctl_pass *p)
-{
-	const char *text = mesh_inbound_header(p->in, "content-length");
-	uint64_t n;
-
-	return text != NULL && mesh__str_u64(text, strlen(text), INT64_MAX, &n) ? (int64_t)n : -1;
-}
-
 /* A small body is often there already, and then goes out with the header: over HTTP/2 as one, with its end, so that a server that answers at the first message does not cut short one that is sent by and by. */
 static int read_first(struct ctl_pass *p)
 {
@@ -310,7 +300,7 @@ static int take_off(struct ctl_pass *p, struct mesh__err *err)
 	options.request.target = p->target.data;
 	options.request.fields = p->fields.list;
 	options.request.n_fields = p->fields.n;
-	p->body_left = p->first_is_all ? 0 : length_of(p);
+	p->body_left = p->first_is_all ? 0 : ctl_body_length(mesh_inbound_header(p->in, "content-length"));
 	if (!p->first_is_all) {
 		options.read = on_read;
 		options.body_len = p->body_left;
