@@ -169,6 +169,14 @@ mesh *two_meshes_open(mesh_options *options)
 	return m;
 }
 
+mesh *two_meshes_open_cart(struct two_meshes *t, const char *fields)
+{
+	struct mesh__addr address;
+
+	two_meshes_address(t, &address);
+	return two_meshes_open(two_meshes_options_with(t, "cart", &address, 1, fields));
+}
+
 long two_meshes_connections(const struct two_meshes *t)
 {
 	static const char name[] = "\nmesh_connections_total{listener=\"inbound\"} ";

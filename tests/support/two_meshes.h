@@ -50,6 +50,9 @@ mesh_options *two_meshes_payments(struct two_meshes *t);
 /* A mesh opened with `options`, which are freed, once it is ready. */
 mesh *two_meshes_open(mesh_options *options);
 
+/* cart, opened, with these fields of payments' document. */
+mesh *two_meshes_open_cart(struct two_meshes *t, const char *fields);
+
 /* How many connections payments has taken so far. */
 long two_meshes_connections(const struct two_meshes *t);
 

@@ -28,14 +28,12 @@ static void calls_speak_the_protocol_of_the_service(void **state)
 		const char *fields, *spoken;
 	} rows[] = {{"", "HTTP/1"}, {"protocol: http\n", "HTTP/1"}, {"protocol: http2\n", "HTTP/2"}, {"protocol: grpc\n", "HTTP/2"}};
 	struct two_meshes t;
-	struct mesh__addr address;
 
 	(void)state;
 	two_meshes_init(&t, "inline", tell_version, NULL);
-	two_meshes_address(&t, &address);
 	for (size_t i = 0; i < MESH__COUNT(rows); i++) {
 		long before = two_meshes_connections(&t);
-		mesh *cart = two_meshes_open(two_meshes_options_with(&t, "cart", &address, 1, rows[i].fields));
+		mesh *cart = two_meshes_open_cart(&t, rows[i].fields);
 		mesh_request *r = mesh_request_new(cart, "payments", "POST", "/");
 
 		assert_int_equal(mesh_request_body(r, "pay", 3), MESH_OK);

@@ -59,13 +59,10 @@ static void finish(struct call *c, int32_t status)
 
 static int set_up(void **state)
 {
-	struct mesh__addr payments;
-
 	(void)state;
 	two_meshes_init(&t, "pull", NULL, NULL);
-	two_meshes_address(&t, &payments);
 	/* A call that fails is one that is waited for in vain. */
-	cart = two_meshes_open(two_meshes_options_with(&t, "cart", &payments, 1, "connectTimeout: 60s\n"));
+	cart = two_meshes_open_cart(&t, "connectTimeout: 60s\n");
 	return 0;
 }
 

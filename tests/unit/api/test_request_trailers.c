@@ -51,10 +51,7 @@ static void handle(void *user, mesh_inbound *in)
 
 static void open_cart(const char *fields)
 {
-	struct mesh__addr address;
-
-	two_meshes_address(&s.t, &address);
-	cart = two_meshes_open(two_meshes_options_with(&s.t, "cart", &address, 1, fields));
+	cart = two_meshes_open_cart(&s.t, fields);
 	atomic_store(&n_calls, 0);
 }
 
@@ -73,7 +70,6 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
 	(void)state;
-	(void)serving_close(&s, 2000);
 	serving_fini(&s);
 	return 0;
 }

@@ -116,10 +116,7 @@ static void handle(void *user, mesh_inbound *in)
 /* With these fields of the service's document. */
 static void open_cart(const char *fields)
 {
-	struct mesh__addr address;
-
-	two_meshes_address(&s.t, &address);
-	cart = two_meshes_open(two_meshes_options_with(&s.t, "cart", &address, 1, fields));
+	cart = two_meshes_open_cart(&s.t, fields);
 }
 
 static void close_cart(void)

@@ -158,10 +158,7 @@ static void freed_as_its_call_ends_it_is_told_once_or_not_at_all(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		for (int by_event = 0; by_event < 2; by_event++) {
-			struct mesh__addr address;
-
-			two_meshes_address(&s.t, &address);
-			cart = two_meshes_open(two_meshes_options_with(&s.t, "cart", &address, 1, "protocol: http\n"));
+			cart = two_meshes_open_cart(&s.t, "protocol: http\n");
 			free_at(cases[i].moment, cases[i].download, by_event != 0, cases[i].n_told);
 		}
 	}
