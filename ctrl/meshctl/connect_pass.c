@@ -24,6 +24,7 @@ struct ctl_through {
 	bool begun;                       /* the reply */
 	bool gone;                        /* the client */
 	bool uploads, sent_all;
+	int32_t trailers_code;            /* why the request's trailers could not be passed on, and it was cancelled; MESH_OK: they could */
 	size_t n_piece, piece_at;
 	char piece[PIECE_BYTES];          /* of the request's body, on its way from the connection to the call */
 };
@@ -46,7 +47,7 @@ static struct ctl_through *enter(struct ctl_passage *passage)
 		t->passage = passage;
 		ctl_bell_init(&t->bell, passage->loop, on_rung, t);
 	}
-	t->code = MESH_OK;
+	t->code = t->trailers_code = MESH_OK;
 	t->calling = t->answered = t->begun = t->gone = t->uploads = t->sent_all = false;
 	t->n_piece = t->piece_at = 0;
 	t->prev = NULL;
@@ -150,9 +151,9 @@ static int32_t look_for_body(struct ctl_through *t)
 	if (code != MESH_OK && code != MESH_E_WOULD_BLOCK) {
 		return code;
 	}
-	t->uploads = code == MESH_E_WOULD_BLOCK || n > 0;
+	t->uploads = code == MESH_E_WOULD_BLOCK || n > 0 || mesh__exchange_n_trailers(t->x) > 0;
 	if (t->uploads) {
-		return mesh_request_upload(t->request, ctl_body_length(mesh__exchange_header(t->x, "content-length")));
+		return mesh_request_upload(t->request, mesh__exchange_n_trailers(t->x) > 0 ? -1 : ctl_body_length(mesh__exchange_header(t->x, "content-length")));
 	}
 	return t->n_piece > 0 ? mesh_request_body(t->request, t->piece, t->n_piece) : MESH_OK;
 }
@@ -199,6 +200,26 @@ static void reply_whole(struct ctl_through *t)
 
 /* ---- Both bodies, as far as they go ---- */
 
+/* A request does not go on without its trailers: where HTTP/2 is spoken its call ends, and the client hears why. MESH_E_STATE: its header told the length of its body, which leaves no place for them. */
+static void end_upload(struct ctl_through *t)
+{
+	int32_t code = MESH_OK;
+
+	for (size_t i = 0; code == MESH_OK && i < mesh__exchange_n_trailers(t->x); i++) {
+		struct mesh__field_text field = mesh__exchange_trailer(t->x, i);
+
+		if (!ctl_field_stays(field.name, NULL)) {
+			code = mesh_request_trailer(t->request, field.name, field.value);
+		}
+	}
+	t->trailers_code = code == MESH_E_STATE ? MESH_OK : code;
+	if (t->trailers_code == MESH_OK) {
+		(void)mesh_request_end(t->request);
+	} else {
+		mesh_cancel(t->request);
+	}
+}
+
 static void pump_up(struct ctl_through *t)
 {
 	int32_t code = MESH_OK;
@@ -214,7 +235,7 @@ static void pump_up(struct ctl_through *t)
 		t->piece_at = t->n_piece = 0;
 		code = mesh__exchange_read(t->x, t->piece, sizeof(t->piece), &t->n_piece);
 		if (code == MESH_OK && t->n_piece == 0) {
-			(void)mesh_request_end(t->request); /* its trailers end here: a call has none of its own */
+			end_upload(t);
 			t->sent_all = true;
 		}
 	}
@@ -276,6 +297,9 @@ static void on_over(struct ctl_through *t)
 	t->calling = false;
 	if (t->gone) {
 		mesh__exchange_unref(t->x);
+		leave(t);
+	} else if (t->code != MESH_OK && t->trailers_code != MESH_OK) {
+		refuse(t->passage, t->x, t->trailers_code, "the service is sent HTTP/2, over which the trailers of a request cannot be passed on; with `protocol: http` in its document they can");
 		leave(t);
 	} else if (t->code != MESH_OK) {
 		refuse(t->passage, t->x, t->code, error != NULL ? mesh_error_message(error) : mesh_code_name(t->code));

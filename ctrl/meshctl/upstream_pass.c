@@ -13,6 +13,8 @@ enum {
 	FIRST_BYTES = 16 * 1024
 };
 
+static const char no_place[] = "the server behind is sent HTTP/2, over which the trailers of a request cannot be passed on";
+
 /* What is rung from the loop of the caller's connection. */
 enum { RUNG_BEGIN = 1, RUNG_MOVED = 2, RUNG_GONE = 4 };
 
@@ -30,6 +32,7 @@ struct ctl_pass {
 	char first[FIRST_BYTES];       /* of the body: whether there is one shows by reading, and whether this is all of it */
 	size_t n_first, first_at;
 	bool first_is_all;
+	struct mesh__trailers trailers; /* of the request, once its body has ended */
 	size_t n_passed;               /* of the bytes that come next: the caller has them already */
 	int64_t left_ms;               /* as the caller said; -1: it did not */
 	int body_code;                 /* why the request's body could not be read on */
@@ -69,6 +72,7 @@ static void leave(struct ctl_pass *p)
 	p->in = NULL;
 	mesh__buf_fini(&p->target);
 	ctl_fields_fini(&p->fields);
+	mesh__trailers_fini(&p->trailers);
 	mesh__client_response_fini(&p->response);
 	(void)pthread_mutex_lock(&up->mu);
 	p->next = up->idle;
@@ -129,6 +133,37 @@ static void count_passed(struct ctl_pass *p, size_t n)
 	p->body_left = n == 0 ? 0 : p->body_left < 0 ? -1 : p->body_left - (int64_t)n;
 }
 
+/* Where its header did not tell the length of its body, which leaves a place for them, a request does not go on without its trailers. MESH_E_UNSUPPORTED: the server behind cannot be sent any. */
+static int take_trailers(struct ctl_pass *p, struct mesh__err *err)
+{
+	const char *name, *value;
+
+	mesh__trailers_clear(&p->trailers);
+	for (size_t i = 0; mesh_inbound_trailer_field(p->in, i, &name, &value) == 1; i++) {
+		if (ctl_field_stays(name, NULL)) {
+			continue;
+		}
+		if (p->up->http2) {
+			return mesh__fail(err, MESH_E_UNSUPPORTED, "%s", no_place);
+		}
+		if (!mesh__trailers_add(&p->trailers, name, strlen(name), value, strlen(value))) {
+			return mesh__fail_memory(err);
+		}
+	}
+	return MESH_OK;
+}
+
+static int64_t end_read(struct ctl_pass *p)
+{
+	int code = take_trailers(p, NULL);
+
+	if (code != MESH_OK) {
+		mesh__flight_stop(p->flight, code, code == MESH_E_UNSUPPORTED ? no_place : "out of memory");
+		return MESH__BODY_FAIL;
+	}
+	return 0;
+}
+
 static int64_t on_read(void *arg, char *buf, size_t size)
 {
 	struct ctl_pass *p = arg;
@@ -154,7 +189,7 @@ static int64_t on_read(void *arg, char *buf, size_t size)
 	if (p->left_ms < 0) {
 		begin_wait(p);
 	}
-	return (int64_t)n;
+	return n > 0 ? (int64_t)n : end_read(p);
 }
 
 /* ---- The response, to the caller ---- */
@@ -301,9 +336,13 @@ static int take_off(struct ctl_pass *p, struct mesh__err *err)
 	options.request.fields = p->fields.list;
 	options.request.n_fields = p->fields.n;
 	p->body_left = p->first_is_all ? 0 : ctl_body_length(mesh_inbound_header(p->in, "content-length"));
-	if (!p->first_is_all) {
+	if (p->first_is_all && take_trailers(p, err) != MESH_OK) {
+		return err->code;
+	}
+	if (!p->first_is_all || p->trailers.n > 0) {
 		options.read = on_read;
-		options.body_len = p->body_left;
+		options.body_len = p->first_is_all ? -1 : p->body_left;
+		options.trailers = &p->trailers;
 	} else if (p->n_first > 0) {
 		options.request.body = p->first;
 		options.request.body_len = p->n_first;
@@ -334,6 +373,7 @@ static int prepare(struct ctl_pass *p, struct mesh__err *err)
 	p->begun = p->gone = p->first_is_all = false;
 	mesh__buf_init(&p->target, &up->env->mem, TARGET_MAX_BYTES);
 	ctl_fields_init(&p->fields, &up->env->mem);
+	mesh__trailers_init(&p->trailers, &up->env->mem);
 	mesh__client_response_init(&p->response, up->env, ERROR_MAX_BYTES);
 	if (up->stopping) {
 		return mesh__fail(err, MESH_E_CLOSED, "the service is stopping");

@@ -45,6 +45,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def handle(self):
+        self.trailers = []  # of the request
         with self.server.lock:
             self.server.n_connections += 1
         try:
@@ -67,8 +68,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             while size := int(self.rfile.readline().split(b";")[0], 16):
                 yield self.rfile.read(size)
                 self.rfile.readline()
-            while self.rfile.readline() not in (b"\r\n", b""):
-                pass
+            while (line := self.rfile.readline()) not in (b"\r\n", b""):
+                self.trailers.append(line)
         else:
             left = int(self.headers.get("Content-Length") or 0)
             while left and (piece := self.rfile.read(min(left, len(BLOCK)))):
@@ -153,6 +154,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
         """Reads slowly until it is let go faster."""
         self.server.holding.release()
         self.post_digest(slowly=True)
+
+    def post_trailers(self):
+        """Says which trailers came, in lower case."""
+        n = sum(map(len, self.pieces()))
+        text = json.dumps([n, sorted(line.decode().strip().lower() for line in self.trailers)]).encode()
+        self.begin(Content_Length=len(text), Connection="close")
+        self.wfile.write(text)
 
     def post_early(self):
         """Answers what it has not read."""
@@ -366,6 +374,21 @@ class Rules:
         self.assertNotIn(b"content-length", trailers)
         self.assertNotIn(b"mesh-", trailers)
 
+    def upload_with_trailers(self, *pieces):
+        client = self.open()
+        client.putrequest("POST", "/trailers")
+        client.putheader("Transfer-Encoding", "chunked")
+        client.endheaders()
+        for piece in pieces:
+            client.send(b"%x\r\n%s\r\n" % (len(piece), piece))
+        client.send(b"0\r\nX-Sum: 42\r\nAuthorization: forged\r\nmesh-peer: forged\r\nX-Other: b\r\n\r\n")
+        return client.getresponse()
+
+    def test_trailers_of_a_request_pass_behind_a_small_body_and_a_large_one(self):
+        for size in (3, MIB):
+            with self.subTest(size):
+                self.assertEqual(json.loads(self.upload_with_trailers(*blocks(size)).read()), [size, ["x-other: b", "x-sum: 42"]])
+
     def test_half_a_response_never_looks_whole(self):
         for how in ("sized", "chunks", "chunk"):
             with self.subTest(how), self.assertRaises((http.client.IncompleteRead, ConnectionError)):
@@ -486,6 +509,13 @@ class ConnectByHttp2(Connect):
 
     service_document = {"protocol": "http2"}
     test_an_early_answer_passes = None  # libcurl 7.88 may lose what came before the end of a stream on which it still sends
+
+    def test_trailers_of_a_request_pass_behind_a_small_body_and_a_large_one(self):
+        """There is no way to send them: the request does not succeed without."""
+        for size in (3, MIB):
+            with self.subTest(size):
+                answer = self.upload_with_trailers(*blocks(size))
+                self.assertEqual((answer.status, "protocol: http" in answer.read().decode()), (502, True))
 
 
 if __name__ == "__main__":
