@@ -293,7 +293,7 @@ static void threat_32_a_peer_that_hangs_up_raises_no_sigpipe(void **state)
 	assert_non_null(big);
 	handle(SIGPIPE, 0);
 	atomic_store(&n_signals, 0);
-	for (int i = 0; i < 8; i++) {
+	for (int i = 0; i < 8; i += (int)walk_stride()) { /* at a stride too either end is closed, and either sends much */
 		two_meshes_init(&t, "pool", i < 4 ? reply_much : reply_or_keep, NULL);
 		cart = two_meshes_open(two_meshes_options(&t, "cart"));
 		assert_int_equal(call(cart, "/", patience(15000)), MESH_OK);
