@@ -79,9 +79,13 @@ static long http_version(const struct mesh__easy *e)
 /* Before 8.1 libcurl fails with CURLE_HTTP2 where prior knowledge meets a connection that speaks HTTP/2 already; there "HTTP/2" says enough. On a new one it would ask for an upgrade. */
 static bool set_version(const struct mesh__easy *e)
 {
-	bool kept = !e->may_dial && curl_version_info(CURLVERSION_NOW)->version_num < 0x080100;
+	bool kept;
 
-	return !e->plaintext || e->proto == MESH__HTTP_1 || curl_easy_setopt(e->curl, CURLOPT_HTTP_VERSION, kept ? (long)CURL_HTTP_VERSION_2_0 : http_version(e)) == CURLE_OK;
+	if (!e->plaintext || e->proto == MESH__HTTP_1) {
+		return true; /* before libcurl is asked for its version, which costs it thousands of instructions */
+	}
+	kept = !e->may_dial && curl_version_info(CURLVERSION_NOW)->version_num < 0x080100;
+	return curl_easy_setopt(e->curl, CURLOPT_HTTP_VERSION, kept ? (long)CURL_HTTP_VERSION_2_0 : http_version(e)) == CURLE_OK;
 }
 
 /* Nothing from the machine's or the user's surroundings (proxies, netrc, cookies, redirects, encodings) has a say in a call. */

@@ -58,6 +58,7 @@ struct mesh__easy {
 	bool over_unix;                /* a socket of this machine */
 	enum mesh__http_proto proto;
 	bool tells_refused;          /* libcurl sends a second time for one reason alone: curl_unprocessed.h */
+	bool logs;                     /* it has to log over HTTP/2: likewise */
 	char expect[MESH__SPIFFE_MAX];
 	char where[MESH__EASY_NAME_MAX + 4 + MESH__EASY_NAME_MAX + 16]; /* "host at address", for messages */
 	void *url;                     /* CURLU: parsed once, and not for each exchange */

@@ -6,8 +6,6 @@
 #include "base/str.h"
 #include "http/curl_easy.h"
 
-#define CLOSING "Closing connection "
-
 enum { DIGITS_MAX = 10, SAYS_NOTHING_OF_GOAWAY_BEFORE = 0x080100 };
 
 /* ---- Reading ---- */
@@ -23,9 +21,9 @@ static const char *behind(const char *from, const char *end, const char *label)
 /* The same where the line begins with it. The request is logged, too, and what it says is a stranger's. */
 static const char *behind_first(const char *line, const char *end, const char *label)
 {
-	const char *at = behind(line, end, label);
+	size_t len = strlen(label);
 
-	return at == line + strlen(label) ? at : NULL;
+	return (size_t)(end - line) >= len && memcmp(line, label, len) == 0 ? line + len : NULL;
 }
 
 /* The number that stands at `at`; false when there is none. */
@@ -59,7 +57,7 @@ void mesh__unprocessed_read(struct mesh__unprocessed *u, const char *line, size_
 		u->goaway = true;
 	}
 	u->repeats = u->repeats || behind_first(line, end, "REFUSED_STREAM, retrying") != NULL;
-	u->closed = u->closed || memmem(line, len, CLOSING, sizeof(CLOSING) - 1) == line;
+	u->closed = u->closed || behind_first(line, end, "Closing connection ") != NULL;
 }
 
 /* ---- A handle's log ---- */
@@ -95,6 +93,7 @@ bool mesh__unprocessed_hook(struct mesh__easy *e)
 	if (curl_easy_setopt(e->curl, CURLOPT_DEBUGFUNCTION, on_log) != CURLE_OK || curl_easy_setopt(e->curl, CURLOPT_DEBUGDATA, e) != CURLE_OK) {
 		return false;
 	}
+	e->logs = e->proto != MESH__HTTP_1 && curl_version_info(CURLVERSION_NOW)->version_num < SAYS_NOTHING_OF_GOAWAY_BEFORE;
 	/* The one thing that takes the other reason to send again out of libcurl, a kept connection that died: it has none for who only receives in RTSP, and asks for no protocol first. */
 	e->tells_refused = e->proto != MESH__HTTP_1 && curl_easy_setopt(e->curl, CURLOPT_RTSP_REQUEST, (long)CURL_RTSPREQ_RECEIVE) == CURLE_OK;
 	return true;
@@ -102,7 +101,7 @@ bool mesh__unprocessed_hook(struct mesh__easy *e)
 
 void mesh__unprocessed_listen(struct mesh__easy *e, bool listen)
 {
-	if (curl_version_info(CURLVERSION_NOW)->version_num < SAYS_NOTHING_OF_GOAWAY_BEFORE) {
+	if (e->logs) {
 		(void)curl_easy_setopt(e->curl, CURLOPT_VERBOSE, (long)listen);
 	}
 }
