@@ -25,6 +25,7 @@ enum {
 
 struct server {
 	const struct mesh__env *env;
+	struct mesh__log_lost log_lost;
 	struct meshca_dir dir;
 	int lock_fd;
 	struct meshca_channel channel;
@@ -229,6 +230,7 @@ int meshca_serve(struct mesh__env *env, const struct meshca_options *options)
 	int result = 1;
 
 	env->log = mesh__log_stderr;
+	env->user = &s.log_lost;
 	if (options->log_level != NULL) {
 		(void)mesh__log_level_parse(options->log_level, &env->log_level); /* checked with the options */
 	}

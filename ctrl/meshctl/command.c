@@ -36,6 +36,7 @@ void ctl_init(struct ctl *ctl, FILE *data, FILE *messages)
 	memset(ctl, 0, sizeof(*ctl));
 	mesh__env_init(&ctl->env);
 	ctl->env.log = mesh__log_stderr;
+	ctl->env.user = &ctl->log_lost;
 	ctl->env.log_level = MESH__LOG_WARN;
 	mesh__buf_init(&ctl->out, &ctl->env.mem, OUT_MAX_BYTES);
 	ctl->data = data;

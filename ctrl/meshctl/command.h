@@ -26,6 +26,7 @@ struct ctl_command;
 
 struct ctl {
 	struct mesh__env env;
+	struct mesh__log_lost log_lost;
 	const struct ctl_command *command;
 	struct ctl_args args;
 	bool json;            /* -o json */

@@ -356,6 +356,7 @@ int main(int argc, char **argv)
 {
 	struct run run = {.err = MESH__NO_ERR};
 	struct meshd_options options;
+	struct mesh__log_lost log_lost = {0};
 	struct mesh__env env;
 	struct mesh__err err = MESH__NO_ERR;
 
@@ -372,6 +373,7 @@ int main(int argc, char **argv)
 	raise_descriptor_limit();
 	mesh__env_init(&env);
 	env.log = mesh__log_stderr;
+	env.user = &log_lost;
 	env.log_level = options.log_level;
 	run.meshd = (struct meshd){.env = &env, .options = &options, .dir = {.lock_fd = -1}, .started_ms = mesh__mono_ms(&env)};
 	if (start(&run, &options, &err) == MESH_OK) {

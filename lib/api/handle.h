@@ -37,6 +37,7 @@ struct mesh__opened {
 	struct mesh__timer *sweep;
 	struct mesh__document *documents;   /* of MESH_ENDPOINTS */
 	char *instance;
+	struct mesh__log_lost log_lost;     /* where log_sink is NULL */
 	mesh_log_fn log_sink;
 	void *log_user;
 	struct mesh__post start_post;

@@ -24,7 +24,7 @@ static void log_to_sink(void *user, enum mesh__log_level level, const char *what
 	struct mesh__buf line;
 
 	if (m->log_sink == NULL) {
-		mesh__log_stderr(NULL, level, what, fields, n_fields);
+		mesh__log_stderr(&m->log_lost, level, what, fields, n_fields);
 		return;
 	}
 	mesh__buf_init(&line, mesh__mem_libc(), 16384);

@@ -169,33 +169,61 @@ static void put_value(struct mesh__buf *line, const char *value)
 	mesh__str_json(line, value);
 }
 
-void mesh__log_stderr(void *user, enum mesh__log_level level, const char *what, const struct mesh__field *fields, size_t n_fields)
+static void put_line(struct mesh__buf *text, enum mesh__log_level level, const char *what, const struct mesh__field *fields, size_t n_fields)
 {
-	struct mesh__buf line;
 	struct timespec ts;
 	struct tm tm;
 	char stamp[32];
-	ssize_t ignored;
 
-	(void)user;
 	(void)clock_gettime(CLOCK_REALTIME, &ts);
 	(void)gmtime_r(&ts.tv_sec, &tm);
 	(void)strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%S", &tm);
-	mesh__buf_init(&line, mesh__mem_libc(), (2 * MAX_FIELDS + 2) * 6 * LOGGED_BYTES);
-	mesh__buf_printf(&line, "{\"time\":\"%s.%03dZ\",\"level\":\"%s\",\"event\":", stamp, (int)(ts.tv_nsec / 1000000), mesh__log_level_name(level));
-	put_value(&line, what);
+	mesh__buf_printf(text, "{\"time\":\"%s.%03dZ\",\"level\":\"%s\",\"event\":", stamp, (int)(ts.tv_nsec / 1000000), mesh__log_level_name(level));
+	put_value(text, what);
 	for (size_t i = 0; i < n_fields && i < MAX_FIELDS; i++) {
-		mesh__buf_chr(&line, ',');
-		put_value(&line, fields[i].key);
-		mesh__buf_chr(&line, ':');
-		put_value(&line, fields[i].value);
+		mesh__buf_chr(text, ',');
+		put_value(text, fields[i].key);
+		mesh__buf_chr(text, ':');
+		put_value(text, fields[i].value);
 	}
-	mesh__buf_str(&line, "}\n");
-	if (line.error == MESH_OK) {
-		ignored = write(STDERR_FILENO, line.data, line.len); /* one write a line: lines of several threads do not mix */
-		(void)ignored;
+	mesh__buf_str(text, "}\n");
+}
+
+static void put_lost(struct mesh__buf *text, bool cut, uint64_t lines)
+{
+	char count[24];
+	struct mesh__field field = {"lines", count};
+
+	if (cut) {
+		mesh__buf_chr(text, '\n');
 	}
-	mesh__buf_fini(&line);
+	if (lines > 0) {
+		(void)snprintf(count, sizeof(count), "%llu", (unsigned long long)lines);
+		put_line(text, MESH__LOG_WARN, "log lines lost", &field, 1);
+	}
+}
+
+void mesh__log_stderr(void *user, enum mesh__log_level level, const char *what, const struct mesh__field *fields, size_t n_fields)
+{
+	struct mesh__log_lost *lost = user;
+	uint64_t lines = lost != NULL && atomic_load(&lost->lines) > 0 ? atomic_exchange(&lost->lines, 0) : 0;
+	bool cut = lost != NULL && atomic_load(&lost->cut) && atomic_exchange(&lost->cut, false);
+	struct mesh__buf text;
+	ssize_t n = -1;
+	size_t told;
+
+	mesh__buf_init(&text, mesh__mem_libc(), (2 * MAX_FIELDS + 4) * 6 * LOGGED_BYTES);
+	put_lost(&text, cut, lines);
+	told = text.len;
+	put_line(&text, level, what, fields, n_fields);
+	if (text.error == MESH_OK) {
+		n = write(STDERR_FILENO, text.data, text.len); /* one write a line: lines of several threads do not mix */
+	}
+	if (lost != NULL && (text.error != MESH_OK || n != (ssize_t)text.len)) {
+		atomic_fetch_add(&lost->lines, 1 + (n < (ssize_t)told ? lines : 0));
+		atomic_store(&lost->cut, n > 0 ? n != (ssize_t)told : cut);
+	}
+	mesh__buf_fini(&text);
 }
 
 bool mesh__log_level_parse(const char *text, enum mesh__log_level *level)

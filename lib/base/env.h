@@ -63,7 +63,16 @@ void mesh__random_hex(const struct mesh__env *env, char *text, size_t len);
  */
 void mesh__log(const struct mesh__env *env, enum mesh__log_level level, const char *what, ...) MESH__NULL_TERMINATED;
 
-/* A sink that writes one JSON object a line to descriptor 2: {"time", "level", "event", fields…}. For programs; `user` is ignored. */
+/* What a full disk, or a reader who does not read, has cost a log. Zeroed before use. */
+struct mesh__log_lost {
+	_Atomic uint64_t lines; /* since it was last told */
+	_Atomic bool cut;       /* the last that was written is half a line */
+};
+
+/*
+ * A sink that writes one JSON object a line to descriptor 2: {"time", "level", "event", fields…}. For programs. It does not wait for room: a line that cannot be written is lost, counted in `user` (struct mesh__log_lost; NULL: nowhere),
+ * and told, as the event "log lines lost", before the next that can be. Any thread.
+ */
 void mesh__log_stderr(void *user, enum mesh__log_level level, const char *what, const struct mesh__field *fields, size_t n_fields);
 
 /* The text of a level ("info"); static. */

@@ -1,10 +1,12 @@
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -195,6 +197,53 @@ static void the_stderr_sink_cuts_long_values_and_keeps_the_event(void **state)
 	free(line);
 }
 
+/* Standard error is this file, with room for so many bytes in all, while the event is logged. */
+static void log_with_room(int file, rlim_t room, const char *what, struct mesh__log_lost *lost)
+{
+	int kept = dup(STDERR_FILENO);
+	struct rlimit before, limit;
+
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+	limit = (struct rlimit){room, before.rlim_max};
+	assert_true(kept >= 0 && dup2(file, STDERR_FILENO) == STDERR_FILENO);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	mesh__log_stderr(lost, MESH__LOG_INFO, what, NULL, 0);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+	assert_int_equal(dup2(kept, STDERR_FILENO), STDERR_FILENO);
+	close(kept);
+}
+
+static void lines_that_a_full_disk_loses_are_counted_and_told_when_there_is_room(void **state)
+{
+	FILE *file = tmpfile();
+	struct mesh__log_lost lost = {0};
+	char text[1024] = "", *line, *next = text;
+	static const char *const events[] = {"first", "sec", "log lines lost\",\"lines\":\"3", "fifth", "sixth"};
+
+	(void)state;
+	assert_non_null(file);
+	(void)signal(SIGXFSZ, SIG_IGN); /* a limit for a full disk: the write fails */
+	log_with_room(fileno(file), RLIM_INFINITY, "first", &lost);
+	log_with_room(fileno(file), (rlim_t)lseek(fileno(file), 0, SEEK_CUR) + 62, "second", &lost); /* half of it */
+	log_with_room(fileno(file), 0, "third", &lost);
+	log_with_room(fileno(file), 0, "fourth", &lost);
+	assert_int_equal(lost.lines, 3);
+	log_with_room(fileno(file), RLIM_INFINITY, "fifth", &lost);
+	log_with_room(fileno(file), RLIM_INFINITY, "sixth", &lost);
+	assert_int_equal(lost.lines, 0);
+	rewind(file);
+	assert_true(fread(text, 1, sizeof(text) - 1, file) > 0);
+	for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++) {
+		line = strsep(&next, "\n");
+		assert_non_null(line);
+		assert_int_equal(strncmp(line, "{\"time\":\"20", 11), 0);
+		assert_non_null(strstr(line, events[i]));
+		assert_int_equal(line[strlen(line) - 1] == '}', i != 1);
+	}
+	assert_string_equal(next, "");
+	fclose(file);
+}
+
 static void levels_are_read_by_name(void **state)
 {
 	enum mesh__log_level level = MESH__LOG_INFO;
@@ -222,6 +271,7 @@ int main(void)
 		cmocka_unit_test(more_fields_than_sixteen_are_left_out),
 		cmocka_unit_test(the_stderr_sink_writes_one_json_object_a_line),
 		cmocka_unit_test(the_stderr_sink_cuts_long_values_and_keeps_the_event),
+		cmocka_unit_test(lines_that_a_full_disk_loses_are_counted_and_told_when_there_is_room),
 		cmocka_unit_test(levels_are_read_by_name),
 	};
 
