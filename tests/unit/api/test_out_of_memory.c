@@ -300,7 +300,8 @@ static bool stream(mesh *m)
 		mesh_request_free(r);
 		return false;
 	}
-	if (CALL(mesh_request_write)(r, "five", 5, &now, patience(PATIENCE_MS)) == MESH_OK && CALL(mesh_request_end)(r) == MESH_OK && mesh_call_wait(r) == MESH_OK) {
+	if (CALL(mesh_request_write)(r, "five", 5, &now, patience(PATIENCE_MS)) == MESH_OK && CALL(mesh_request_trailer)(r, "x-sum", "5") == MESH_OK &&
+		CALL(mesh_request_end)(r) == MESH_OK && mesh_call_wait(r) == MESH_OK) {
 		while (len < sizeof(body) && CALL(mesh_response_read)(r, body + len, sizeof(body) - len, &now, patience(PATIENCE_MS)) == MESH_OK && now > 0) {
 			len += now;
 		}
