@@ -163,12 +163,27 @@ static void reap(struct mesh__conn *c)
 	}
 }
 
+/* Whether the peer has handed on the trailers that it was sent; asks it where that is not known. */
+static bool has_read(struct mesh__conn *c)
+{
+	struct mesh__h2_conn *h = &c->h2;
+	enum mesh__h2_unread_verdict verdict = mesh__h2_unread_next(&h->unread, mesh__h2_answered(h->session), now_us(c));
+	uint64_t number;
+
+	if (verdict == MESH__H2_UNREAD_ASK) {
+		must(c, mesh__h2_ask(h->session, &number));
+		mesh__h2_unread_asked(&h->unread, number);
+		flush(c);
+	}
+	return verdict == MESH__H2_UNREAD_NONE;
+}
+
 /* After the flight with the last stream's end, so that it comes in one of its own. */
 static void say_farewell(struct mesh__conn *c)
 {
 	struct mesh__h2_conn *h = &c->h2;
 
-	if (!h->farewell || !is_open(c) || h->header_us != 0 || find(c, is_under_way) != NULL) {
+	if (!h->farewell || !is_open(c) || h->header_us != 0 || find(c, is_under_way) != NULL || !has_read(c)) {
 		return;
 	}
 	h->farewell = false;
@@ -177,10 +192,28 @@ static void say_farewell(struct mesh__conn *c)
 	flush(c);
 }
 
+/* Likewise: what is asked or reset here leaves in a flight behind the replies'. */
+static void end_early(struct mesh__conn *c)
+{
+	bool was_working = c->h2.working;
+
+	if (c->h2.n_early == 0 || c->h2.parted) {
+		return;
+	}
+	c->h2.working = true;
+	for (struct mesh__h2_stream *st = c->h2.streams; st != NULL; st = st->next) {
+		if (st->early && !st->closed) {
+			mesh__h2_stream_end_early(st, now_us(c));
+		}
+	}
+	c->h2.working = was_working;
+	flush(c);
+}
+
 static void settle_state(struct mesh__conn *c)
 {
 	const struct mesh__h2_conn *h = &c->h2;
-	bool busy = h->n_streams > 0 || h->settle_us != 0 || h->header_us != 0;
+	bool busy = h->n_streams > 0 || h->settle_us != 0 || h->header_us != 0 || (h->farewell && h->unread.any);
 
 	if (mesh__h2_is_over(h->session)) {
 		mesh__conn_linger(c);
@@ -199,6 +232,7 @@ static void go_on(struct mesh__conn *c)
 	}
 	mesh__conn_hold(c);
 	flush(c);
+	end_early(c);
 	tell(c);
 	say_farewell(c);
 	if (c->h2.reap && !c->h2.working) {

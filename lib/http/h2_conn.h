@@ -1,8 +1,12 @@
 /*
  * HTTP/2 on a connection of the server core: many requests at once, each a stream. A part of core.h.
  *
- * GOAWAY in order goes out alone, once no stream is under way, in a flight of its own: callers of libcurl before 8 lose the trailers of a response, gRPC's status among them, where it comes before the end of their stream, or in
- * one piece with it (and now and then where it does not). In the drain's grace new streams are taken meanwhile; after it, and when the peer is believed no longer, they are reset with REFUSED_STREAM, which says that they were not processed.
+ * GOAWAY in order goes out alone, once no stream is under way, and behind trailers once the peer has handed them on (h2_unread.h): callers of libcurl before 8 lose the trailers of a response, gRPC's status among them, where it
+ * comes before that. In the drain's grace new streams are taken meanwhile, but gRPC's no more once GOAWAY has been said, as their status would be lost; after it, and when the peer is believed no longer, none is: they are reset with
+ * REFUSED_STREAM, which says that they were not processed.
+ *
+ * A reply that ends before its request: RST_STREAM with NO_ERROR goes out when the peer has answered a PING behind the end, or MESH__H2_UNREAD_MS after it; the same callers throw away what they read of a reply in one piece with the
+ * reset. Until then the stream counts, and what still comes of the request is thrown away; its window is not given back.
  */
 #ifndef MESH__HTTP_H2_CONN_H
 #define MESH__HTTP_H2_CONN_H
@@ -10,6 +14,7 @@
 #include "base/buf.h"
 #include "http/h2_bodies.h"
 #include "http/h2_session.h"
+#include "http/h2_unread.h"
 #include "http/trailers.h"
 #include "io/loop.h"
 
@@ -28,6 +33,9 @@ struct mesh__h2_stream {
 	bool broken;              /* it is to be reset */
 	bool dead;                /* nobody needs it any more */
 	struct mesh__h2_body request; /* where its body is taken whole */
+	bool early;               /* its reply has ended, and its request has not: it is to be reset with NO_ERROR */
+	uint64_t early_asked;     /* when this PING has been answered; 0: it is not sent yet */
+	int64_t early_until_us;   /* or then */
 	/* What is to be sent. */
 	struct mesh__exchange *holder; /* counted: `body` is its */
 	const char *body;         /* then `out` from out_used on */
@@ -47,6 +55,7 @@ struct mesh__h2_conn {
 	int n_streams;
 	int n_lost;
 	struct mesh__h2_bodies bodies;
+	int n_early;
 	bool fresh;                 /* there may be requests whose handlers have not got them */
 	bool choked;                /* there may be writers that wait for room */
 	bool reap;                  /* there are dead streams */
@@ -56,6 +65,7 @@ struct mesh__h2_conn {
 	bool farewell;              /* GOAWAY is owed: mesh__h2_announce_end(), or mesh__h2_end() where it is ending */
 	bool announced;             /* the first was said */
 	bool ending;                /* no new stream is taken */
+	struct mesh__h2_unread unread;
 	int64_t settle_us;          /* the peer's SETTINGS are due; 0: they came */
 	int64_t header_us;          /* the rest of a header is due; 0: none is at hand */
 	uint64_t n_faults;          /* of streams, that were counted */
@@ -87,6 +97,9 @@ bool mesh__h2_stream_has_room(const struct mesh__h2_stream *st);
 
 /* Does what is overdue. */
 void mesh__h2_stream_sweep(struct mesh__h2_stream *st, int64_t now_us);
+
+/* Its reply has ended before its request: asks the peer, or resets it. */
+void mesh__h2_stream_end_early(struct mesh__h2_stream *st, int64_t now_us);
 
 /* Tells its exchange that the peer has gone. */
 void mesh__h2_stream_lose(struct mesh__h2_stream *st);

@@ -47,6 +47,7 @@ struct mesh__h2 {
 	uint32_t fault;
 	uint64_t n_stream_faults;
 	uint64_t n_own_resets;  /* with a code that tells of the peer's fault */
+	uint64_t n_asked, n_answered; /* the numbers of our last PING, and of the last that was answered */
 };
 
 /* ---- Memory ---- */
@@ -251,6 +252,17 @@ static int on_data_frame(struct mesh__h2 *h2, const nghttp2_frame *frame)
 	return frame->hd.length > frame->data.padlen ? 0 : judge(h2, mesh__h2_meter_count(&h2->meter, MESH__H2_COUNTED_EMPTY_DATA, h2->now_us));
 }
 
+/* Eight bytes of our own, which come back as they are. */
+static void take_answer(struct mesh__h2 *h2, const nghttp2_ping *ping)
+{
+	uint64_t number;
+
+	memcpy(&number, ping->opaque_data, sizeof(number));
+	if ((ping->hd.flags & NGHTTP2_FLAG_ACK) != 0 && number > h2->n_answered && number <= h2->n_asked) {
+		h2->n_answered = number;
+	}
+}
+
 static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *arg)
 {
 	struct mesh__h2 *h2 = arg;
@@ -262,6 +274,8 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
 		return on_data_frame(h2, frame);
 	} else if (frame->hd.type == NGHTTP2_SETTINGS) {
 		h2->settled |= (frame->hd.flags & NGHTTP2_FLAG_ACK) == 0;
+	} else if (frame->hd.type == NGHTTP2_PING) {
+		take_answer(h2, &frame->ping);
 	}
 	return go_on(h2, h2->failed);
 }
@@ -297,15 +311,15 @@ static bool is_their_fault(uint32_t code)
 	return code == NGHTTP2_PROTOCOL_ERROR || code == NGHTTP2_FLOW_CONTROL_ERROR || code == NGHTTP2_STREAM_CLOSED || code == NGHTTP2_FRAME_SIZE_ERROR;
 }
 
-/* A reply that ended before its request (RFC 9113 section 8.1): the rest is not wanted, and the stream must not wait for it. */
-static int end_early(struct mesh__h2 *h2, const nghttp2_frame *frame)
+static int tell_early(struct mesh__h2 *h2, const nghttp2_frame *frame)
 {
 	int32_t id = frame->hd.stream_id;
 
 	if ((frame->hd.flags & NGHTTP2_FLAG_END_STREAM) == 0 || nghttp2_session_get_stream_remote_close(h2->session, id) != 0) {
 		return 0;
 	}
-	return go_on(h2, mesh__h2_reset(h2, id, MESH__H2_NO_ERROR));
+	h2->events->early(h2->arg, id, user_of(h2, id));
+	return go_on(h2, h2->failed);
 }
 
 static int on_sent(nghttp2_session *session, const nghttp2_frame *frame, void *arg)
@@ -316,9 +330,9 @@ static int on_sent(nghttp2_session *session, const nghttp2_frame *frame, void *a
 	switch (frame->hd.type) {
 	case NGHTTP2_DATA:
 		mesh__h2_meter_sent_data(&h2->meter, h2->now_us);
-		return end_early(h2, frame);
+		return tell_early(h2, frame);
 	case NGHTTP2_HEADERS:
-		return end_early(h2, frame);
+		return tell_early(h2, frame);
 	case NGHTTP2_RST_STREAM:
 		if (is_their_fault(frame->rst_stream.error_code)) {
 			h2->n_stream_faults += h2->n_own_resets == 0;
@@ -664,6 +678,22 @@ int mesh__h2_end(struct mesh__h2 *h2)
 	int32_t last = nghttp2_session_get_last_proc_stream_id(h2->session);
 
 	return told(nghttp2_submit_goaway(h2->session, NGHTTP2_FLAG_NONE, last, NGHTTP2_NO_ERROR, NULL, 0));
+}
+
+int mesh__h2_ask(struct mesh__h2 *h2, uint64_t *number)
+{
+	uint8_t bytes[sizeof(*number)];
+	int rc;
+
+	*number = ++h2->n_asked;
+	memcpy(bytes, number, sizeof(bytes));
+	rc = nghttp2_submit_ping(h2->session, NGHTTP2_FLAG_NONE, bytes);
+	return told(rc);
+}
+
+uint64_t mesh__h2_answered(const struct mesh__h2 *h2)
+{
+	return h2->n_answered;
 }
 
 int mesh__h2_terminate(struct mesh__h2 *h2, enum mesh__h2_code code)

@@ -67,6 +67,8 @@ struct mesh__h2_events {
 	void (*end)(void *arg, int32_t id, void *user, const struct mesh__h2_block *block);
 	/* Up to `size` > 0 bytes of the reply into buf; *n how many. With LATER and BROKEN it is 0. */
 	enum mesh__h2_more (*pull)(void *arg, int32_t id, void *user, char *buf, size_t size, size_t *n);
+	/* The reply has gone, its end too, and the request is not whole: the stream stays until that ends, or mesh__h2_reset() with NO_ERROR, which says that the rest is not wanted (RFC 9113 section 8.1). */
+	void (*early)(void *arg, int32_t id, void *user);
 	/* A stream is over (`user` NULL: perhaps one whose head was never told): `code` NO_ERROR in order, else it was reset, by whomever. The last that is heard of it. */
 	void (*closed)(void *arg, int32_t id, void *user, uint32_t code);
 };
@@ -137,6 +139,10 @@ int mesh__h2_reset(struct mesh__h2 *h2, int32_t id, enum mesh__h2_code code) MES
  */
 int mesh__h2_announce_end(struct mesh__h2 *h2) MESH__MUST_USE;
 int mesh__h2_end(struct mesh__h2 *h2) MESH__MUST_USE;
+
+/* Asks the peer to show that it has read what was sent before (PING). The questions are numbered from 1; mesh__h2_answered() is the last that was answered, 0 before. MESH_E_NO_MEMORY. */
+int mesh__h2_ask(struct mesh__h2 *h2, uint64_t *number) MESH__MUST_USE;
+uint64_t mesh__h2_answered(const struct mesh__h2 *h2);
 
 /* The connection ends at once: GOAWAY is the last that is sent. MESH_E_NO_MEMORY. */
 int mesh__h2_terminate(struct mesh__h2 *h2, enum mesh__h2_code code) MESH__MUST_USE;

@@ -4,6 +4,7 @@
 
 #include "http/core.h"
 #include "http/h2_head.h"
+#include "wire/grpc.h"
 
 enum { OUT_SLACK_BYTES = 64 * 1024 /* of what has been sent: so much stays before the rest moves up */ };
 
@@ -166,6 +167,25 @@ static void turn_away(struct mesh__conn *c, int32_t id)
 	}
 }
 
+/* GOAWAY has been said, and this caller would lose its status by that (h2_conn.h); who speaks gRPC makes a refused call again. */
+static bool comes_too_late(const struct mesh__conn *c, const struct mesh__h2_block *block)
+{
+	const char *at = block->pairs;
+
+	if (!c->h2.announced) {
+		return false;
+	}
+	for (size_t i = 0; i < block->n; i++) {
+		const char *value = at + strlen(at) + 1;
+
+		if (strcmp(at, "content-type") == 0) {
+			return mesh__grpc_content_type(value);
+		}
+		at = value + strlen(value) + 1;
+	}
+	return false;
+}
+
 static void on_head(void *arg, int32_t id, const struct mesh__h2_block *block, bool end)
 {
 	struct mesh__conn *c = arg;
@@ -178,6 +198,10 @@ static void on_head(void *arg, int32_t id, const struct mesh__h2_block *block, b
 	if (c->h2.ending || !mesh__conn_still_trusted(c)) {
 		turn_away(c, id);
 		mesh__h2_conn_end(c);
+		return;
+	}
+	if (comes_too_late(c, block)) {
+		turn_away(c, id);
 		return;
 	}
 	c->h2.farewell |= c->server->grace && !c->h2.announced;
@@ -267,11 +291,12 @@ static void on_closed(void *arg, int32_t id, void *user, uint32_t code)
 	struct mesh__h2_stream *st = user;
 
 	(void)id;
-	(void)code;
 	if (c->h2.parted || st == NULL) {
 		return;
 	}
 	st->closed = true;
+	c->h2.n_early -= st->early;
+	mesh__h2_unread_ended(&c->h2.unread, st->end_pulled && st->trailers.n > 0 && code == MESH__H2_NO_ERROR, mesh__mono_us(c->server->env));
 	drop_output(st);
 	if (st->x == NULL) {
 		die(st);
@@ -340,7 +365,34 @@ static enum mesh__h2_more on_pull(void *arg, int32_t id, void *user, char *buf, 
 	return !st->ended ? MESH__H2_LATER : st->trailers.n > 0 ? send_trailers(st) : MESH__H2_END;
 }
 
-const struct mesh__h2_events mesh__h2_stream_events = {on_head, on_data, on_end, on_pull, on_closed};
+static void on_early(void *arg, int32_t id, void *user)
+{
+	struct mesh__conn *c = arg;
+	struct mesh__h2_stream *st = user;
+
+	if (st != NULL && !c->h2.parted) {
+		st->early = true;
+		st->early_until_us = mesh__mono_us(c->server->env) + (int64_t)MESH__H2_UNREAD_MS * 1000;
+		c->h2.n_early++;
+	} else if (mesh__h2_reset(c->h2.session, id, MESH__H2_NO_ERROR) != MESH_OK) {
+		mesh__conn_doom(c);
+	}
+}
+
+void mesh__h2_stream_end_early(struct mesh__h2_stream *st, int64_t now_us)
+{
+	struct mesh__h2 *session = st->conn->h2.session;
+
+	if (st->early_asked == 0) {
+		(void)done(st, mesh__h2_ask(session, &st->early_asked));
+	} else if (mesh__h2_answered(session) >= st->early_asked || now_us >= st->early_until_us) {
+		st->early = false;
+		st->conn->h2.n_early--;
+		(void)done(st, mesh__h2_reset(session, st->id, MESH__H2_NO_ERROR)); /* it is closed when that has gone */
+	}
+}
+
+const struct mesh__h2_events mesh__h2_stream_events = {on_head, on_data, on_end, on_pull, on_early, on_closed};
 
 /* ---- Replies ---- */
 
@@ -348,7 +400,7 @@ const struct mesh__h2_events mesh__h2_stream_events = {on_head, on_data, on_end,
 static bool send_head(struct mesh__h2_stream *st, int status, const struct mesh__field_text *fields, size_t n_fields, const char *length, bool body)
 {
 	struct mesh__http_server *s = st->conn->server;
-	struct mesh__field_text *all = mesh__alloc_array(&s->env->mem, n_fields + 2, sizeof(*all));
+	struct mesh__field_text *all = mesh__alloc_array(&s->env->mem, n_fields + 3, sizeof(*all));
 	size_t n = 0;
 	int code;
 
@@ -358,6 +410,9 @@ static bool send_head(struct mesh__h2_stream *st, int status, const struct mesh_
 	all[n++] = (struct mesh__field_text){"date", mesh__http_server_date(s)};
 	if (length != NULL) {
 		all[n++] = (struct mesh__field_text){"content-length", length};
+	}
+	if (body && st->x != NULL && !st->x->body_ended) {
+		all[n++] = (struct mesh__field_text){MESH__H2_ENDS_APART, "1"};
 	}
 	for (size_t i = 0; i < n_fields; i++) {
 		if (mesh__reply_field_goes(fields[i].name, strlen(fields[i].name), fields[i].value, strlen(fields[i].value))) {

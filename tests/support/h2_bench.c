@@ -72,7 +72,15 @@ static void on_closed(void *arg, int32_t id, void *user, uint32_t code)
 	}
 }
 
-static const struct mesh__h2_events events = {on_head, on_data, on_end, on_pull, on_closed};
+static void on_early(void *arg, int32_t id, void *user)
+{
+	struct h2_bench *b = arg;
+
+	(void)user;
+	mesh__buf_printf(&b->told, "early %d\n", (int)id);
+}
+
+static const struct mesh__h2_events events = {on_head, on_data, on_end, on_pull, on_early, on_closed};
 
 bool h2_bench_begin(struct h2_bench *b, long fail_at)
 {

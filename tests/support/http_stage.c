@@ -81,6 +81,15 @@ static void stream_three(struct mesh__exchange *x)
 	}
 }
 
+static void stream_with_trailers(struct mesh__exchange *x)
+{
+	if (mesh__stream_begin(x, 200, NULL, 0, on_gone, NULL) && mesh__stream_write(x, "ok", 2) && mesh__stream_trailer(x, "grpc-status", "0")) {
+		mesh__stream_end(x);
+	} else {
+		mesh__exchange_unref(x);
+	}
+}
+
 static void stream_too_much(struct mesh__exchange *x)
 {
 	static char block[64 * 1024];
@@ -122,6 +131,8 @@ static void on_request(void *user, struct mesh__exchange *x)
 		reply_split(x);
 	} else if (strcmp(path, "/stream") == 0) {
 		stream_three(x);
+	} else if (strcmp(path, "/trailers") == 0) {
+		stream_with_trailers(x);
 	} else if (strcmp(path, "/flood") == 0) {
 		stream_too_much(x);
 	} else if (strcmp(path, "/half") == 0) {

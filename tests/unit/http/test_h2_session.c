@@ -445,7 +445,7 @@ static void an_interim_reply_comes_before_the_other(void **state)
 }
 
 /* RFC 9113 section 8.1. */
-static void a_reply_that_ends_early_ends_the_request_too(void **state)
+static void a_reply_that_ends_early_is_told_and_may_end_the_request_too(void **state)
 {
 	struct h2_bench b;
 
@@ -454,7 +454,12 @@ static void a_reply_that_ends_early_ends_the_request_too(void **state)
 	h2_request(&b.in, 1, false, "POST", "a", "/", NULL);
 	h2_bench_feed(&b);
 	h2_bench_reply(&b, 1, 3);
-	h2_bench_said(&b, "DATA+end 1 3\nRST_STREAM 1 0\n");
+	h2_bench_said(&b, "DATA+end 1 3\n");
+	h2_bench_not_said(&b, "RST_STREAM");
+	assert_non_null(strstr(b.told.data, "early 1\n"));
+	assert_int_equal(mesh__h2_reset(b.h2, 1, MESH__H2_NO_ERROR), MESH_OK);
+	h2_bench_listen(&b);
+	h2_bench_said(&b, "RST_STREAM 1 0\n");
 	assert_non_null(strstr(b.told.data, "closed 1 0\n"));
 	h2_data(&b.in, 1, H2_END_STREAM, "late", 4);
 	h2_bench_feed(&b);
@@ -536,7 +541,7 @@ int main(void)
 		cmocka_unit_test(a_body_may_come_later),
 		cmocka_unit_test(trailers_end_a_reply),
 		cmocka_unit_test(an_interim_reply_comes_before_the_other),
-		cmocka_unit_test(a_reply_that_ends_early_ends_the_request_too),
+		cmocka_unit_test(a_reply_that_ends_early_is_told_and_may_end_the_request_too),
 		cmocka_unit_test(a_broken_body_is_a_reset),
 		cmocka_unit_test(a_head_that_cannot_be_sent_is_a_reset),
 		cmocka_unit_test(a_stream_that_is_gone_is_no_failure),

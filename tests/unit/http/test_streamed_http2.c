@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "http/h2_unread.h"
 #include "support/h2_client.h"
 #include "support/held.h"
 
@@ -261,6 +262,33 @@ static void an_early_answer_stands_and_the_rest_is_thrown_away(void **state)
 	expect_served_too();
 }
 
+/* libcurl before 8 throws away what it reads in one piece with the reset. */
+static void an_early_answer_is_read_before_the_reset_comes_or_has_its_time(void **state)
+{
+	struct h2_frame_view frame;
+
+	(void)state;
+	settle();
+	for (int answers = 0; answers < 2; answers++) {
+		uint32_t stream = answers ? 3 : 1;
+
+		h2_client_ask(&k, stream, false, "POST", "/", NULL);
+		held_wait(answers + 1);
+		held_reply(403, "no");
+		do {
+			assert_true(h2_peer_frame(&k.peer, &frame));
+			assert_int_not_equal(frame.type, H2_RST_STREAM);
+		} while (frame.type != H2_PING || (frame.flags & H2_ACK) != 0);
+		if (answers) {
+			h2_frame(&k.peer.out, H2_PING, H2_ACK, 0, frame.payload, frame.len);
+			assert_true(h2_peer_flush(&k.peer));
+		} else {
+			held_advance_ms(MESH__H2_UNREAD_MS);
+		}
+		assert_int_equal(h2_client_hear_reset(&k, stream), H2_NO_ERROR);
+	}
+}
+
 static void a_body_that_differs_from_its_length_is_no_whole_one(void **state)
 {
 	(void)state;
@@ -450,6 +478,7 @@ int main(void)
 		TEST(threat_10_a_reset_is_told_once_and_read),
 		cmocka_unit_test_setup_teardown(a_connection_that_ends_is_told_once, set_up, held_tear_down),
 		TEST(an_early_answer_stands_and_the_rest_is_thrown_away),
+		TEST(an_early_answer_is_read_before_the_reset_comes_or_has_its_time),
 		TEST(a_body_that_differs_from_its_length_is_no_whole_one),
 		TEST(a_reply_is_written_while_its_request_comes),
 		cmocka_unit_test_setup_teardown(trailers_end_a_reply_without_those_that_forge, set_up, held_tear_down),
