@@ -344,6 +344,7 @@ int mesh__easy_begin(struct mesh__easy *e, const struct mesh__client_request *re
 	}
 	mesh__head_init(&e->head, response);
 	e->no_body = mesh__str_eq(request->method, "HEAD");
+	e->body_len = e->events.read != NULL ? e->events.body_len : request->has_body ? (int64_t)request->body_len : 0;
 	e->max_body = request->max_response_bytes < response->body.max_bytes ? request->max_response_bytes : response->body.max_bytes;
 	e->may_dial = may_dial;
 	e->connect_timeout_ms = connect_timeout_ms;

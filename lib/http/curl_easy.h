@@ -73,6 +73,7 @@ struct mesh__easy {
 	struct mesh__head head;
 	size_t max_body;
 	bool no_body;                  /* the response to this method has none */
+	int64_t body_len;              /* the request's; -1: not known */
 	int64_t body_left;             /* of what events.read is to give; -1: not known */
 	bool body_ended;               /* events.read has given all */
 	bool upload_paused;            /* it had nothing when it was asked last */

@@ -272,10 +272,11 @@ static void on_ran(void *arg)
 	int left;
 	const CURLMsg *msg = curl_multi_info_read(f->slot->multi, &left);
 
-	if (msg != NULL && msg->msg == CURLMSG_DONE) {
-		land(f, msg->data.result);
-	} else if (mesh__easy_is_answered(&f->slot->easy)) {
+	/* First: libcurl may fail by sending on, on a stream that the peer has closed, when it has given us all. */
+	if (mesh__easy_is_answered(&f->slot->easy)) {
 		land(f, CURLE_OK);
+	} else if (msg != NULL && msg->msg == CURLMSG_DONE) {
+		land(f, msg->data.result);
 	} else if (f->drive.dead) {
 		mesh__easy_stop(f->easy, MESH_E_NO_MEMORY, "the loop cannot watch the connection: out of memory or of file descriptors");
 		land(f, CURLE_OUT_OF_MEMORY);

@@ -4,10 +4,12 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/str.h"
 #include "http/curl_peer.h"
 #include "http/curl_peer_sessions.h"
+#include "http/h2_unread.h"
 
-enum { BODY_AT_ONCE = 1024 * 1024 };
+enum { BODY_AT_ONCE = 1024 * 1024, LOSES_WHAT_IS_RESET_BEFORE = 0x080000 };
 
 /* ---- Sockets ---- */
 
@@ -235,12 +237,39 @@ static int head_done(struct mesh__easy *e)
 	return MESH_OK;
 }
 
+/* libcurl has given all of the request's body to HTTP/2. */
+static bool has_sent_all(const struct mesh__easy *e)
+{
+	curl_off_t n = 0;
+
+	if (e->body_len < 0) {
+		return e->body_ended;
+	}
+	return curl_easy_getinfo(e->curl, CURLINFO_SIZE_UPLOAD_T, &n) == CURLE_OK && n >= e->body_len;
+}
+
+/*
+ * The peer has closed the stream before the request was whole. Before 8.0 libcurl throws away what it has read of the body in one piece with the reset, hands on the trailers behind it, and says nothing: what may lack its middle
+ * must not look whole.
+ */
+static int judge_trailers(struct mesh__easy *e)
+{
+	if (!e->http2 || e->has_trailers || curl_version_info(CURLVERSION_NOW)->version_num >= LOSES_WHAT_IS_RESET_BEFORE || has_sent_all(e) ||
+	    mesh__str_eq(mesh__client_response_header(e->head.response, MESH__H2_ENDS_APART), "1")) {
+		return MESH_OK;
+	}
+	return mesh__fail_at(&e->stopped, MESH__ORIGIN_PEER, MESH_E_RESET, "the response ended before the request, and this libcurl may have lost a part of it; the request may have been processed and was not repeated");
+}
+
 static size_t on_header(char *line, size_t size, size_t n, void *arg)
 {
 	struct mesh__easy *e = arg;
 	bool was_head = e->head.at != MESH__HEAD_BODY;
 
 	if (e->stopped.code != MESH_OK || mesh__head_line(&e->head, line, size * n, &e->stopped) != MESH_OK) {
+		return CURL_WRITEFUNC_ERROR;
+	}
+	if (!was_head && judge_trailers(e) != MESH_OK) {
 		return CURL_WRITEFUNC_ERROR;
 	}
 	e->has_trailers = e->has_trailers || !was_head;

@@ -127,12 +127,17 @@ bool mesh__unprocessed_surely(const struct mesh__easy *e, int curl_code)
 	return u->refused || (u->stream != 0 && ((u->goaway && u->stream > u->last) || (e->conn != NULL && e->conn->goaway && u->stream > e->conn->last_stream)));
 }
 
+bool mesh__unprocessed_farewell(const struct mesh__easy *e)
+{
+	return e->unprocessed.goaway || (e->conn != NULL && (e->conn->goaway || e->conn->peer_ended));
+}
+
 bool mesh__unprocessed_broken_off(const struct mesh__easy *e)
 {
 	const struct mesh__unprocessed *u = &e->unprocessed;
 	int status = e->head.response->status;
 
-	bool explained = u->goaway || (e->conn != NULL && (e->conn->goaway || e->conn->refused || e->conn->peer_ended));
+	bool explained = mesh__unprocessed_farewell(e) || (e->conn != NULL && e->conn->refused);
 
 	return e->http2 && u->closed && !explained && !e->head.has_length && !e->no_body && status != 204 && status != 304;
 }

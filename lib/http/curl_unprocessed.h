@@ -39,6 +39,9 @@ bool mesh__unprocessed_surely(const struct mesh__easy *e, int curl_code);
  */
 bool mesh__unprocessed_broken_off(const struct mesh__easy *e);
 
+/* True when the connection was told, while the exchange was under way, that it ends (GOAWAY), or did end. Only where libcurl's log is read. */
+bool mesh__unprocessed_farewell(const struct mesh__easy *e);
+
 /* Has the handle log from here to the exchange's end, where the log is needed; and no more, as lines cost time. */
 void mesh__unprocessed_listen(struct mesh__easy *e, bool listen);
 

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "http/curl_easy.h"
+#include "wire/grpc.h"
 
 struct verdict {
 	int code;
@@ -88,14 +89,27 @@ static struct verdict maybe_sent(const struct mesh__easy *e, CURLcode curl_code)
 		begun ? "the connection broke in the middle of the response" : "the connection broke before a response came; the request may have been processed and was not repeated", ""};
 }
 
+/* Before 8.0 libcurl drops trailers where it reads GOAWAY, or the connection's end, before it has handed them on, and says that all is well. Of gRPC's they are the half that counts. */
+static int check_trailers(const struct mesh__easy *e, struct mesh__err *err)
+{
+	const struct mesh__client_response *response = e->head.response;
+	bool announced = mesh__client_response_header(response, "trailer") != NULL && mesh__unprocessed_farewell(e);
+	bool grpc = response->status == 200 && !e->no_body && mesh__grpc_content_type(mesh__client_response_header(response, "content-type")) && mesh__client_response_header(response, "grpc-status") == NULL;
+
+	if (!e->http2 || e->has_trailers || !(announced || grpc)) {
+		return MESH_OK;
+	}
+	return mesh__fail_at(err, MESH__ORIGIN_PEER, MESH_E_RESET, "%s: the response ended without its trailers%s; the request may have been processed and was not repeated", e->where, grpc ? ", gRPC's status among them" : "");
+}
+
 /* libcurl is content when a connection ends in the middle of a header. */
 static int check_whole(const struct mesh__easy *e, struct mesh__err *err)
 {
-	if (e->passed && e->head.at == MESH__HEAD_BODY && mesh__unprocessed_broken_off(e)) {
+	if (e->passed && e->head.at == MESH__HEAD_BODY && !mesh__easy_is_answered(e) && mesh__unprocessed_broken_off(e)) {
 		return mesh__fail_at(err, MESH__ORIGIN_PEER, MESH_E_RESET, "%s: the connection broke in the middle of the response (the peer does not keep the rules of HTTP/2)", e->where);
 	}
 	if (e->passed && e->head.at == MESH__HEAD_BODY) {
-		return MESH_OK;
+		return check_trailers(e, err);
 	}
 	return mesh__fail_at(err, MESH__ORIGIN_PEER, MESH_E_RESET, "%s: the connection ended in the middle of the response's header", e->where);
 }

@@ -28,7 +28,7 @@ def refused(code, text):
 
 
 def lost_by_libcurl():
-    """Before 8.0 it now and then loses an HTTP/2 answer that ends its stream while the request's body is still being sent (docs/MESHCTL.md): the call then fails or waits for its deadline, and never looks whole."""
+    """Before 8.0 it loses what it reads of an HTTP/2 answer in one piece with the reset of its stream, as this foreign server sends both: the call through a proxy then fails, and never looks whole (docs/ARCHITECTURE.md)."""
     version = ctypes.CDLL("libcurl.so.4").curl_version
     version.restype = ctypes.c_char_p
     return ("early_answer",) if int(version().split()[0].removeprefix(b"libcurl/").split(b".")[0]) < 8 else ()

@@ -20,13 +20,16 @@ enum { LONG_MS = 20000 };
 
 /* How the peer answers: a head, then, unless it is alone, a message and trailers. */
 struct answer {
-	const char *head, *trailers; /* lines; trailers NULL: the head is all */
+	const char *head, *trailers; /* lines; trailers NULL: the head is all; "": the message is the last */
+	bool goes;                   /* GOAWAY comes in one piece with them */
 };
 
-static const struct answer trailers_ok = {"content-type: application/grpc\n", "grpc-status: 0\n"};
-static const struct answer trailers_internal = {"content-type: application/grpc\n", "grpc-status: 13\ngrpc-message: it broke\n"};
-static const struct answer alone_not_found = {"content-type: application/grpc\ngrpc-status: 5\ngrpc-message: no such cart\n", NULL};
-static const struct answer alone_refused = {"content-type: application/grpc\ngrpc-status: 14\nmesh-not-processed: 1\n", NULL};
+static const struct answer trailers_ok = {"content-type: application/grpc\n", "grpc-status: 0\n", .goes = false};
+static const struct answer trailers_internal = {"content-type: application/grpc\n", "grpc-status: 13\ngrpc-message: it broke\n", .goes = false};
+static const struct answer without_status = {"content-type: application/grpc\n", "", .goes = false};
+static const struct answer trailers_and_goaway = {"content-type: application/grpc\n", "grpc-status: 0\n", .goes = true};
+static const struct answer alone_not_found = {"content-type: application/grpc\ngrpc-status: 5\ngrpc-message: no such cart\n", NULL, .goes = false};
+static const struct answer alone_refused = {"content-type: application/grpc\ngrpc-status: 14\nmesh-not-processed: 1\n", NULL, .goes = false};
 
 static struct {
 	struct two_meshes meshes;
@@ -59,8 +62,13 @@ static void answers(struct raw_conn *conn)
 			}
 			h2_response(&peer.out, stream, answer->trailers == NULL, 200, answer->head);
 			if (answer->trailers != NULL) {
-				h2_data(&peer.out, stream, 0, "\0\0\0\0\2ok", 7);
+				h2_data(&peer.out, stream, answer->trailers[0] == '\0' ? H2_END_STREAM : 0, "\0\0\0\0\2ok", 7);
+			}
+			if (answer->trailers != NULL && answer->trailers[0] != '\0') {
 				h2_trailers(&peer.out, stream, answer->trailers);
+			}
+			if (answer->goes) {
+				h2_goaway(&peer.out, stream, H2_NO_ERROR);
 			}
 			if (!h2_peer_flush(&peer)) {
 				break;
@@ -104,7 +112,7 @@ static void close_stage(void)
 	raw_server_free(stage.server);
 }
 
-static mesh_request *call(const char *type)
+static mesh_request *ask(const char *type)
 {
 	static const char frame[] = "\0\0\0\0\3pay";
 	mesh_request *r = mesh_request_new(stage.cart, "payments", "POST", "/shop.Carts/Pay");
@@ -112,6 +120,13 @@ static mesh_request *call(const char *type)
 	assert_int_equal(mesh_request_header(r, "Content-Type", type), MESH_OK);
 	assert_int_equal(mesh_request_body(r, frame, sizeof(frame) - 1), MESH_OK);
 	assert_int_equal(mesh_request_timeout(r, patience(LONG_MS)), MESH_OK);
+	return r;
+}
+
+static mesh_request *call(const char *type)
+{
+	mesh_request *r = ask(type);
+
 	if (mesh_call(r) != MESH_OK) {
 		fail_msg("%s", mesh_error_message(mesh_request_error(r)));
 	}
@@ -197,11 +212,37 @@ static void the_caller_gets_what_came_and_the_status_is_counted(void **state)
 	close_stage();
 }
 
+/* GOAWAY in one piece with trailers takes them away from libcurl before 8. */
+static void an_answer_without_its_status_is_never_a_success(void **state)
+{
+	static const struct answer *const rows[] = {&without_status, &trailers_and_goaway};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		mesh_request *r;
+		int32_t code;
+
+		open_stage(rows[i]);
+		r = ask("application/grpc");
+		code = mesh_call(r);
+		if (code == MESH_OK) {
+			assert_true(rows[i]->goes);
+			assert_string_equal(mesh_response_trailer(r, "grpc-status"), "0");
+		} else {
+			assert_int_equal(code, MESH_E_RESET);
+			assert_non_null(strstr(mesh_error_message(mesh_request_error(r)), "without its trailers"));
+		}
+		mesh_request_free(r);
+		close_stage();
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_deadline_goes_along_and_trailers_are_asked_for),
 		cmocka_unit_test(the_caller_gets_what_came_and_the_status_is_counted),
+		cmocka_unit_test(an_answer_without_its_status_is_never_a_success),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -9,6 +9,8 @@
 
 #include <cmocka.h>
 
+#include "h2_peer.h"
+#include "http/h2_unread.h"
 #include "trip.h"
 
 static void streams_both_ways_at_the_pace_of_its_ends(void **state)
@@ -181,6 +183,79 @@ static void a_whole_answer_ends_an_upload_and_its_connection(void **state)
 	expect_early_answer("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nyes", 200, "yes", true);
 }
 
+/* How an answer ends before its request. */
+struct ending {
+	const char *head;
+	bool apart; /* body, trailers and reset in a TLS record each, else all in one */
+};
+
+static void ends_early(struct raw_conn *conn)
+{
+	const struct ending *ending = conn->arg;
+	struct h2_peer peer;
+	struct h2_message request;
+	bool ok;
+
+	h2_peer_init(&peer, conn);
+	ok = h2_peer_greet(&peer, NULL, 0) && h2_peer_message(&peer, &request);
+	if (ok) {
+		h2_response(&peer.out, request.stream, false, 200, ending->head);
+		ok = h2_peer_flush(&peer) && raw_wait(&raw_server_counts(conn->server)->requests, 1); /* the client has it */
+		h2_data(&peer.out, request.stream, 0, "yes", 3);
+		ok = ok && (!ending->apart || h2_peer_flush(&peer));
+		h2_trailers(&peer.out, request.stream, "grpc-status: 0\n");
+		ok = ok && (!ending->apart || h2_peer_flush(&peer));
+		h2_rst_stream(&peer.out, request.stream, H2_NO_ERROR);
+		if (ok && h2_peer_flush(&peer)) {
+			raw_hang(conn);
+		}
+	}
+	h2_peer_fini(&peer);
+}
+
+static bool has_head(void *arg)
+{
+	struct trip *t = arg;
+
+	atomic_fetch_add(&raw_server_counts(t->stage->server)->requests, 1);
+	return true;
+}
+
+static int64_t read_on(void *arg, char *buf, size_t size)
+{
+	(void)arg;
+	memset(buf, 'x', size);
+	return (int64_t)size;
+}
+
+/* Before 8 libcurl loses what it reads in one piece with a reset, and hands on the trailers behind it. */
+static void an_answer_that_ends_early_and_lacks_something_does_not_look_whole(void **state)
+{
+	static const struct ending rows[] = {{"content-type: application/grpc\n", false}, {"content-type: application/grpc\n" MESH__H2_ENDS_APART ": 1\n", true}};
+
+	(void)state;
+	for (size_t i = 0; i < 4; i++) {
+		const struct ending *ending = &rows[i / 2];
+		struct trip_stage s;
+		struct trip t;
+
+		trip_stage_open_http2(&s, &cast.payments, true, ends_early, (void *)(uintptr_t)ending, 64);
+		trip_init_streamed(&t, &s, 300000, false);
+		t.options.read = i % 2 == 0 ? trip_read_later : read_on;
+		t.options.head = has_head;
+		t.options.data = NULL;
+		trip_run(&t);
+		if (t.code == MESH_OK) {
+			assert_string_equal(t.response.body.data, "yes");
+			assert_string_equal(mesh__client_response_trailer(&t.response, "grpc-status"), "0");
+		} else if (ending->apart || t.code != MESH_E_RESET) {
+			fail_msg("row %zu: %s", i, t.message);
+		}
+		trip_fini(&t);
+		trip_stage_close(&s);
+	}
+}
+
 static void answers_once_then_dies(struct raw_conn *conn)
 {
 	char text[4096];
@@ -221,6 +296,7 @@ int main(void)
 		cmocka_unit_test(data_may_end_it_with_a_code_of_its_own),
 		cmocka_unit_test(an_early_answer_ends_an_upload_that_pauses),
 		cmocka_unit_test(a_whole_answer_ends_an_upload_and_its_connection),
+		cmocka_unit_test(an_answer_that_ends_early_and_lacks_something_does_not_look_whole),
 		cmocka_unit_test(a_body_that_has_begun_is_never_sent_again),
 	};
 
