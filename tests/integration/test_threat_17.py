@@ -94,12 +94,12 @@ class CostlyCertificates(unittest.TestCase):
                 self.assertEqual(set(re.findall(r'"code":"(\w+)"', done.stdout)), set(code if n else ()))
             self.assertEqual((server.connections, len(server.requests)), (rounds, rounds if code == ["MESH_OK"] else 0))
             return (used[1] - used[0]) / rounds
-        good = cost(self.pki.good("payments"), ["MESH_OK"])
+        good = cost(self.pki.good("payments"), ["MESH_OK"], 4 * ROUNDS)
         for row, identity in self.costly.items():
             with self.subTest(row):
-                ratio = cost(identity, ["MESH_E_IDENTITY"], FEW if "RSA" in row else ROUNDS) / good
+                ratio = cost(identity, ["MESH_E_IDENTITY"], FEW if "RSA" in row else 2 * ROUNDS) / good
                 print(f"client, {row}: {ratio:.2f} of a good call ({good * 1000:.1f} ms)")
-                self.assertLess(ratio, 20)  # of a good call that costs little, as its own side is parsed once a generation
+                self.assertLess(ratio, 40)  # of a good call that costs a millisecond: a hundred certificates less than forty calls, where each that is checked could cost thousands
 
 
 class HalfOpenHandshakes(support.MeshTest):
