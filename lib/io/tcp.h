@@ -38,7 +38,7 @@ void mesh__arrival_close(const struct mesh__arrival *arrival, bool reset);
 
 struct mesh__tcp_events {
 	void (*data)(void *arg, const char *bytes, size_t len); /* borrowed for the call */
-	void (*end)(void *arg, int code);                       /* once: MESH_OK the peer closed its side in order; MESH_E_RESET, MESH_E_IO: broken. The callee still closes. */
+	void (*end)(void *arg, int code);                       /* MESH_OK: the peer closed its side in order, and may still read; MESH_E_RESET, MESH_E_IO: broken. At most once each, the former first; where nothing waits to be written, a break behind it may show only with the next write. The callee still closes. */
 	void (*drained)(void *arg);                             /* what mesh__tcp_write had to keep back has gone to the kernel */
 };
 

@@ -67,8 +67,9 @@ struct mesh__tcp {
 	size_t queue_sent;  /* of `queue`, already with the kernel */
 	bool reading;
 	bool paused;
-	bool ended;         /* `end` has been said, or will not be */
+	bool ended;         /* nothing more will come, which has been said */
 	bool broken;
+	bool told_broken;   /* that it is: nothing more is said */
 	bool closed;
 	bool shut_wanted;
 };
@@ -92,13 +93,15 @@ static void update_interest(struct mesh__tcp *t)
 	}
 }
 
+/* Who has closed its side may still read; when it then breaks, what waits for it has no other end. */
 static void end_reading(struct mesh__tcp *t, int code)
 {
-	if (t->ended) {
+	if (t->told_broken || (t->ended && code == MESH_OK)) {
 		return;
 	}
 	t->ended = true;
-	t->broken |= code != MESH_OK;
+	t->told_broken = code != MESH_OK;
+	t->broken |= t->told_broken;
 	update_interest(t);
 	t->events->end(t->arg, code);
 }

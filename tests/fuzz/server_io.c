@@ -228,7 +228,7 @@ static bool flush(struct mesh__tcp *t)
 		return false;
 	}
 	if (t->peer->reset) {
-		return !t->ended && end(t, MESH_E_RESET);
+		return end(t, MESH_E_RESET);
 	}
 	if (t->peer->window == 0) {
 		return false;

@@ -233,6 +233,35 @@ static void keeps_back_what_the_kernel_does_not_take_and_tells_when_it_has(void 
 	(void)close(fd);
 }
 
+/* What waits to be written to it goes nowhere any more, and whoever made it is to stop. */
+static void who_has_ended_its_side_and_then_goes_is_heard_of_twice(void **state)
+{
+	static char block[8 * 1024 * 1024];
+	struct desk *d = *state;
+
+	for (int at_once = 0; at_once < 2; at_once++) {
+		int fd = dial_and_accept(d);
+
+		d->n_ends = 0;
+		assert_int_equal(mesh__tcp_write(d->tcp, block, sizeof(block)), MESH_OK);
+		assert_true(mesh__tcp_queued(d->tcp) > 0);
+		assert_int_equal(shutdown(fd, SHUT_WR), 0);
+		if (!at_once) {
+			mesh__loop_run(d->loop);
+			assert_int_equal(d->n_ends, 1);
+			assert_int_equal(d->end_code, MESH_OK);
+		}
+		(void)close(fd);
+		while (d->n_ends == 0 || d->end_code == MESH_OK) {
+			mesh__loop_run(d->loop);
+		}
+		assert_int_equal(d->end_code, MESH_E_RESET);
+		assert_true(d->n_ends <= 2);
+		mesh__tcp_close(d->tcp, true);
+		d->tcp = NULL;
+	}
+}
+
 static void reads_nothing_while_paused(void **state)
 {
 	struct desk *d = *state;
@@ -350,6 +379,7 @@ int main(void)
 		TEST(reads_what_comes_and_hears_the_orderly_end),
 		TEST(tells_a_reset_from_an_orderly_end),
 		TEST(keeps_back_what_the_kernel_does_not_take_and_tells_when_it_has),
+		TEST(who_has_ended_its_side_and_then_goes_is_heard_of_twice),
 		TEST(reads_nothing_while_paused),
 		TEST(a_write_to_a_dead_peer_raises_no_signal),
 		TEST(close_may_reset),
