@@ -451,11 +451,10 @@ static void closing_the_mesh_ends_what_streams(void **state)
 	assert_int_equal(mesh_request_download(r), MESH_OK);
 	must(r, mesh_call(r));
 	assert_int_equal(pthread_create(&thread, NULL, close_it, cart), 0);
-	while (mesh_response_read(r, piece, sizeof(piece), &n, patient_ms()) == MESH_OK) {
-	}
-	assert_int_equal(mesh_response_read(r, piece, sizeof(piece), &n, patient_ms()), MESH_E_CLOSED);
 	(void)pthread_join(thread, &closed);
 	assert_int_equal((intptr_t)closed, MESH_E_TIMEOUT); /* the drain was cut short */
+	while (mesh_response_read(r, piece, sizeof(piece), &n, patient_ms()) == MESH_OK) {
+	}
 	assert_int_equal(mesh_response_read(r, piece, sizeof(piece), &n, patient_ms()), MESH_E_CLOSED); /* of a mesh that is no more */
 	assert_int_equal(mesh_call(r), MESH_E_CLOSED);
 	mesh_request_free(r);
@@ -601,17 +600,18 @@ static void the_services_timeout_ends_with_the_head_and_the_callers_own_does_not
 	(void)state;
 	for (int own = 0; own < 2; own++) {
 		mesh_request *r;
-		char text[16];
+		char text[32];
 		size_t n;
 
-		open_cart("timeout: 500ms\n");
+		(void)snprintf(text, sizeof(text), "timeout: %dms\n", (int)patience(500));
+		open_cart(text);
 		r = request_of("GET", "/hold");
 		assert_int_equal(mesh_request_download(r), MESH_OK);
 		if (own) {
-			assert_int_equal(mesh_request_timeout(r, 400), MESH_OK);
+			assert_int_equal(mesh_request_timeout(r, patience(400)), MESH_OK);
 		}
 		must(r, mesh_call(r));
-		assert_int_equal(mesh_response_read(r, text, sizeof(text), &n, own ? patient_ms() : 900), MESH_E_TIMEOUT);
+		assert_int_equal(mesh_response_read(r, text, sizeof(text), &n, own ? patient_ms() : patience(900)), MESH_E_TIMEOUT);
 		if (own) { /* the call's time is over */
 			assert_int_equal(mesh_error_code(mesh_request_error(r)), MESH_E_TIMEOUT);
 			assert_int_equal(mesh_response_read(r, text, sizeof(text), &n, 0), MESH_E_TIMEOUT);
