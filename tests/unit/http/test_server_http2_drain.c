@@ -77,6 +77,22 @@ static void ask_back(struct h2_client *k)
 	}
 }
 
+/* The busy one's call is kept; who is idle has been told. */
+static struct mesh__exchange *drain_beside_one_who_is_busy(struct h2_client *idle, struct h2_client *busy, int64_t grace_ms)
+{
+	struct mesh__exchange *kept;
+
+	stage.limits.drain_grace_ms = grace_ms;
+	stage_open();
+	h2_client_open(idle);
+	h2_client_open(busy);
+	h2_client_ask(busy, 1, true, "GET", "/keep", NULL);
+	kept = stage_take_kept();
+	stage_drain(60000);
+	hear_farewell(idle, INT32_MAX);
+	return kept;
+}
+
 static void goaway_waits_until_trailers_have_been_handed_on(void **state)
 {
 	struct mesh__exchange *x;
@@ -84,14 +100,7 @@ static void goaway_waits_until_trailers_have_been_handed_on(void **state)
 	char question[8];
 
 	(void)state;
-	stage.limits.drain_grace_ms = 2000;
-	stage_open();
-	h2_client_open(&idle);
-	h2_client_open(&k);
-	h2_client_ask(&k, 1, true, "GET", "/keep", NULL);
-	x = stage_take_kept();
-	stage_drain(60000);
-	hear_farewell(&idle, INT32_MAX);
+	x = drain_beside_one_who_is_busy(&idle, &k, 2000);
 	h2_client_ask(&k, 3, true, "GET", "/trailers", NULL);
 	hear_end_of_stream(&k, 3);
 	h2_client_ask(&k, 5, true, "GET", "/trailers", NULL);
@@ -170,14 +179,7 @@ static void a_drain_tells_who_is_busy_when_the_last_stream_has_ended(void **stat
 	struct h2_client k, idle;
 
 	(void)state;
-	stage.limits.drain_grace_ms = 1000;
-	stage_open();
-	h2_client_open(&idle);
-	h2_client_open(&k);
-	h2_client_ask(&k, 1, true, "GET", "/keep", NULL);
-	x = stage_take_kept();
-	stage_drain(60000);
-	hear_farewell(&idle, INT32_MAX);
+	x = drain_beside_one_who_is_busy(&idle, &k, 1000);
 	h2_client_ask(&k, 3, true, "GET", "/echo", NULL); /* is answered as ever */
 	hear_end_of_stream(&k, 3);
 	pass_ms(1000);
