@@ -25,7 +25,7 @@ struct service {
 	struct mesh__map instances;  /* id -> struct instance */
 	char **documents;            /* the texts, as they came */
 	size_t n_documents;
-	struct mesh__service_policy policy;
+	struct mesh__service_policy policy; /* with a reference to its arena */
 	struct mesh__endpoint **fixed;    /* of Endpoints documents; one reference each */
 	size_t n_fixed;
 	struct mesh__endpoint **local;    /* of MESH_ENDPOINTS */
@@ -93,6 +93,7 @@ static void free_service(struct mesh__model *m, struct service *s)
 	}
 	mesh__map_fini(&s->instances);
 	m->source->destination_unref(s->destination);
+	mesh__service_policy_fini(&s->policy);
 	free_texts(s->documents, s->n_documents);
 	free_states(m, s->fixed, s->n_fixed);
 	free_states(m, s->local, s->n_local);
@@ -162,7 +163,7 @@ static int build(struct mesh__model *m, struct service *s, struct mesh__err *err
 	memcpy(b->key, s->key, sizeof(b->key));
 	b->name = s->name;
 	b->known = s->known || s->n_fixed + s->n_local > 0;
-	b->policy = s->policy;
+	mesh__service_policy_copy(&b->policy, &s->policy);
 	b->destination = s->destination;
 	m->source->destination_ref(b->destination);
 	for (struct mesh__map_entry *e = mesh__map_next(&s->instances, NULL); e != NULL; e = mesh__map_next(&s->instances, e)) {
@@ -338,7 +339,8 @@ static int parse_all(struct mesh__model *m, struct service *s, const struct mesh
 			if (strcmp(at->name, s->name.service) != 0 || strcmp(at->ns, s->name.ns) != 0) {
 				code = mesh__fail(err, MESH_E_INVALID, "configuration of %s: a document of %s.%s came with it", s->key, at->name, at->ns);
 			} else if (at->kind == MESH__KIND_SERVICE) {
-				*policy = at->service;
+				mesh__service_policy_fini(policy);
+				mesh__service_policy_copy(policy, &at->service);
 			} else if (*fixed == NULL) {
 				code = make_fixed(m, s, at, fixed, n_fixed, err);
 				if (code == MESH_OK && at->insecure_plaintext) {
@@ -381,6 +383,7 @@ static int apply_config(struct mesh__model *m, struct service *s, const struct m
 	}
 	if (code != MESH_OK) {
 		free_states(m, fixed, n_fixed);
+		mesh__service_policy_fini(&policy);
 		return code;
 	}
 	for (size_t i = 0; i < s->n_fixed; i++) {
@@ -388,6 +391,7 @@ static int apply_config(struct mesh__model *m, struct service *s, const struct m
 	}
 	free_states(m, s->fixed, s->n_fixed);
 	free_texts(s->documents, s->n_documents);
+	mesh__service_policy_fini(&s->policy);
 	s->policy = policy;
 	s->fixed = fixed;
 	s->n_fixed = n_fixed;
@@ -429,7 +433,8 @@ static int add_static(struct mesh__model *m, const struct mesh__document *d, str
 		return mesh__fail_memory(err);
 	}
 	if (d->kind == MESH__KIND_SERVICE) {
-		s->policy = d->service;
+		mesh__service_policy_fini(&s->policy);
+		mesh__service_policy_copy(&s->policy, &d->service);
 		return s->local != NULL ? build(m, s, err) : MESH_OK; /* the endpoints came first */
 	}
 	if (s->local != NULL) {

@@ -15,6 +15,7 @@ void mesh__service_unref(struct mesh__service *service)
 		service->source->unref(service->endpoints[i]);
 	}
 	service->source->destination_unref(service->destination);
+	mesh__service_policy_fini(&service->policy);
 	mesh__free(service);
 }
 

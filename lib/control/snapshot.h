@@ -49,7 +49,7 @@ struct mesh__service {
 	char key[MESH__SERVICE_KEY_MAX];
 	struct mesh__name name;
 	bool known;                         /* false: the control plane has never heard of it */
-	struct mesh__service_policy policy;
+	struct mesh__service_policy policy; /* with a reference to its arena */
 	struct mesh__destination *destination; /* one reference */
 	size_t n;
 	struct mesh__endpoint *endpoints[]; /* one reference each */

@@ -38,20 +38,20 @@ static void set_deadline(struct mesh_request *r, const struct mesh__service_poli
 
 int mesh__step_resolve(struct mesh_request *r)
 {
-	struct mesh__service_policy built_in;
 	int code = check(r);
 
 	if (code != MESH_OK) {
 		return code;
 	}
-	mesh__service_policy_default(&built_in);
-	set_deadline(r, &built_in, r->begun_us);
 	r->snapshot = mesh__control_snapshot(r->outbound->control);
 	r->service = r->snapshot == NULL || r->snapshot->creds == NULL ? NULL : mesh__snapshot_find(r->snapshot, r->key);
 	r->now_us = r->begun_us;
 	if (r->service != NULL) {
 		set_deadline(r, &r->service->policy, r->begun_us);
 	} else {
+		struct mesh__service_policy built_in; /* bounds the wait for what the service's own policy is */
+		mesh__service_policy_default(&built_in);
+		set_deadline(r, &built_in, r->begun_us);
 		mesh__snapshot_unref(r->snapshot);
 		r->snapshot = NULL;
 	}

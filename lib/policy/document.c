@@ -8,20 +8,6 @@
 #include "wire/json.h"
 #include "wire/yaml.h"
 
-static const int64_t timeout_default_ms = 15000;
-static const int64_t connect_timeout_default_ms = 1000;
-
-void mesh__service_policy_default(struct mesh__service_policy *policy)
-{
-	*policy = (struct mesh__service_policy){
-		.protocol = MESH__PROTOCOL_HTTP,
-		.timeout_ms = timeout_default_ms,
-		.connect_timeout_ms = connect_timeout_default_ms,
-		.balancer = MESH__BALANCER_PEAK_EWMA,
-	};
-	mesh__breaker_default(&policy->breaker);
-}
-
 /* ---- Words ---- */
 
 const char *mesh__kind_name(enum mesh__kind kind)
@@ -50,37 +36,31 @@ bool mesh__kind_parse(const char *text, enum mesh__kind *kind)
 	return false;
 }
 
-const char *mesh__protocol_name(enum mesh__protocol protocol)
-{
-	static const char *const names[] = {
-		[MESH__PROTOCOL_HTTP] = "http", [MESH__PROTOCOL_HTTP2] = "http2", [MESH__PROTOCOL_GRPC] = "grpc",
-	};
-
-	return (unsigned)protocol < MESH__COUNT(names) ? names[protocol] : "unknown";
-}
-
-const char *mesh__balancer_name(enum mesh__balancer balancer)
-{
-	static const char *const names[] = {
-#define X(name, text) text,
-		MESH__BALANCERS(X)
-#undef X
-	};
-
-	return (unsigned)balancer < MESH__COUNT(names) ? names[balancer] : "unknown";
-}
-
 /* ---- One document ---- */
 
 static void document_free(struct mesh__document *doc)
 {
-	for (size_t i = 0; i < doc->n_endpoints; i++) {
-		mesh__free(doc->endpoints[i].version);
-		mesh__free(doc->endpoints[i].zone);
-	}
-	mesh__free(doc->endpoints);
+	mesh__arena_unref(doc->arena);
 	mesh__free(doc->text);
 	mesh__free(doc);
+}
+
+static struct mesh__document *document_new(struct mesh__reading *r)
+{
+	struct mesh__document *doc = mesh__alloc(r->mem, sizeof(*doc));
+
+	if (doc == NULL) {
+		return NULL;
+	}
+	doc->arena = mesh__arena_new(r->mem);
+	if (doc->arena == NULL) {
+		mesh__free(doc);
+		return NULL;
+	}
+	mesh__service_policy_default(&doc->service);
+	doc->service.arena = doc->arena;
+	r->arena = doc->arena;
+	return doc;
 }
 
 /* The text says everything that matters by itself: it does not depend on whose default namespace it is read with. */
@@ -153,13 +133,12 @@ static struct mesh__document *read_document(struct mesh__reading *r, const struc
 			node->kind == MESH__NODE_LIST ? "list" : "scalar");
 		return NULL;
 	}
-	doc = mesh__alloc(r->mem, sizeof(*doc));
+	doc = document_new(r);
 	if (doc == NULL) {
 		r->no_memory = true;
 		return NULL;
 	}
 	doc->line = node->line;
-	mesh__service_policy_default(&doc->service);
 	memcpy(doc->ns, default_ns, strlen(default_ns) + 1);
 	if (!read_fields(r, &at, doc)) {
 		document_free(doc);

@@ -12,7 +12,7 @@
 #include "base/buf.h"
 #include "base/error.h"
 #include "base/mem.h"
-#include "policy/breaker.h"
+#include "policy/service.h"
 #include "wire/addr.h"
 #include "wire/name.h"
 
@@ -20,29 +20,10 @@ enum { MESH__DOCUMENT_MAX_BYTES = 1024 * 1024, MESH__DOCUMENTS_MAX = 1000 };
 
 enum mesh__kind { MESH__KIND_SERVICE, MESH__KIND_ENDPOINTS };
 
-enum mesh__protocol { MESH__PROTOCOL_HTTP, MESH__PROTOCOL_HTTP2, MESH__PROTOCOL_GRPC };
-
-/* X(NAME, "text") */
-#define MESH__BALANCERS(X) X(PEAK_EWMA, "peakEwma") X(ROUND_ROBIN, "roundRobin")
-
-#define X(name, text) MESH__BALANCER_##name,
-enum mesh__balancer { MESH__BALANCERS(X) };
-#undef X
-
-/* What a service's calls go by; every field has its value, from the document or built in. */
-struct mesh__service_policy {
-	enum mesh__protocol protocol;
-	int64_t timeout_ms;         /* built in 15000 */
-	bool timeout_set;           /* the document says it, so it bounds a caller's own too; built in, it yields to one */
-	int64_t connect_timeout_ms; /* built in 1000 */
-	enum mesh__balancer balancer;
-	struct mesh__breaker breaker;
-};
-
 struct mesh__static_endpoint {
 	struct mesh__addr addr;
-	char *version; /* from labels.version; NULL: none */
-	char *zone;    /* NULL: none */
+	const char *version; /* from labels.version; NULL: none */
+	const char *zone;    /* NULL: none */
 };
 
 struct mesh__document {
@@ -51,16 +32,14 @@ struct mesh__document {
 	char ns[MESH__LABEL_MAX + 1];
 	int line;    /* where it begins */
 	char *text;  /* its canonical JSON */
-	struct mesh__service_policy service; /* KIND_SERVICE */
+	struct mesh__arena *arena;           /* what the rest leads to */
+	struct mesh__service_policy service; /* KIND_SERVICE; its arena is the document's, without a reference of its own */
 	/* KIND_ENDPOINTS: `endpoints: [{address: 10.0.0.1:443, zone: a, labels: {version: v1}}]` */
 	struct mesh__static_endpoint *endpoints;
 	size_t n_endpoints;
 	bool insecure_plaintext; /* `insecurePlaintext: true`: no mesh identity, plain HTTP; logged by whoever uses it */
 	struct mesh__document *next;
 };
-
-/* The built-in policy. */
-void mesh__service_policy_default(struct mesh__service_policy *policy);
 
 /*
  * Parses `text` (YAML or JSON, any number of documents) named `file` in messages. `default_ns` fills in what a document leaves out. All faults are told, one a line, into `faults`
@@ -76,9 +55,5 @@ void mesh__documents_free(struct mesh__document *documents);
 /* "Service", "Endpoints"; and the reverse, in any case ("service", "services"); false when it is none. */
 const char *mesh__kind_name(enum mesh__kind kind);
 bool mesh__kind_parse(const char *text, enum mesh__kind *kind);
-
-/* "http", "peakEwma": the words of the document. */
-const char *mesh__protocol_name(enum mesh__protocol protocol);
-const char *mesh__balancer_name(enum mesh__balancer balancer);
 
 #endif

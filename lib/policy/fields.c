@@ -248,7 +248,7 @@ static void read_address(struct mesh__reading *r, const struct mesh__place *at, 
 }
 
 /* A tag such as a zone or a version: short, printable, copied. */
-static void read_tag(struct mesh__reading *r, const struct mesh__place *at, char **out)
+static void read_tag(struct mesh__reading *r, const struct mesh__place *at, const char **out)
 {
 	const char *text;
 
@@ -265,7 +265,7 @@ static void read_tag(struct mesh__reading *r, const struct mesh__place *at, char
 			return;
 		}
 	}
-	*out = mesh__strdup(r->mem, text);
+	*out = mesh__arena_strdup(r->arena, text);
 	r->no_memory |= *out == NULL;
 }
 
@@ -352,7 +352,7 @@ static void read_endpoints(struct mesh__reading *r, const struct mesh__place *at
 	if (!count_endpoints(r, at, &n)) {
 		return;
 	}
-	doc->endpoints = mesh__alloc_array(r->mem, n, sizeof(*doc->endpoints));
+	doc->endpoints = mesh__arena_alloc(r->arena, n, sizeof(*doc->endpoints));
 	if (doc->endpoints == NULL) {
 		r->no_memory = true;
 		return;

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/arena.h"
 #include "base/buf.h"
 #include "base/error.h"
 #include "base/mem.h"
@@ -20,6 +21,7 @@ enum { MESH__FAULTS_MAX = 1000 };
 
 struct mesh__reading {
 	const struct mesh__mem *mem;
+	struct mesh__arena *arena;  /* of the document at hand: what is read is kept there */
 	const char *file;
 	struct mesh__buf *faults;   /* may be NULL */
 	struct mesh__buf *warnings; /* may be NULL */
