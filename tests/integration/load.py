@@ -3,9 +3,10 @@
 import json
 import re
 import signal
+import time
 import urllib.request
 
-from support import program, wait_until
+from support import helper, program, wait_until
 
 
 def connections_to(address):
@@ -61,3 +62,40 @@ class Gateway:
     def instances(self, n):
         """Which instances answered n calls."""
         return {self.ask()["instance"] for _ in range(n)}
+
+
+def p99(times_us, since_us):
+    """Seconds since then, for all but a hundredth."""
+    spans = sorted(t - since_us for t in times_us)
+    return spans[min(len(spans) - 1, len(spans) * 99 // 100)] / 1e6
+
+
+def now_us():
+    """On the clock of `Clients`."""
+    return time.monotonic_ns() // 1000
+
+
+class Clients:
+    """`n` clients of meshd in one process (clients.c), connected and subscribed to `service`."""
+
+    def __init__(self, mesh, service, n, args=("-s",), name="clients"):
+        self.child = mesh.spawn([helper("clients"), *args, mesh.info["control"], mesh.token("cart", "--uses", "0"), n, service + ".default"], name)
+
+    def _line(self, pattern, seconds):
+        line = self.child.wait_for_output(pattern, seconds).group(0)
+        return json.loads(line)
+
+    def generation(self, number, seconds=30):
+        """When each had it, and when its acknowledgement was answered, once all are."""
+        return self._line(r'^\{"generation": %d, .*\}$' % number, seconds)
+
+    def told(self, number):
+        """Whether all have acknowledged that generation, as far as they have said."""
+        return f'{{"generation": {number}, ' in self.child.out()
+
+    def sessions(self, number=1, seconds=60):
+        """When each got the session that it has, once all have one for the `number`-th time; and how often one broke until then."""
+        def look():
+            lines = re.findall(r'^\{"sessions": .*\}$', self.child.out(), re.M)
+            return lines[number - 1] if len(lines) >= number else None
+        return json.loads(wait_until(look, f"sessions for all, for the {number}. time; it said: {self.child.err()[-1500:]}", seconds))
