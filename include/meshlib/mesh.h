@@ -411,7 +411,10 @@ MESH_API int32_t mesh_server_next(mesh_server *server, mesh_inbound **out, int64
  */
 MESH_API int32_t mesh_server_event_fd(mesh_server *server);
 
-/* The request: method, path without query and the query without '?' ("" when none), as received; its header without mesh-* and X-Forwarded-Client-Cert, which are nobody's to say. All live until the reply. */
+/*
+ * The request: method, path without query and the query without '?' ("" when none); its header without mesh-* and X-Forwarded-Client-Cert, which are nobody's to say. All live until the reply. The method and the query are as received.
+ * The path is normalised (docs/SECURITY.md): "//", "/./" and "/%61" arrive as "/", "/" and "/a"; what servers read in several ways, such as %2F, %00 or a backslash, is refused with 400 before any handler.
+ */
 MESH_API const char *mesh_inbound_method(const mesh_inbound *inbound);
 MESH_API const char *mesh_inbound_path(const mesh_inbound *inbound);
 MESH_API const char *mesh_inbound_query(const mesh_inbound *inbound);

@@ -4,6 +4,7 @@
 #include <strings.h>
 
 #include "base/str.h"
+#include "wire/path.h"
 #include "wire/url.h"
 
 enum { TARGET_MAX_BYTES = 8192 };
@@ -103,7 +104,7 @@ static size_t scheme_len(const char *target)
 	return strncasecmp(target, "http://", 7) == 0 ? 7 : strncasecmp(target, "https://", 8) == 0 ? 8 : 0;
 }
 
-/* Origin form, or in HTTP/1 an absolute form whose authority is that of Host (RFC 9112 section 3.2); cuts the target into path and query. */
+/* Origin form, or in HTTP/1 an absolute form whose authority is that of Host (RFC 9112 section 3.2); cuts the target into path, here normalised for all who look at it later, and query. */
 static enum mesh__refusal judge_target(char *target, const struct rulers *r, struct mesh__request_head *head)
 {
 	size_t scheme = head->http_2 ? 0 : scheme_len(target);
@@ -124,12 +125,15 @@ static enum mesh__refusal judge_target(char *target, const struct rulers *r, str
 	if (query != NULL) {
 		*query++ = '\0';
 	}
-	head->path = scheme > 0 && *path == '\0' ? "/" : path;
 	head->query = query != NULL ? query : "";
-	if (!mesh__target_valid(head->path, strlen(head->path)) || strchr(head->query, '#') != NULL) {
+	if (scheme > 0 && *path == '\0') {
+		head->path = "/";
+	} else if (mesh__target_valid(path, strlen(path)) && mesh__path_normalise(path)) {
+		head->path = path;
+	} else {
 		return MESH__REFUSAL_TARGET;
 	}
-	return MESH__REFUSAL_NONE;
+	return strchr(head->query, '#') == NULL ? MESH__REFUSAL_NONE : MESH__REFUSAL_TARGET;
 }
 
 static enum mesh__refusal judge_wishes(const struct rulers *r, struct mesh__request_head *head)

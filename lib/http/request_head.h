@@ -14,7 +14,7 @@
 
 struct mesh__request_head {
 	bool http_1_0, http_2; /* neither: HTTP/1.1 */
-	const char *method, *path, *query;
+	const char *method, *path, *query; /* the path normalised (wire/path.h) */
 	struct mesh__field_text *fields; /* names in lower case */
 	size_t n_fields;
 	bool keep_alive;
@@ -25,7 +25,7 @@ struct mesh__request_head {
 };
 
 /*
- * Judges a header whose version, method and fields are in *head, and fills in the rest. `target` is cut into path and query in place, and borrowed. `max_body_bytes` bounds Content-Length. Valid names and values, and a method that is no
+ * Judges a header whose version, method and fields are in *head, and fills in the rest. `target` is cut into path, which is normalised, and query in place, and borrowed. `max_body_bytes` bounds Content-Length. Valid names and values, and a method that is no
  * CONNECT, are the caller's to see to.
  */
 enum mesh__refusal mesh__request_judge(struct mesh__request_head *head, char *target, uint64_t max_body_bytes);

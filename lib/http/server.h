@@ -97,7 +97,7 @@ void mesh__http_server_free(struct mesh__http_server *server);
 /* ---- The request. Any thread, until the reply. ---- */
 
 const char *mesh__exchange_method(const struct mesh__exchange *x);
-const char *mesh__exchange_path(const struct mesh__exchange *x);   /* as received, without query */
+const char *mesh__exchange_path(const struct mesh__exchange *x);   /* without query; normalised, once, here (wire/path.h): what cannot be is refused, 400 */
 const char *mesh__exchange_query(const struct mesh__exchange *x);  /* "" when none */
 const char *mesh__exchange_header(const struct mesh__exchange *x, const char *name);
 size_t mesh__exchange_n_fields(const struct mesh__exchange *x);

@@ -1,4 +1,4 @@
-/* Addresses and URLs: what is taken is canonical, and encodings undo each other. */
+/* Addresses, URLs and paths: what is taken is canonical, and encodings undo each other. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -6,6 +6,7 @@
 
 #include "base/mem.h"
 #include "wire/addr.h"
+#include "wire/path.h"
 #include "wire/url.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -59,6 +60,27 @@ out:
 	mesh__free(back);
 }
 
+/* What is normalised is a path still, no longer than it was, has nothing left in it that a server might resolve, and is its own spelling. */
+static void check_path(const char *text)
+{
+	char *path = mesh__strdup(mesh__mem_libc(), text), *again = NULL;
+
+	if (path == NULL || !mesh__target_valid(path, strlen(path)) || !mesh__path_normalise(path)) {
+		goto out;
+	}
+	if (strlen(path) > strlen(text) || !mesh__target_valid(path, strlen(path)) || strstr(path, "//") != NULL || strstr(path, "/./") != NULL || strstr(path, "/../") != NULL || strchr(path, '\\') != NULL
+		|| strstr(path, "%2F") != NULL || strstr(path, "%2E") != NULL || strstr(path, "%00") != NULL) {
+		abort();
+	}
+	again = mesh__strdup(mesh__mem_libc(), path);
+	if (again != NULL && (!mesh__path_normalise(again) || strcmp(again, path) != 0)) {
+		abort();
+	}
+out:
+	mesh__free(again);
+	mesh__free(path);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	char *text = mesh__alloc(mesh__mem_libc(), size + 1);
@@ -70,6 +92,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	check_addr(text);
 	check_origin(text);
 	check_encoding(text);
+	check_path(text);
 	(void)mesh__method_valid(text);
 	(void)mesh__field_is_hop((const char *)data, size);
 	(void)mesh__field_is_mesh((const char *)data, size);

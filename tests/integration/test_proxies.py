@@ -125,7 +125,7 @@ class UnchangedServer(ProxyTest):
         self.url = self.connect("files")
 
     def test_methods_paths_queries_and_bodies_pass_unchanged(self):
-        rows = [("GET", "/", None), ("GET", "/a/b?x=1&y=%20z", None), ("GET", "/p%61th/%2e/x;y=1?q", None), ("POST", "/form", b"a=1&b=2"), ("PUT", "/thing", b"\x00\xff" * 50), ("DELETE", "/thing", None),
+        rows = [("GET", "/", None), ("GET", "/a/b?x=1&y=%20z", None), ("GET", "/p%C3%A4th/x;y=1?q=//%2f..%61", None), ("POST", "/form", b"a=1&b=2"), ("PUT", "/thing", b"\x00\xff" * 50), ("DELETE", "/thing", None),
                 ("POST", "/empty", b""), ("OPTIONS", "/x", None), ("PATCH", "/x", b"p")]
         for method, path, body in rows:
             with self.subTest(method=method, path=path):
@@ -133,6 +133,12 @@ class UnchangedServer(ProxyTest):
                 self.assertEqual(status, 200)
                 self.assertEqual(json.loads(text), {"method": method, "path": path, "body": len(body or b"")})
                 self.assertEqual(self.upstream.seen[-1][3], body or b"")
+
+    def test_a_path_comes_in_its_one_spelling(self):
+        for path, arrives in (("/p%61th/%2e/x;y=1?q", "/path/x;y=1?q"), ("//a/../b//", "/b/"), ("/%c3%a4", "/%C3%A4")):
+            with self.subTest(path=path):
+                self.assertEqual(json.loads(self.fetch(self.url + path)[2])["path"], arrives)
+        self.assertEqual(self.fetch(self.url + "/a%2fb")[0], 400)
 
     def test_head_has_the_length_and_no_body(self):
         status, headers, body = self.fetch(self.url + "/big/12345", "HEAD")

@@ -204,6 +204,29 @@ static void what_http_1_refuses_is_refused_and_counted_alike(void **state)
 	}
 }
 
+static void threat_8_a_path_has_one_spelling_here_too(void **state)
+{
+	static const char *const spelled[] = {"/echo", "//echo", "/%65cho", "/x/%2e%2e/echo", "/../echo"};
+	static const char *const refused[] = {"/x%2f..%2fecho", "/echo%00", "/echo%", "/x\\..\\echo", "/..;/echo", "/echo#x"};
+	static const char *const malformed[] = {"http://host/echo", "echo", ""};
+	uint32_t stream = 1;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(spelled) / sizeof(spelled[0]); i++, stream += 2) {
+		h2_client_ask(&k, stream, true, "GET", spelled[i], NULL);
+		h2_client_hear(&k, stream, "200", &m);
+		h2_client_hear_body(&k, stream, "GET /echo ? \nhost=host\n[]");
+	}
+	for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++, stream += 2) {
+		h2_client_get(&k, stream, refused[i], "400", &m);
+	}
+	for (size_t i = 0; i < sizeof(malformed) / sizeof(malformed[0]); i++, stream += 2) {
+		h2_client_ask(&k, stream, true, "GET", malformed[i], NULL);
+		assert_int_equal(h2_client_hear_reset(&k, stream), H2_PROTOCOL_ERROR);
+	}
+	assert_int_equal(stage.n_requests, sizeof(spelled) / sizeof(spelled[0]));
+}
+
 static void threat_12_a_malformed_request_is_reset_and_counted(void **state)
 {
 	static const char *const more[] = {"connection: close\n", "transfer-encoding: chunked\n", "te: gzip\n", "content-length: 5_0\n", ":path: /admin\n"};
@@ -542,6 +565,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_stream_that_is_over_its_bound_is_reset_alone, open_up, close_up),
 		cmocka_unit_test_setup_teardown(a_large_body_comes_whole, open_up, close_up),
 		cmocka_unit_test_setup_teardown(what_http_1_refuses_is_refused_and_counted_alike, stage_set_up_http2, stage_tear_down),
+		cmocka_unit_test_setup_teardown(threat_8_a_path_has_one_spelling_here_too, open_up, close_up),
 		cmocka_unit_test_setup_teardown(threat_12_a_malformed_request_is_reset_and_counted, open_up, close_up),
 		cmocka_unit_test_setup_teardown(threat_12_a_body_that_differs_from_its_length_never_reaches_the_handler, open_up, close_up),
 		cmocka_unit_test_setup_teardown(a_header_that_is_too_large_is_431, open_up, close_up),

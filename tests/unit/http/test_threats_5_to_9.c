@@ -1,4 +1,4 @@
-/* THREATS 5, 6, 7 and 9 on the server core, in plaintext and on a clock of our own; test_server_tls.c has what 9 says of authenticated peers. */
+/* THREATS 5 to 9 on the server core, in plaintext and on a clock of our own; test_server_tls.c has what 9 says of authenticated peers. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -463,6 +463,50 @@ static void threat_7_the_bounds_are_the_limits(void **state)
 	assert_int_equal(stage.n_requests, 2);
 }
 
+/* ---- 8: one path, one spelling ---- */
+
+static void answer_path(void *user, struct mesh__exchange *x)
+{
+	char text[64];
+
+	(void)user;
+	(void)snprintf(text, sizeof(text), "[%s]", mesh__exchange_path(x));
+	stage.n_requests++; /* on the loop; looked at when it has answered */
+	stage_reply(x, 200, text);
+}
+
+static void threat_8_a_handler_sees_the_path_that_its_spelling_means(void **state)
+{
+	static const struct {
+		const char *target, *path; /* NULL: refused */
+	} rows[] = {
+		{"/echo", "/echo"}, {"//echo", "/echo"}, {"/%65cho", "/echo"}, {"/x/%2e%2e/echo", "/echo"}, {"/%2e%2e/echo", "/echo"}, {"http://h/echo", "/echo"}, {"http://h//x/..//echo", "/echo"}, {"HTTP://h/%2E/%65cho", "/echo"},
+		{"/echo/", "/echo/"}, {"/echo/.", "/echo/"}, {"/Echo", "/Echo"}, {"/echo%3b", "/echo%3B"}, {"http://h", "/"}, {"http://h/..", "/"}, {"/echo/..", "/"},
+		{"/x%2f..%2fecho", NULL}, {"/echo%2F", NULL}, {"/echo%00", NULL}, {"/echo%0", NULL}, {"/x\\..\\echo", NULL}, {"/..;/echo", NULL}, {"/echo#x", NULL}, {"/echo?#x", NULL}, {"http://h/echo%00", NULL}, {"http://h#/echo", NULL},
+	};
+	char request[256], seen[64];
+	int refused = 0;
+
+	(void)state;
+	stage.handler = answer_path;
+	stage_open();
+	for (size_t i = 0; i < MESH__COUNT(rows); i++) {
+		(void)snprintf(request, sizeof(request), "GET %s HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n", rows[i].target);
+		if (rows[i].path == NULL) {
+			refused++;
+			if (strncmp(stage_ask(request), "HTTP/1.1 400 ", 13) != 0) {
+				fail_msg("taken: %s", rows[i].target);
+			}
+			continue;
+		}
+		(void)stage_ask(request);
+		(void)snprintf(seen, sizeof(seen), "\r\n\r\n[%s]", rows[i].path);
+		stage_assert_has(stage.seen, seen);
+	}
+	assert_int_equal(stage.n_requests, MESH__COUNT(rows) - (size_t)refused);
+	assert_int_equal(stage_count("mesh_requests_refused_total{reason=\"target\"}"), refused);
+}
+
 /* ---- 9: names that are not theirs to say ---- */
 
 static void threat_9_strangers_mesh_fields_and_claims_of_identity_are_removed(void **state)
@@ -495,6 +539,7 @@ int main(void)
 		TEST(threat_7_a_flood_of_small_chunks_is_a_body_like_another),
 		TEST(threat_7_a_stranger_may_send_less),
 		TEST(threat_7_the_bounds_are_the_limits),
+		TEST(threat_8_a_handler_sees_the_path_that_its_spelling_means),
 		TEST(threat_9_strangers_mesh_fields_and_claims_of_identity_are_removed),
 	};
 
