@@ -78,11 +78,25 @@ static int unreachable(const struct ctl_admin *admin, struct mesh__err *err)
 		"cannot reach meshd at %s: %s; is it running, and is MESH_ADMIN its address?", url, why);
 }
 
+/* The admin token is one for all; the history of the configuration also shows who used it. */
+static const char *operator_name(void)
+{
+	static const char *const names[] = {"MESH_OPERATOR", "SUDO_USER", "LOGNAME", "USER"};
+	const char *name = NULL;
+
+	for (size_t i = 0; i < MESH__COUNT(names) && name == NULL; i++) {
+		name = ctl_env(names[i]);
+		name = name != NULL && mesh__field_value_valid(name, strlen(name)) ? name : NULL;
+	}
+	return name;
+}
+
 int ctl_admin_exchange(struct ctl_admin *admin, const char *method, const char *target, const struct mesh__buf *body,
 	struct mesh__err *err)
 {
 	char bearer[CTL_ADMIN_TOKEN_MAX + 8];
-	const struct mesh__client_field fields[] = {{"authorization", bearer}, {"content-type", "application/json"}};
+	const char *operator = operator_name();
+	struct mesh__client_field fields[3] = {{"authorization", bearer}};
 	struct mesh__client_request request = {0};
 	struct mesh__client_result result;
 	int64_t deadline_us = mesh__mono_us(&admin->ctl->env) + (int64_t)ANSWER_MS * 1000;
@@ -92,7 +106,13 @@ int ctl_admin_exchange(struct ctl_admin *admin, const char *method, const char *
 	request.method = method;
 	request.target = target;
 	request.fields = fields;
-	request.n_fields = body != NULL ? 2 : 1;
+	request.n_fields = 1;
+	if (body != NULL) {
+		fields[request.n_fields++] = (struct mesh__client_field){"content-type", "application/json"};
+	}
+	if (operator != NULL) {
+		fields[request.n_fields++] = (struct mesh__client_field){"x-mesh-operator", operator};
+	}
 	request.body = body != NULL ? body->data : NULL;
 	request.body_len = body != NULL ? body->len : 0;
 	request.has_body = body != NULL;

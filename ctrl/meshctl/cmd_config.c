@@ -56,7 +56,27 @@ int ctl_config_read(struct ctl *ctl, struct mesh__buf *text)
 		: ctl_fail_err(ctl, err.code == MESH_E_TOO_LARGE ? CTL_INVALID : CTL_USAGE, &err);
 }
 
-int ctl_config_post(struct ctl *ctl, const struct mesh__buf *text, bool dry_run, struct mesh__json **answer)
+void ctl_config_put_terms(struct ctl *ctl, struct mesh__json_out *json)
+{
+	int64_t seen = ctl_number(&ctl->args, "if-generation", -1);
+
+	mesh__json_put_bool(json, "dryRun", ctl_flag(&ctl->args, "dry-run"));
+	if (seen >= 0) {
+		mesh__json_put_u64(json, "ifGeneration", (uint64_t)seen);
+	}
+}
+
+void ctl_config_query_terms(struct ctl *ctl, struct mesh__buf *target)
+{
+	int64_t seen = ctl_number(&ctl->args, "if-generation", -1);
+	char text[24];
+
+	(void)snprintf(text, sizeof(text), "%lld", (long long)seen);
+	ctl_target_query(target, "dryRun", ctl_flag(&ctl->args, "dry-run") ? "true" : NULL);
+	ctl_target_query(target, "ifGeneration", seen >= 0 ? text : NULL);
+}
+
+static int post(struct ctl *ctl, const struct mesh__buf *text, struct mesh__json **answer)
 {
 	struct mesh__buf body;
 	struct mesh__json_out json = {&body, false};
@@ -67,7 +87,7 @@ int ctl_config_post(struct ctl *ctl, const struct mesh__buf *text, bool dry_run,
 	mesh__json_put_text(&json, "file", shown_name(ctl_text(&ctl->args, "file")));
 	mesh__json_put_text(&json, "text", text->data != NULL ? text->data : "");
 	mesh__json_put_text(&json, "namespace", ctl_namespace(ctl));
-	mesh__json_put_bool(&json, "dryRun", dry_run);
+	ctl_config_put_terms(ctl, &json);
 	mesh__json_close(&json, '}');
 	code = ctl_admin_once(ctl, "POST", "/v1/config", &body, answer);
 	mesh__buf_fini(&body);
@@ -94,23 +114,27 @@ static void print_changes(struct ctl *ctl, const struct mesh__json *answer, cons
 	}
 }
 
+void ctl_config_show(struct ctl *ctl, const struct mesh__json *answer)
+{
+	tell_warnings(ctl, answer);
+	if (ctl->json) {
+		ctl_print_json(&ctl->out, answer);
+	} else {
+		print_changes(ctl, answer, ctl_flag(&ctl->args, "dry-run") ? " (not applied: --dry-run)" : "");
+	}
+}
+
 static int apply_run(struct ctl *ctl)
 {
-	bool dry_run = ctl_flag(&ctl->args, "dry-run");
 	struct mesh__json *answer = NULL;
 	struct mesh__buf text;
 	int code = ctl_config_read(ctl, &text);
 
 	if (code == CTL_OK) {
-		code = ctl_config_post(ctl, &text, dry_run, &answer);
+		code = post(ctl, &text, &answer);
 	}
 	if (code == CTL_OK) {
-		tell_warnings(ctl, answer);
-	}
-	if (code == CTL_OK && ctl->json) {
-		ctl_print_json(&ctl->out, answer);
-	} else if (code == CTL_OK) {
-		print_changes(ctl, answer, dry_run ? " (not applied: --dry-run)" : "");
+		ctl_config_show(ctl, answer);
 	}
 	mesh__json_free(answer);
 	mesh__buf_fini(&text);
@@ -120,14 +144,17 @@ static int apply_run(struct ctl *ctl)
 static const struct ctl_option apply_options[] = {
 	{"file", 'f', CTL_TEXT, "FILE", "YAML or JSON documents; - reads the standard input", 0, 0},
 	{"namespace", 0, CTL_TEXT, "NAME", "for documents that name none (default: MESH_NAMESPACE, else \"default\")", 0, 0},
-	{"dry-run", 0, CTL_FLAG, NULL, "let meshd check it, and change nothing", 0, 0},
+	CTL_CONFIG_TERMS,
 	{0},
 };
 
 const struct ctl_command ctl_apply = {
 	"apply", "-f FILE", 0, 0, "put configuration into force",
 	"Sends the documents of a file to meshd, which takes all of them or none. Faults are told all at once, as\n"
-	"file:line:column: path: what is wrong, with exit code 5. What is taken is in force within a second, without a restart.",
+	"file:line:column: path: what is wrong, with exit code 5. What is taken is in force within a second, without a restart.\n"
+	"Each apply that changes anything makes a new generation, which `meshctl history` lists and `meshctl rollback` takes back.\n"
+	"Where several people write, --if-generation N (as `meshctl get -o json` or `meshctl diff` told it) keeps you from\n"
+	"overwriting what somebody else has changed since.",
 	"  $ cat payments.yaml\n  apiVersion: mesh/v1\n  kind: Service\n  name: payments\n  timeout: 2s\n  loadBalancer: {policy: roundRobin}\n"
 	"  $ meshctl apply -f payments.yaml\n  Service payments created\n",
 	apply_options, apply_run,
@@ -247,6 +274,12 @@ const struct ctl_command ctl_get = {
 	namespace_options, get_run,
 };
 
+static const struct ctl_option delete_options[] = {
+	{"namespace", 0, CTL_TEXT, "NAME", "of the document (default: MESH_NAMESPACE, else \"default\")", 0, 0},
+	CTL_CONFIG_TERMS,
+	{0},
+};
+
 static int delete_run(struct ctl *ctl)
 {
 	struct mesh__json *answer = NULL;
@@ -254,12 +287,11 @@ static int delete_run(struct ctl *ctl)
 	int code = config_target(ctl, ctl_operand(&ctl->args, 0), ctl_operand(&ctl->args, 1), &target);
 
 	if (code == CTL_OK) {
+		ctl_config_query_terms(ctl, &target);
 		code = ctl_admin_once(ctl, "DELETE", target.data, NULL, &answer);
 	}
-	if (code == CTL_OK && ctl->json) {
-		ctl_print_json(&ctl->out, answer);
-	} else if (code == CTL_OK) {
-		ctl_say(ctl, "%s %s is deleted", ctl_operand(&ctl->args, 0), ctl_operand(&ctl->args, 1));
+	if (code == CTL_OK) {
+		ctl_config_show(ctl, answer);
 	}
 	mesh__json_free(answer);
 	mesh__buf_fini(&target);
@@ -269,8 +301,8 @@ static int delete_run(struct ctl *ctl)
 const struct ctl_command ctl_delete = {
 	"delete", "KIND NAME", 2, 2, "take a configuration document back",
 	"Deletes the document. What it set goes back to its default within a second; a service's instances stay as they are.",
-	"  $ meshctl delete service payments\n",
-	namespace_options, delete_run,
+	"  $ meshctl delete service payments\n  Service payments deleted\n",
+	delete_options, delete_run,
 };
 
 /* ---- validate ---- */

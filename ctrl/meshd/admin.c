@@ -91,6 +91,8 @@ static const struct route routes[] = {
 	{"GET", "/v1/config", meshd_admin_config_list, false},
 	{"POST", "/v1/config", meshd_admin_config_apply, false},
 	{"DELETE", "/v1/config", meshd_admin_config_delete, false},
+	{"POST", "/v1/rollback", meshd_admin_rollback, false},
+	{"GET", "/v1/history", meshd_admin_history, false},
 	{"POST", "/v1/certificates", meshd_admin_cert_issue, false},
 	{"GET", "/v1/certificates", meshd_admin_cert_list, false},
 	{"POST", "/v1/certificates/revoke", meshd_admin_cert_revoke, false},

@@ -43,6 +43,8 @@ void meshd_admin_members(struct meshd *meshd, struct mesh__exchange *x, const st
 void meshd_admin_config_list(struct meshd *meshd, struct mesh__exchange *x, const struct mesh__json *body, const char *rest);
 void meshd_admin_config_apply(struct meshd *meshd, struct mesh__exchange *x, const struct mesh__json *body, const char *rest);
 void meshd_admin_config_delete(struct meshd *meshd, struct mesh__exchange *x, const struct mesh__json *body, const char *rest);
+void meshd_admin_rollback(struct meshd *meshd, struct mesh__exchange *x, const struct mesh__json *body, const char *rest);
+void meshd_admin_history(struct meshd *meshd, struct mesh__exchange *x, const struct mesh__json *body, const char *rest);
 
 void meshd_admin_cert_issue(struct meshd *meshd, struct mesh__exchange *x, const struct mesh__json *body, const char *rest);
 void meshd_admin_cert_list(struct meshd *meshd, struct mesh__exchange *x, const struct mesh__json *body, const char *rest);
@@ -63,6 +65,19 @@ void meshd_admin_refuse(struct mesh__exchange *x, const struct mesh__err *err);
 /* Service and namespace (absent: "default") of a body; those of "service.namespace" in the query's `service`. MESH_E_INVALID. */
 int meshd_admin_name_of(const struct mesh__json *body, struct mesh__name *name, struct mesh__err *err) MESH__MUST_USE;
 int meshd_admin_service_of(struct mesh__exchange *x, struct mesh__name *name, struct mesh__err *err) MESH__MUST_USE;
+
+/* Which documents a query asks for; an empty text: any. */
+struct meshd_admin_filter {
+	bool any_kind;
+	enum mesh__kind kind;
+	char ns[MESH__LABEL_MAX + 1], name[MESH__LABEL_MAX + 1];
+};
+
+/* Its kind, namespace and name. MESH_E_INVALID: there is no such kind. */
+int meshd_admin_filter(struct mesh__exchange *x, struct meshd_admin_filter *filter, struct mesh__err *err) MESH__MUST_USE;
+
+/* {"kind", "namespace", "name", "change"} */
+void meshd_admin_put_change(struct mesh__json_out *json, const struct meshd_config_row *row);
 
 /* A number of the body within [min, max]; absent: `otherwise`. MESH_E_INVALID names the key. */
 int meshd_admin_number(const struct mesh__json *body, const char *key, int64_t min, int64_t max, int64_t otherwise, int64_t *out, struct mesh__err *err) MESH__MUST_USE;

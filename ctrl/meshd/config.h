@@ -21,26 +21,30 @@ struct meshd_config_entry {
 	struct mesh__document *document; /* parsed; NULL when deleted */
 };
 
-enum meshd_change { MESHD_CHANGE_UNCHANGED, MESHD_CHANGE_CREATED, MESHD_CHANGE_UPDATED };
-
 /* Reads what the store has. A document that this meshd would refuse is an error that names it: the store was written by another version. `changed` runs for each service whose documents a write changed. */
 typedef void (*meshd_config_changed)(void *user, const char *key);
 int meshd_config_new(const struct mesh__env *env, struct meshd_store *store, meshd_config_changed changed, void *user, struct meshd_config **out, struct mesh__err *err) MESH__MUST_USE;
 void meshd_config_free(struct meshd_config *config);
 
+const struct mesh__env *meshd_config_env(const struct meshd_config *config);
+
 uint64_t meshd_config_generation(const struct meshd_config *config);
 
-/* What applying the document would do. */
-enum meshd_change meshd_config_compare(const struct meshd_config *config, const struct mesh__document *document);
+/* An entry with a copy of the row's text; its document is the caller's to set. NULL when out of memory. */
+struct meshd_config_entry *meshd_config_entry_new(const struct mesh__env *env, const struct meshd_config_row *row) MESH__MUST_USE;
+void meshd_config_entry_free(struct meshd_config_entry *entry);
 
-/* Applies a list of parsed documents (taken over, also on failure) as one generation; none is made when all are unchanged. Errors: the store's. */
-int meshd_config_apply(struct meshd_config *config, struct mesh__document *documents, struct mesh__err *err) MESH__MUST_USE;
-
-/* MESH_E_NOT_FOUND. */
-int meshd_config_delete(struct meshd_config *config, enum mesh__kind kind, const struct mesh__name *name, struct mesh__err *err) MESH__MUST_USE;
+/*
+ * Writes the entries as one new generation, all or none: what they hold changes places with what is in force, so the caller frees what was there. Number and time are filled in here, in `generation` and in the entries.
+ * Errors: the store's, MESH_E_NO_MEMORY.
+ */
+int meshd_config_write(struct meshd_config *config, struct meshd_config_entry **entries, size_t n, struct meshd_generation *generation, struct mesh__err *err) MESH__MUST_USE;
 
 /* The document, or NULL when there is none. */
 const struct meshd_config_entry *meshd_config_find(const struct meshd_config *config, enum mesh__kind kind, const char *key);
+
+/* The same, or what is left of one that was deleted. */
+const struct meshd_config_entry *meshd_config_find_any(const struct meshd_config *config, enum mesh__kind kind, const char *key);
 
 /* The generation that last changed what applies to the service `key`; 0: nothing ever did. */
 uint64_t meshd_config_changed_at(const struct meshd_config *config, const char *key);

@@ -112,7 +112,18 @@ int meshd_store_services(struct meshd_store *store, meshd_service_fn fn, void *u
 /* In the order of their versions. */
 int meshd_store_instances(struct meshd_store *store, meshd_instance_fn fn, void *user, struct mesh__err *err) MESH__MUST_USE;
 
-/* ---- The configuration. ---- */
+/* ---- The configuration and its history. ---- */
+
+enum { MESHD_HISTORY_MAX = 1000, MESHD_WHO_MAX = 65 };
+
+/* X(NAME, "text"): what a write did to a document. */
+#define MESHD_CHANGES(X) X(UNCHANGED, "unchanged") X(CREATED, "created") X(UPDATED, "updated") X(DELETED, "deleted")
+
+#define X(name, text) MESHD_CHANGE_##name,
+enum meshd_change { MESHD_CHANGES(X) };
+#undef X
+
+const char *meshd_change_name(enum meshd_change change);
 
 struct meshd_config_row {
 	enum mesh__kind kind;
@@ -120,13 +131,42 @@ struct meshd_config_row {
 	char *text;             /* canonical JSON; NULL: deleted at `generation` */
 	uint64_t generation;    /* of its last change */
 	int64_t updated_ms;
+	enum meshd_change change; /* what that was; UNCHANGED where nobody asked */
 };
 
-/* Writes all rows (whose generation is the new one) and the generation, in one transaction. */
-int meshd_store_config_put(struct meshd_store *store, const struct meshd_config_row *rows, size_t n, uint64_t generation, struct mesh__err *err) MESH__MUST_USE;
+/* One generation: who made it, and when. */
+struct meshd_generation {
+	uint64_t number;
+	int64_t at_ms;
+	char who[MESHD_WHO_MAX];      /* the name of the admin token that it was made with */
+	char operator[MESHD_WHO_MAX]; /* who used it, as the client says: not verified; "" when it does not say */
+	bool rollback;                /* it took back the contents of `restored` */
+	uint64_t restored;
+};
+
+/*
+ * Writes all rows (of the new generation, each with what changed), the generation, and what is kept of the ones before, in one transaction: the last MESHD_HISTORY_MAX can be gone back to.
+ */
+int meshd_store_config_put(struct meshd_store *store, const struct meshd_generation *generation, const struct meshd_config_row *rows, size_t n, struct mesh__err *err) MESH__MUST_USE;
 
 typedef bool (*meshd_config_fn)(void *user, const struct meshd_config_row *row);
 int meshd_store_config(struct meshd_store *store, meshd_config_fn fn, void *user, struct mesh__err *err) MESH__MUST_USE;
 int meshd_store_generation(struct meshd_store *store, uint64_t *generation, struct mesh__err *err) MESH__MUST_USE;
+
+/* The oldest generation whose contents are known, 0 (nothing at all) in a young store. */
+int meshd_store_history_from(struct meshd_store *store, uint64_t *generation, struct mesh__err *err) MESH__MUST_USE;
+
+/* The contents as they were at a generation that is known: each document that was there (`updated_ms` 0), and some that had been deleted (text NULL). */
+int meshd_store_config_at(struct meshd_store *store, uint64_t generation, meshd_config_fn fn, void *user, struct mesh__err *err) MESH__MUST_USE;
+
+/* Which changes; NULL: any. */
+struct meshd_history_query {
+	const char *kind, *ns, *name;
+	int64_t limit; /* generations, at most */
+};
+
+/* Each such change (without its text) of the generations that are kept, the newest generation first. */
+typedef bool (*meshd_history_fn)(void *user, const struct meshd_generation *generation, const struct meshd_config_row *change);
+int meshd_store_history(struct meshd_store *store, const struct meshd_history_query *wanted, meshd_history_fn fn, void *user, struct mesh__err *err) MESH__MUST_USE;
 
 #endif

@@ -1,9 +1,7 @@
-#include "meshd/store.h"
+#include "meshd/store_sqlite.h"
 
 #include <stdio.h>
 #include <string.h>
-
-#include <sqlite3.h>
 
 #include "base/buf.h"
 #include "base/str.h"
@@ -29,60 +27,17 @@ static const char *const migrations[] = {
 	" version INTEGER NOT NULL, PRIMARY KEY (ns, service, instance), FOREIGN KEY (ns, service) REFERENCES service (ns, service)) WITHOUT ROWID;"
 	"CREATE TABLE config (kind TEXT NOT NULL, ns TEXT NOT NULL, name TEXT NOT NULL, text TEXT, generation INTEGER NOT NULL, updated INTEGER NOT NULL,"
 	" PRIMARY KEY (kind, ns, name)) WITHOUT ROWID;",
+	/* What is in force at the upgrade is the oldest that can be gone back to. */
+	"CREATE TABLE generation (number INTEGER PRIMARY KEY, at INTEGER NOT NULL, who TEXT NOT NULL, operator TEXT NOT NULL, restored INTEGER);"
+	"CREATE TABLE revision (generation INTEGER NOT NULL, ns TEXT NOT NULL, name TEXT NOT NULL, kind TEXT NOT NULL, text TEXT, change TEXT NOT NULL,"
+	" PRIMARY KEY (generation, ns, name, kind)) WITHOUT ROWID;"
+	"INSERT INTO revision SELECT generation, ns, name, kind, text, 'created' FROM config WHERE text IS NOT NULL;"
+	"INSERT INTO counter SELECT 'history', value FROM counter WHERE key = 'generation';",
 };
-
-#define FAMILY                                                                                                         \
-	"WITH RECURSIVE family(serial) AS (VALUES(?1) UNION SELECT cert.serial FROM cert JOIN family ON cert.parent = family.serial) "
-#define CERT_COLUMNS "SELECT serial, parent, service, ns, spiffe, instance, how, issued, not_after, revoked, reason FROM cert "
-#define TOKEN_COLUMNS "SELECT id, hash, service, ns, uses, used, created, expires FROM token "
-
-/* X(NAME, "sql"): every statement there is, prepared once. */
-#define STATEMENTS(X)                                                                                                  \
-	X(BEGIN, "BEGIN IMMEDIATE")                                                                                    \
-	X(COMMIT, "COMMIT")                                                                                            \
-	X(ROLLBACK, "ROLLBACK")                                                                                        \
-	X(SETTING, "SELECT value FROM setting WHERE key = ?1")                                                         \
-	X(SET, "INSERT INTO setting VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = excluded.value")           \
-	X(COUNTER, "SELECT value FROM counter WHERE key = ?1")                                                         \
-	X(COUNTER_SET, "UPDATE counter SET value = ?2 WHERE key = ?1")                                                 \
-	X(COUNTER_UP, "UPDATE counter SET value = value + 1 WHERE key = ?1")                                           \
-	X(TOKEN_ADD, "INSERT INTO token VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")                                      \
-	X(TOKEN_FIND, TOKEN_COLUMNS "WHERE id = ?1")                                                                   \
-	X(TOKEN_USE, "UPDATE token SET used = used + 1 WHERE id = ?1 AND (uses = 0 OR used < uses) AND expires > ?2")  \
-	X(TOKEN_DELETE, "DELETE FROM token WHERE id = ?1")                                                             \
-	X(TOKENS, TOKEN_COLUMNS "ORDER BY created, id")                                                                \
-	X(CERT_ADD, "INSERT INTO cert VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 0, '')")                             \
-	X(CERT_REFUSED, "WITH RECURSIVE line(serial, parent, revoked) AS (SELECT serial, parent, revoked FROM cert WHERE serial = ?1"                    \
-		" UNION SELECT c.serial, c.parent, c.revoked FROM cert c JOIN line ON c.serial = line.parent)"         \
-		" SELECT count(*) FROM line WHERE revoked > 0")                                                        \
-	X(CERT_REVOKE, FAMILY "UPDATE cert SET revoked = ?2, reason = ?3 WHERE revoked = 0 AND serial IN (SELECT serial FROM family)")                   \
-	X(CERT_FIND, CERT_COLUMNS "WHERE serial = ?1")                                                                 \
-	X(CERT_FAMILY, FAMILY CERT_COLUMNS "WHERE serial IN (SELECT serial FROM family) ORDER BY issued, serial")      \
-	X(CERTS, CERT_COLUMNS "ORDER BY issued DESC, serial LIMIT ?1")                                                 \
-	X(CERTS_OF, CERT_COLUMNS "WHERE ns = ?2 AND service = ?3 ORDER BY issued DESC, serial LIMIT ?1")               \
-	X(CERT_NEWEST, "SELECT coalesce(max(issued), 0) FROM cert")                                                    \
-	X(CERTS_REVOKED, CERT_COLUMNS "WHERE revoked > 0 AND not_after > min(?1, (SELECT issued FROM cert ORDER BY rowid DESC LIMIT 1)) ORDER BY serial") \
-	X(SERVICE_PUT, "INSERT INTO service VALUES (?1, ?2, ?3, ?4) ON CONFLICT (ns, service) DO UPDATE SET version = excluded.version, floor = excluded.floor") \
-	X(SERVICES, "SELECT ns, service, version, floor FROM service")                                                 \
-	X(INSTANCE_PUT, "INSERT OR REPLACE INTO instance VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")                     \
-	X(INSTANCE_PRUNE, "DELETE FROM instance WHERE ns = ?1 AND service = ?2 AND reason IS NOT NULL AND version <= ?3")                                 \
-	X(INSTANCES, "SELECT ns, service, instance, addresses, label, zone, reason, version FROM instance ORDER BY version")                             \
-	X(CONFIG_PUT, "INSERT OR REPLACE INTO config VALUES (?1, ?2, ?3, ?4, ?5, ?6)")                                 \
-	X(CONFIG, "SELECT kind, ns, name, text, generation, updated FROM config ORDER BY ns, name, kind")
-
-#define X(name, sql) STMT_##name,
-enum statement { STATEMENTS(X) N_STATEMENTS };
-#undef X
 
 #define X(name, sql) sql,
 static const char *const statement_sql[] = {STATEMENTS(X)};
 #undef X
-
-struct meshd_store {
-	const struct mesh__env *env;
-	sqlite3 *db;
-	sqlite3_stmt *stmt[N_STATEMENTS];
-};
 
 static int fail_sql(struct meshd_store *store, const char *what, struct mesh__err *err)
 {
@@ -96,41 +51,33 @@ static int fail_sql(struct meshd_store *store, const char *what, struct mesh__er
 
 /* ---- One statement: take it, bind in order, step, let go. ---- */
 
-struct query {
-	struct meshd_store *store;
-	sqlite3_stmt *stmt;
-	int bound;
-	int rc;
-};
-
-static struct query query(struct meshd_store *store, enum statement which)
+struct meshd_query meshd_query(struct meshd_store *store, enum meshd_statement which)
 {
-	return (struct query){.store = store, .stmt = store->stmt[which], .rc = SQLITE_OK};
+	return (struct meshd_query){.store = store, .stmt = store->stmt[which], .rc = SQLITE_OK};
 }
 
-static void bind_text(struct query *q, const char *text)
+void meshd_query_text(struct meshd_query *q, const char *text)
 {
 	int rc = text == NULL ? sqlite3_bind_null(q->stmt, ++q->bound) : sqlite3_bind_text(q->stmt, ++q->bound, text, -1, SQLITE_TRANSIENT);
 
 	q->rc = q->rc == SQLITE_OK ? rc : q->rc;
 }
 
-static void bind_int(struct query *q, int64_t value)
+void meshd_query_int(struct meshd_query *q, int64_t value)
 {
 	int rc = sqlite3_bind_int64(q->stmt, ++q->bound, value);
 
 	q->rc = q->rc == SQLITE_OK ? rc : q->rc;
 }
 
-static void bind_blob(struct query *q, const void *bytes, size_t len)
+static void bind_blob(struct meshd_query *q, const void *bytes, size_t len)
 {
 	int rc = sqlite3_bind_blob(q->stmt, ++q->bound, bytes, (int)len, SQLITE_TRANSIENT);
 
 	q->rc = q->rc == SQLITE_OK ? rc : q->rc;
 }
 
-/* The next row; false at the end and on a failure, which q->rc tells apart. */
-static bool step(struct query *q)
+bool meshd_query_step(struct meshd_query *q)
 {
 	if (q->rc == SQLITE_OK || q->rc == SQLITE_ROW) {
 		q->rc = sqlite3_step(q->stmt);
@@ -138,7 +85,7 @@ static bool step(struct query *q)
 	return q->rc == SQLITE_ROW;
 }
 
-static int done(struct query *q, const char *what, struct mesh__err *err)
+int meshd_query_done(struct meshd_query *q, const char *what, struct mesh__err *err)
 {
 	int code = MESH_OK;
 
@@ -152,38 +99,37 @@ static int done(struct query *q, const char *what, struct mesh__err *err)
 	return code;
 }
 
-static int run(struct query *q, const char *what, struct mesh__err *err)
+int meshd_query_run(struct meshd_query *q, const char *what, struct mesh__err *err)
 {
-	(void)step(q);
-	return done(q, what, err);
+	(void)meshd_query_step(q);
+	return meshd_query_done(q, what, err);
 }
 
-static void column_text(struct query *q, int column, char *out, size_t cap)
+void meshd_query_column(struct meshd_query *q, int column, char *out, size_t cap)
 {
 	const unsigned char *text = sqlite3_column_text(q->stmt, column);
 
 	(void)snprintf(out, cap, "%s", text == NULL ? "" : (const char *)text);
 }
 
-static int begin(struct meshd_store *store, struct mesh__err *err)
+int meshd_store_begin(struct meshd_store *store, struct mesh__err *err)
 {
-	struct query q = query(store, STMT_BEGIN);
+	struct meshd_query q = meshd_query(store, STMT_BEGIN);
 
-	return run(&q, "begin a write", err);
+	return meshd_query_run(&q, "begin a write", err);
 }
 
-/* Ends the transaction: commits when `code` is MESH_OK, else (or when that fails) takes everything back. */
-static int end(struct meshd_store *store, int code, struct mesh__err *err)
+int meshd_store_end(struct meshd_store *store, int code, struct mesh__err *err)
 {
-	struct query commit = query(store, STMT_COMMIT);
-	struct query rollback = query(store, STMT_ROLLBACK);
+	struct meshd_query commit = meshd_query(store, STMT_COMMIT);
+	struct meshd_query rollback = meshd_query(store, STMT_ROLLBACK);
 
 	if (code == MESH_OK) {
-		code = run(&commit, "commit", err);
+		code = meshd_query_run(&commit, "commit", err);
 	}
 	/* A full disk makes SQLite roll back by itself; a second one would only blur the message. */
 	if (code != MESH_OK && sqlite3_get_autocommit(store->db) == 0) {
-		(void)run(&rollback, "roll back", NULL);
+		(void)meshd_query_run(&rollback, "roll back", NULL);
 	}
 	return code;
 }
@@ -317,275 +263,279 @@ void meshd_store_close(struct meshd_store *store)
 
 int meshd_store_setting(struct meshd_store *store, const char *key, char *value, struct mesh__err *err)
 {
-	struct query q = query(store, STMT_SETTING);
+	struct meshd_query q = meshd_query(store, STMT_SETTING);
 	bool found;
 	int code;
 
-	bind_text(&q, key);
-	found = step(&q);
+	meshd_query_text(&q, key);
+	found = meshd_query_step(&q);
 	if (found) {
-		column_text(&q, 0, value, MESHD_TEXT_MAX);
+		meshd_query_column(&q, 0, value, MESHD_TEXT_MAX);
 	}
-	code = done(&q, "read a setting", err);
+	code = meshd_query_done(&q, "read a setting", err);
 	return code == MESH_OK && !found ? mesh__fail(err, MESH_E_NOT_FOUND, "there is no setting \"%s\"", key) : code;
 }
 
 int meshd_store_set(struct meshd_store *store, const char *key, const char *value, struct mesh__err *err)
 {
-	struct query q = query(store, STMT_SET);
+	struct meshd_query q = meshd_query(store, STMT_SET);
 
-	bind_text(&q, key);
-	bind_text(&q, value);
-	return run(&q, "write a setting", err);
+	meshd_query_text(&q, key);
+	meshd_query_text(&q, value);
+	return meshd_query_run(&q, "write a setting", err);
 }
 
-static int read_counter(struct meshd_store *store, const char *key, uint64_t *value, struct mesh__err *err)
+int meshd_store_counter(struct meshd_store *store, const char *key, uint64_t *value, struct mesh__err *err)
 {
-	struct query q = query(store, STMT_COUNTER);
+	struct meshd_query q = meshd_query(store, STMT_COUNTER);
 
-	bind_text(&q, key);
-	if (step(&q)) {
+	meshd_query_text(&q, key);
+	if (meshd_query_step(&q)) {
 		*value = (uint64_t)sqlite3_column_int64(q.stmt, 0);
 	}
-	return done(&q, "read a counter", err);
+	return meshd_query_done(&q, "read a counter", err);
+}
+
+int meshd_store_counter_set(struct meshd_store *store, const char *key, uint64_t value, struct mesh__err *err)
+{
+	struct meshd_query q = meshd_query(store, STMT_COUNTER_SET);
+
+	meshd_query_text(&q, key);
+	meshd_query_int(&q, (int64_t)value);
+	return meshd_query_run(&q, "write a counter", err);
 }
 
 int meshd_store_trust_version(struct meshd_store *store, uint64_t *version, struct mesh__err *err)
 {
-	return read_counter(store, "trust", version, err);
-}
-
-int meshd_store_generation(struct meshd_store *store, uint64_t *generation, struct mesh__err *err)
-{
-	return read_counter(store, "generation", generation, err);
+	return meshd_store_counter(store, "trust", version, err);
 }
 
 /* ---- Tokens. ---- */
 
 int meshd_store_token_add(struct meshd_store *store, const struct meshd_token *token, struct mesh__err *err)
 {
-	struct query q = query(store, STMT_TOKEN_ADD);
+	struct meshd_query q = meshd_query(store, STMT_TOKEN_ADD);
 
-	bind_text(&q, token->id);
+	meshd_query_text(&q, token->id);
 	bind_blob(&q, token->hash, sizeof(token->hash));
-	bind_text(&q, token->name.service);
-	bind_text(&q, token->name.ns);
-	bind_int(&q, (int64_t)token->uses);
-	bind_int(&q, (int64_t)token->used);
-	bind_int(&q, token->created_ms);
-	bind_int(&q, token->expires_ms);
-	(void)step(&q);
+	meshd_query_text(&q, token->name.service);
+	meshd_query_text(&q, token->name.ns);
+	meshd_query_int(&q, (int64_t)token->uses);
+	meshd_query_int(&q, (int64_t)token->used);
+	meshd_query_int(&q, token->created_ms);
+	meshd_query_int(&q, token->expires_ms);
+	(void)meshd_query_step(&q);
 	if (q.rc == SQLITE_CONSTRAINT) {
-		(void)done(&q, "add a token", NULL);
+		(void)meshd_query_done(&q, "add a token", NULL);
 		return mesh__fail(err, MESH_E_EXISTS, "there is a token %s already", token->id);
 	}
-	return done(&q, "add a token", err);
+	return meshd_query_done(&q, "add a token", err);
 }
 
-static void read_token(struct query *q, struct meshd_token *token)
+static void read_token(struct meshd_query *q, struct meshd_token *token)
 {
 	const void *hash = sqlite3_column_blob(q->stmt, 1);
 
 	*token = (struct meshd_token){.uses = (uint64_t)sqlite3_column_int64(q->stmt, 4), .used = (uint64_t)sqlite3_column_int64(q->stmt, 5),
 		.created_ms = sqlite3_column_int64(q->stmt, 6), .expires_ms = sqlite3_column_int64(q->stmt, 7)};
-	column_text(q, 0, token->id, sizeof(token->id));
+	meshd_query_column(q, 0, token->id, sizeof(token->id));
 	if (hash != NULL && sqlite3_column_bytes(q->stmt, 1) == (int)sizeof(token->hash)) {
 		memcpy(token->hash, hash, sizeof(token->hash));
 	}
-	column_text(q, 2, token->name.service, sizeof(token->name.service));
-	column_text(q, 3, token->name.ns, sizeof(token->name.ns));
+	meshd_query_column(q, 2, token->name.service, sizeof(token->name.service));
+	meshd_query_column(q, 3, token->name.ns, sizeof(token->name.ns));
 }
 
 int meshd_store_token_find(struct meshd_store *store, const char *id, struct meshd_token *out, struct mesh__err *err)
 {
-	struct query q = query(store, STMT_TOKEN_FIND);
+	struct meshd_query q = meshd_query(store, STMT_TOKEN_FIND);
 	bool found;
 	int code;
 
-	bind_text(&q, id);
-	found = step(&q);
+	meshd_query_text(&q, id);
+	found = meshd_query_step(&q);
 	if (found) {
 		read_token(&q, out);
 	}
-	code = done(&q, "find a token", err);
+	code = meshd_query_done(&q, "find a token", err);
 	return code == MESH_OK && !found ? mesh__fail(err, MESH_E_NOT_FOUND, "there is no token %s", id) : code;
 }
 
 int meshd_store_token_delete(struct meshd_store *store, const char *id, struct mesh__err *err)
 {
-	struct query q = query(store, STMT_TOKEN_DELETE);
+	struct meshd_query q = meshd_query(store, STMT_TOKEN_DELETE);
 	int code;
 
-	bind_text(&q, id);
-	code = run(&q, "delete a token", err);
+	meshd_query_text(&q, id);
+	code = meshd_query_run(&q, "delete a token", err);
 	return code == MESH_OK && sqlite3_changes(store->db) == 0 ? mesh__fail(err, MESH_E_NOT_FOUND, "there is no token %s", id) : code;
 }
 
 int meshd_store_tokens(struct meshd_store *store, meshd_token_fn fn, void *user, struct mesh__err *err)
 {
-	struct query q = query(store, STMT_TOKENS);
+	struct meshd_query q = meshd_query(store, STMT_TOKENS);
 	struct meshd_token token;
 
-	while (step(&q)) {
+	while (meshd_query_step(&q)) {
 		read_token(&q, &token);
 		if (!fn(user, &token)) {
 			q.rc = SQLITE_NOMEM;
 		}
 	}
-	return done(&q, "list tokens", err);
+	return meshd_query_done(&q, "list tokens", err);
 }
 
 /* ---- Certificates. ---- */
 
 static int use_token(struct meshd_store *store, const char *id, int64_t now_ms, struct mesh__err *err)
 {
-	struct query q = query(store, STMT_TOKEN_USE);
+	struct meshd_query q = meshd_query(store, STMT_TOKEN_USE);
 	int code;
 
-	bind_text(&q, id);
-	bind_int(&q, now_ms);
-	code = run(&q, "count a token's use", err);
+	meshd_query_text(&q, id);
+	meshd_query_int(&q, now_ms);
+	code = meshd_query_run(&q, "count a token's use", err);
 	return code == MESH_OK && sqlite3_changes(store->db) == 0 ? mesh__fail(err, MESH_E_DENIED, "token %s has no use left", id) : code;
 }
 
 static int insert_cert(struct meshd_store *store, const struct meshd_cert *cert, struct mesh__err *err)
 {
-	struct query q = query(store, STMT_CERT_ADD);
+	struct meshd_query q = meshd_query(store, STMT_CERT_ADD);
 
-	bind_text(&q, cert->serial);
-	bind_text(&q, cert->parent);
-	bind_text(&q, cert->name.service);
-	bind_text(&q, cert->name.ns);
-	bind_text(&q, cert->spiffe);
-	bind_text(&q, cert->instance);
-	bind_text(&q, cert->how);
-	bind_int(&q, cert->issued_ms);
-	bind_int(&q, cert->not_after_ms);
-	return run(&q, "record a certificate", err);
+	meshd_query_text(&q, cert->serial);
+	meshd_query_text(&q, cert->parent);
+	meshd_query_text(&q, cert->name.service);
+	meshd_query_text(&q, cert->name.ns);
+	meshd_query_text(&q, cert->spiffe);
+	meshd_query_text(&q, cert->instance);
+	meshd_query_text(&q, cert->how);
+	meshd_query_int(&q, cert->issued_ms);
+	meshd_query_int(&q, cert->not_after_ms);
+	return meshd_query_run(&q, "record a certificate", err);
 }
 
 int meshd_store_cert_add(struct meshd_store *store, const struct meshd_cert *cert, const char *token, struct mesh__err *err)
 {
-	int code = begin(store, err);
+	int code = meshd_store_begin(store, err);
 
 	if (code != MESH_OK) {
 		return code;
 	}
 	code = token == NULL ? MESH_OK : use_token(store, token, cert->issued_ms, err);
 	code = code == MESH_OK ? insert_cert(store, cert, err) : code;
-	return end(store, code, err);
+	return meshd_store_end(store, code, err);
 }
 
-static void read_cert(struct query *q, struct meshd_cert *cert)
+static void read_cert(struct meshd_query *q, struct meshd_cert *cert)
 {
 	*cert = (struct meshd_cert){.issued_ms = sqlite3_column_int64(q->stmt, 7), .not_after_ms = sqlite3_column_int64(q->stmt, 8),
 		.revoked_ms = sqlite3_column_int64(q->stmt, 9)};
-	column_text(q, 0, cert->serial, sizeof(cert->serial));
-	column_text(q, 1, cert->parent, sizeof(cert->parent));
-	column_text(q, 2, cert->name.service, sizeof(cert->name.service));
-	column_text(q, 3, cert->name.ns, sizeof(cert->name.ns));
-	column_text(q, 4, cert->spiffe, sizeof(cert->spiffe));
-	column_text(q, 5, cert->instance, sizeof(cert->instance));
-	column_text(q, 6, cert->how, sizeof(cert->how));
-	column_text(q, 10, cert->reason, sizeof(cert->reason));
+	meshd_query_column(q, 0, cert->serial, sizeof(cert->serial));
+	meshd_query_column(q, 1, cert->parent, sizeof(cert->parent));
+	meshd_query_column(q, 2, cert->name.service, sizeof(cert->name.service));
+	meshd_query_column(q, 3, cert->name.ns, sizeof(cert->name.ns));
+	meshd_query_column(q, 4, cert->spiffe, sizeof(cert->spiffe));
+	meshd_query_column(q, 5, cert->instance, sizeof(cert->instance));
+	meshd_query_column(q, 6, cert->how, sizeof(cert->how));
+	meshd_query_column(q, 10, cert->reason, sizeof(cert->reason));
 }
 
-static int list_certs(struct query *q, meshd_cert_fn fn, void *user, struct mesh__err *err)
+static int list_certs(struct meshd_query *q, meshd_cert_fn fn, void *user, struct mesh__err *err)
 {
 	struct meshd_cert cert;
 
-	while (step(q)) {
+	while (meshd_query_step(q)) {
 		read_cert(q, &cert);
 		if (!fn(user, &cert)) {
 			q->rc = SQLITE_NOMEM;
 		}
 	}
-	return done(q, "list certificates", err);
+	return meshd_query_done(q, "list certificates", err);
 }
 
 int meshd_store_cert_refused(struct meshd_store *store, const char *serial, bool *refused, struct mesh__err *err)
 {
-	struct query q = query(store, STMT_CERT_REFUSED);
+	struct meshd_query q = meshd_query(store, STMT_CERT_REFUSED);
 
 	*refused = true;
-	bind_text(&q, serial);
-	if (step(&q)) {
+	meshd_query_text(&q, serial);
+	if (meshd_query_step(&q)) {
 		*refused = sqlite3_column_int64(q.stmt, 0) > 0;
 	}
-	return done(&q, "look a certificate's line up", err);
+	return meshd_query_done(&q, "look a certificate's line up", err);
 }
 
 static int cert_exists(struct meshd_store *store, const char *serial, struct mesh__err *err)
 {
-	struct query q = query(store, STMT_CERT_FIND);
+	struct meshd_query q = meshd_query(store, STMT_CERT_FIND);
 	bool found;
 	int code;
 
-	bind_text(&q, serial);
-	found = step(&q);
-	code = done(&q, "find a certificate", err);
+	meshd_query_text(&q, serial);
+	found = meshd_query_step(&q);
+	code = meshd_query_done(&q, "find a certificate", err);
 	return code == MESH_OK && !found ? mesh__fail(err, MESH_E_NOT_FOUND, "there is no certificate with serial %s on record", serial) : code;
 }
 
 int meshd_store_cert_revoke(struct meshd_store *store, const char *serial, const char *reason, int64_t now_ms, struct mesh__err *err)
 {
-	struct query q = query(store, STMT_CERT_REVOKE);
-	struct query up = query(store, STMT_COUNTER_UP);
-	int code = begin(store, err);
+	struct meshd_query q = meshd_query(store, STMT_CERT_REVOKE);
+	struct meshd_query up = meshd_query(store, STMT_COUNTER_UP);
+	int code = meshd_store_begin(store, err);
 
 	if (code != MESH_OK) {
 		return code;
 	}
 	code = cert_exists(store, serial, err);
 	if (code == MESH_OK) {
-		bind_text(&q, serial);
-		bind_int(&q, now_ms);
-		bind_text(&q, reason);
-		code = run(&q, "revoke", err);
+		meshd_query_text(&q, serial);
+		meshd_query_int(&q, now_ms);
+		meshd_query_text(&q, reason);
+		code = meshd_query_run(&q, "revoke", err);
 	}
 	if (code == MESH_OK) {
-		bind_text(&up, "trust");
-		code = run(&up, "revoke", err);
+		meshd_query_text(&up, "trust");
+		code = meshd_query_run(&up, "revoke", err);
 	}
-	return end(store, code, err);
+	return meshd_store_end(store, code, err);
 }
 
 int meshd_store_certs(struct meshd_store *store, const struct mesh__name *name, int64_t limit, meshd_cert_fn fn, void *user, struct mesh__err *err)
 {
-	struct query q = query(store, name == NULL ? STMT_CERTS : STMT_CERTS_OF);
+	struct meshd_query q = meshd_query(store, name == NULL ? STMT_CERTS : STMT_CERTS_OF);
 
-	bind_int(&q, limit);
+	meshd_query_int(&q, limit);
 	if (name != NULL) {
-		bind_text(&q, name->ns);
-		bind_text(&q, name->service);
+		meshd_query_text(&q, name->ns);
+		meshd_query_text(&q, name->service);
 	}
 	return list_certs(&q, fn, user, err);
 }
 
 int meshd_store_cert_family(struct meshd_store *store, const char *serial, meshd_cert_fn fn, void *user, struct mesh__err *err)
 {
-	struct query q = query(store, STMT_CERT_FAMILY);
+	struct meshd_query q = meshd_query(store, STMT_CERT_FAMILY);
 
-	bind_text(&q, serial);
+	meshd_query_text(&q, serial);
 	return list_certs(&q, fn, user, err);
 }
 
 int meshd_store_cert_newest(struct meshd_store *store, int64_t *issued_ms, struct mesh__err *err)
 {
-	struct query q = query(store, STMT_CERT_NEWEST);
+	struct meshd_query q = meshd_query(store, STMT_CERT_NEWEST);
 
 	*issued_ms = 0;
-	if (step(&q)) {
+	if (meshd_query_step(&q)) {
 		*issued_ms = sqlite3_column_int64(q.stmt, 0);
 	}
-	return done(&q, "find the newest certificate", err);
+	return meshd_query_done(&q, "find the newest certificate", err);
 }
 
 int meshd_store_certs_revoked(struct meshd_store *store, int64_t now_ms, meshd_cert_fn fn, void *user, struct mesh__err *err)
 {
-	struct query q = query(store, STMT_CERTS_REVOKED);
+	struct meshd_query q = meshd_query(store, STMT_CERTS_REVOKED);
 
-	bind_int(&q, now_ms);
+	meshd_query_int(&q, now_ms);
 	return list_certs(&q, fn, user, err);
 }
 
@@ -593,7 +543,7 @@ int meshd_store_certs_revoked(struct meshd_store *store, int64_t now_ms, meshd_c
 
 static int put_instance(struct meshd_store *store, const struct meshd_instance_row *row, struct mesh__err *err)
 {
-	struct query q = query(store, STMT_INSTANCE_PUT);
+	struct meshd_query q = meshd_query(store, STMT_INSTANCE_PUT);
 	struct mesh__buf addresses;
 	int code;
 
@@ -605,15 +555,15 @@ static int put_instance(struct meshd_store *store, const struct meshd_instance_r
 	}
 	code = mesh__buf_error(&addresses, "an instance's addresses", err);
 	if (code == MESH_OK) {
-		bind_text(&q, row->name.ns);
-		bind_text(&q, row->name.service);
-		bind_text(&q, row->msg.instance);
-		bind_text(&q, addresses.data);
-		bind_text(&q, row->msg.version);
-		bind_text(&q, row->msg.zone);
-		bind_text(&q, row->msg.reason);
-		bind_int(&q, (int64_t)row->version);
-		code = run(&q, "write an instance", err);
+		meshd_query_text(&q, row->name.ns);
+		meshd_query_text(&q, row->name.service);
+		meshd_query_text(&q, row->msg.instance);
+		meshd_query_text(&q, addresses.data);
+		meshd_query_text(&q, row->msg.version);
+		meshd_query_text(&q, row->msg.zone);
+		meshd_query_text(&q, row->msg.reason);
+		meshd_query_int(&q, (int64_t)row->version);
+		code = meshd_query_run(&q, "write an instance", err);
 	}
 	mesh__buf_fini(&addresses);
 	return code;
@@ -621,50 +571,50 @@ static int put_instance(struct meshd_store *store, const struct meshd_instance_r
 
 int meshd_store_instance_put(struct meshd_store *store, const struct meshd_instance_row *row, uint64_t floor, struct mesh__err *err)
 {
-	struct query service = query(store, STMT_SERVICE_PUT);
-	struct query prune = query(store, STMT_INSTANCE_PRUNE);
-	int code = begin(store, err);
+	struct meshd_query service = meshd_query(store, STMT_SERVICE_PUT);
+	struct meshd_query prune = meshd_query(store, STMT_INSTANCE_PRUNE);
+	int code = meshd_store_begin(store, err);
 
 	if (code != MESH_OK) {
 		return code;
 	}
-	bind_text(&service, row->name.ns);
-	bind_text(&service, row->name.service);
-	bind_int(&service, (int64_t)row->version);
-	bind_int(&service, (int64_t)floor);
-	code = run(&service, "write a service", err);
+	meshd_query_text(&service, row->name.ns);
+	meshd_query_text(&service, row->name.service);
+	meshd_query_int(&service, (int64_t)row->version);
+	meshd_query_int(&service, (int64_t)floor);
+	code = meshd_query_run(&service, "write a service", err);
 	code = code == MESH_OK ? put_instance(store, row, err) : code;
 	if (code == MESH_OK) {
-		bind_text(&prune, row->name.ns);
-		bind_text(&prune, row->name.service);
-		bind_int(&prune, (int64_t)floor);
-		code = run(&prune, "forget old removals", err);
+		meshd_query_text(&prune, row->name.ns);
+		meshd_query_text(&prune, row->name.service);
+		meshd_query_int(&prune, (int64_t)floor);
+		code = meshd_query_run(&prune, "forget old removals", err);
 	}
-	return end(store, code, err);
+	return meshd_store_end(store, code, err);
 }
 
 int meshd_store_services(struct meshd_store *store, meshd_service_fn fn, void *user, struct mesh__err *err)
 {
-	struct query q = query(store, STMT_SERVICES);
+	struct meshd_query q = meshd_query(store, STMT_SERVICES);
 	struct mesh__name name = {.trust_domain = ""};
 
-	while (step(&q)) {
-		column_text(&q, 0, name.ns, sizeof(name.ns));
-		column_text(&q, 1, name.service, sizeof(name.service));
+	while (meshd_query_step(&q)) {
+		meshd_query_column(&q, 0, name.ns, sizeof(name.ns));
+		meshd_query_column(&q, 1, name.service, sizeof(name.service));
 		if (!fn(user, &name, (uint64_t)sqlite3_column_int64(q.stmt, 2), (uint64_t)sqlite3_column_int64(q.stmt, 3))) {
 			q.rc = SQLITE_NOMEM;
 		}
 	}
-	return done(&q, "list services", err);
+	return meshd_query_done(&q, "list services", err);
 }
 
-static char *column_copy(struct query *q, int column)
+char *meshd_query_copy(struct meshd_query *q, int column)
 {
 	return mesh__strdup(&q->store->env->mem, (const char *)sqlite3_column_text(q->stmt, column));
 }
 
 /* The addresses, split where put_instance() joined them. */
-static bool read_addresses(struct query *q, struct mesh__msg_instance *msg)
+static bool read_addresses(struct meshd_query *q, struct mesh__msg_instance *msg)
 {
 	const char *text = (const char *)sqlite3_column_text(q->stmt, 3);
 
@@ -681,23 +631,23 @@ static bool read_addresses(struct query *q, struct mesh__msg_instance *msg)
 	return true;
 }
 
-static bool read_instance(struct query *q, struct meshd_instance_row *row)
+static bool read_instance(struct meshd_query *q, struct meshd_instance_row *row)
 {
-	column_text(q, 0, row->name.ns, sizeof(row->name.ns));
-	column_text(q, 1, row->name.service, sizeof(row->name.service));
-	row->msg.instance = column_copy(q, 2);
-	row->msg.version = column_copy(q, 4);
-	row->msg.zone = column_copy(q, 5);
-	row->msg.reason = column_copy(q, 6);
+	meshd_query_column(q, 0, row->name.ns, sizeof(row->name.ns));
+	meshd_query_column(q, 1, row->name.service, sizeof(row->name.service));
+	row->msg.instance = meshd_query_copy(q, 2);
+	row->msg.version = meshd_query_copy(q, 4);
+	row->msg.zone = meshd_query_copy(q, 5);
+	row->msg.reason = meshd_query_copy(q, 6);
 	row->version = (uint64_t)sqlite3_column_int64(q->stmt, 7);
 	return row->msg.instance != NULL && read_addresses(q, &row->msg);
 }
 
 int meshd_store_instances(struct meshd_store *store, meshd_instance_fn fn, void *user, struct mesh__err *err)
 {
-	struct query q = query(store, STMT_INSTANCES);
+	struct meshd_query q = meshd_query(store, STMT_INSTANCES);
 
-	while (step(&q)) {
+	while (meshd_query_step(&q)) {
 		struct meshd_instance_row row = {.version = 0};
 
 		if (!read_instance(&q, &row) || !fn(user, &row)) {
@@ -705,58 +655,5 @@ int meshd_store_instances(struct meshd_store *store, meshd_instance_fn fn, void 
 		}
 		mesh__msg_instance_fini(&row.msg);
 	}
-	return done(&q, "list instances", err);
-}
-
-/* ---- The configuration. ---- */
-
-int meshd_store_config_put(struct meshd_store *store, const struct meshd_config_row *rows, size_t n, uint64_t generation, struct mesh__err *err)
-{
-	struct query counter = query(store, STMT_COUNTER_SET);
-	int code = begin(store, err);
-
-	if (code != MESH_OK) {
-		return code;
-	}
-	for (size_t i = 0; i < n && code == MESH_OK; i++) {
-		struct query q = query(store, STMT_CONFIG_PUT);
-
-		bind_text(&q, mesh__kind_name(rows[i].kind));
-		bind_text(&q, rows[i].name.ns);
-		bind_text(&q, rows[i].name.service);
-		bind_text(&q, rows[i].text);
-		bind_int(&q, (int64_t)rows[i].generation);
-		bind_int(&q, rows[i].updated_ms);
-		code = run(&q, "write a document", err);
-	}
-	if (code == MESH_OK) {
-		bind_text(&counter, "generation");
-		bind_int(&counter, (int64_t)generation);
-		code = run(&counter, "write the generation", err);
-	}
-	return end(store, code, err);
-}
-
-int meshd_store_config(struct meshd_store *store, meshd_config_fn fn, void *user, struct mesh__err *err)
-{
-	struct query q = query(store, STMT_CONFIG);
-	struct meshd_config_row row = {.text = NULL};
-	char kind[32];
-
-	while (step(&q)) {
-		column_text(&q, 0, kind, sizeof(kind));
-		if (!mesh__kind_parse(kind, &row.kind)) {
-			continue; /* of a kind that a newer meshd wrote: kept, and not in force here */
-		}
-		column_text(&q, 1, row.name.ns, sizeof(row.name.ns));
-		column_text(&q, 2, row.name.service, sizeof(row.name.service));
-		row.generation = (uint64_t)sqlite3_column_int64(q.stmt, 4);
-		row.updated_ms = sqlite3_column_int64(q.stmt, 5);
-		row.text = column_copy(&q, 3);
-		if ((row.text == NULL && sqlite3_column_type(q.stmt, 3) != SQLITE_NULL) || !fn(user, &row)) {
-			q.rc = SQLITE_NOMEM;
-		}
-		mesh__free(row.text);
-	}
-	return done(&q, "list documents", err);
+	return meshd_query_done(&q, "list instances", err);
 }

@@ -88,7 +88,7 @@ class Threat21(unittest.TestCase):
         """Every POST there is: how to send it a body."""
         for path in ["/v1/enroll", "/v1/renew"] + [f"/v1/session/{self.session.id}/{verb}" for verb in ("subscribe", "register", "deregister", "heartbeat", "ack")]:
             yield path.replace(self.session.id, "ID"), (lambda body, path=path: self.ask_control(path, body))
-        for path in ("/v1/tokens", "/v1/config", "/v1/certificates", "/v1/certificates/revoke"):
+        for path in ("/v1/tokens", "/v1/config", "/v1/rollback", "/v1/certificates", "/v1/certificates/revoke"):
             yield path, (lambda body, path=path: self.ask_admin(path, body))
 
     @unittest.skipIf(SANITIZED, "a sanitizer's frames are larger: there the stack is the machine's")
@@ -146,7 +146,7 @@ class Threat21(unittest.TestCase):
                     self.assertIn(field, answer["message"])
 
     def test_oversized_json_is_refused_before_it_is_read(self):
-        bounds = {"/v1/enroll": 32 << 10, "/v1/renew": 32 << 10, **{p: 1 << 20 for p in ("/v1/tokens", "/v1/config", "/v1/certificates", "/v1/certificates/revoke")}}
+        bounds = {"/v1/enroll": 32 << 10, "/v1/renew": 32 << 10, **{p: 1 << 20 for p in ("/v1/tokens", "/v1/config", "/v1/rollback", "/v1/certificates", "/v1/certificates/revoke")}}
         for name, _ in self.endpoints():
             with self.subTest(name):
                 bound = bounds.get(name, 4 << 20)

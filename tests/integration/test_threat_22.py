@@ -12,8 +12,8 @@ from support import MeshTest, wait_until
 
 WRITES = (("POST", "/v1/tokens", {"service": "payments"}), ("DELETE", "/v1/tokens/0123456789abcdef", None), ("DELETE", "/v1/endpoints?service=payments.default&instance=p", None),
           ("POST", "/v1/config", {"file": "x", "text": "apiVersion: mesh/v1\nkind: Service\nname: payments\ntimeout: 1s\n"}), ("DELETE", "/v1/config?kind=Service&namespace=default&name=payments", None),
-          ("POST", "/v1/certificates", {"service": "payments", "csr": "x"}), ("POST", "/v1/certificates/revoke", {"serial": "1", "reason": "x"}))
-READS = (("GET", "/v1/tokens", None), ("GET", "/v1/members", None), ("GET", "/v1/audit", None), ("GET", "/metrics", None), ("GET", "/v1/config", None))
+          ("POST", "/v1/rollback", {"to": 0}), ("POST", "/v1/certificates", {"service": "payments", "csr": "x"}), ("POST", "/v1/certificates/revoke", {"serial": "1", "reason": "x"}))
+READS = (("GET", "/v1/tokens", None), ("GET", "/v1/members", None), ("GET", "/v1/audit", None), ("GET", "/metrics", None), ("GET", "/v1/config", None), ("GET", "/v1/history", None))
 VERBS = (("subscribe", {"services": [], "replace": True}), ("register", {"instance": "evil", "addresses": ["127.0.0.1:666"]}), ("deregister", {"instance": "p", "reason": "deregistered"}),
          ("heartbeat", {}), ("ack", {"sequence": "1", "generation": "9", "service": "payments.default", "refused": "evil"}), ("report", {"calls": 1}))
 

@@ -126,6 +126,17 @@ class State:
         self.endpoints = {e["instance"]: e["address"] for e in get("/v1/endpoints?service=payments.default", [])}
         self.config = {c["name"]: c["document"] for c in get("/v1/config")}
         self.generation = get("/v1/status")["generation"]
+        self.history = get("/v1/history?limit=1000")
+        self._check_history()
+
+    def _check_history(self):
+        """The history ends with the generation that is in force, lacks none, and says of the documents what is true."""
+        numbers = [int(g["generation"]) for g in self.history]
+        if numbers != list(range(int(self.generation), 0, -1)):
+            raise AssertionError(f"generation {self.generation}, and a history of {numbers}")
+        made = {c["name"] for g in self.history for c in g["changes"]}
+        if made != set(self.config):
+            raise AssertionError(f"the history tells of {made}, but there are {set(self.config)}")
 
     def __eq__(self, other):
         return self.__dict__ == other.__dict__

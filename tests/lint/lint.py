@@ -46,7 +46,7 @@ ADAPTERS = [
     (r"nghttp2/", r"lib/http/h2_session\.c"),
     (r"(cjson/)?cJSON\.h", r"lib/wire/json\.c"),
     (r"yaml\.h", r"lib/wire/yaml\.c"),
-    (r"sqlite3\.h", r"ctrl/meshd/store_sqlite\.c"),
+    (r"sqlite3\.h", r"ctrl/meshd/store_sqlite(_config)?\.[ch]"),
     (r"openssl/", r"lib/http/curl_peer(_ctx|_sessions)?\.c"),
 ]
 

@@ -86,7 +86,7 @@ class Includes(Tree):
                              ("psa/crypto.h", "lib/io/mbed_pki.h"), ("uv.h", "lib/io/uv_loop.c"),
                              ("llhttp.h", "lib/http/h1.c"), ("nghttp2/nghttp2.h", "lib/http/h2_session.c"),
                              ("cjson/cJSON.h", "lib/wire/json.c"), ("yaml.h", "lib/wire/yaml.c"),
-                             ("sqlite3.h", "ctrl/meshd/store_sqlite.c")):
+                             ("sqlite3.h", "ctrl/meshd/store_sqlite.c"), ("sqlite3.h", "ctrl/meshd/store_sqlite_config.c")):
             with self.subTest(header):
                 self.expect_clean(good, "#include <%s>\n" % header)
                 self.expect("lib/api/bad.c", "#include <%s>\n" % header, "go through its adapter")

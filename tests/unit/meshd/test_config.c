@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "meshd/config.h"
+#include "meshd/plan.h"
 #include "support/alloc_fail.h"
 #include "support/fake_env.h"
 #include "unit/meshd/scratch.h"
@@ -77,9 +77,34 @@ static struct mesh__document *parse(struct fixture *f, const char *text)
 	return documents;
 }
 
+static const struct meshd_writer alice = {.who = "admin", .operator = "alice"};
+
+static int apply_documents(struct fixture *f, struct mesh__document *documents)
+{
+	struct meshd_plan plan;
+	int code = meshd_plan_apply(f->config, documents, &plan, NULL);
+
+	code = code == MESH_OK ? meshd_plan_commit(&plan, &alice, NULL) : code;
+	meshd_plan_free(&plan);
+	return code;
+}
+
 static void apply(struct fixture *f, const char *text)
 {
-	assert_int_equal(meshd_config_apply(f->config, parse(f, text), NULL), MESH_OK);
+	assert_int_equal(apply_documents(f, parse(f, text)), MESH_OK);
+}
+
+static int delete(struct fixture *f, enum mesh__kind kind, const char *name)
+{
+	struct mesh__name which = {.ns = "default"};
+	struct meshd_plan plan;
+	int code;
+
+	(void)snprintf(which.service, sizeof(which.service), "%s", name);
+	code = meshd_plan_delete(f->config, kind, &which, &plan, NULL);
+	code = code == MESH_OK ? meshd_plan_commit(&plan, &alice, NULL) : code;
+	meshd_plan_free(&plan);
+	return code;
 }
 
 static const char two[] = "{apiVersion: mesh/v1, kind: Service, name: a, timeout: 1s}\n---\n{apiVersion: mesh/v1, kind: Service, name: b}\n";
@@ -126,13 +151,12 @@ static void generations_and_documents_survive_a_restart(void **state)
 
 static void a_deletion_is_a_generation_that_a_resume_can_see(void **state)
 {
-	const struct mesh__name b = {.ns = "default", .service = "b"};
 	struct fixture *f = *state;
 
 	apply(f, two);
-	assert_int_equal(meshd_config_delete(f->config, MESH__KIND_SERVICE, &b, NULL), MESH_OK);
-	assert_int_equal(meshd_config_delete(f->config, MESH__KIND_SERVICE, &b, NULL), MESH_E_NOT_FOUND);
-	assert_int_equal(meshd_config_delete(f->config, MESH__KIND_ENDPOINTS, &b, NULL), MESH_E_NOT_FOUND);
+	assert_int_equal(delete(f, MESH__KIND_SERVICE, "b"), MESH_OK);
+	assert_int_equal(delete(f, MESH__KIND_SERVICE, "b"), MESH_E_NOT_FOUND);
+	assert_int_equal(delete(f, MESH__KIND_ENDPOINTS, "b"), MESH_E_NOT_FOUND);
 	close_config(f);
 	open_config(f);
 	assert_null(meshd_config_find(f->config, MESH__KIND_SERVICE, "b.default"));
@@ -154,7 +178,7 @@ static void without_memory_a_write_is_whole_or_not_at_all(void **state)
 		struct mesh__document *documents = parse(f, two);
 
 		fail_mem_next(&failing, n);
-		code = meshd_config_apply(f->config, documents, NULL);
+		code = apply_documents(f, documents);
 		failing.fail_at = 0;
 		if (code != MESH_OK) {
 			assert_int_equal(code, MESH_E_NO_MEMORY);

@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include "meshd/plan.h"
 #include "meshd/watch.h"
 #include "support/fake_env.h"
 #include "unit/meshd/scratch.h"
@@ -179,10 +180,14 @@ static void join(struct fixture *f, const char *instance)
 
 static void apply(struct fixture *f, const char *text)
 {
+	const struct meshd_writer writer = {.who = "admin"};
 	struct mesh__document *documents = NULL;
+	struct meshd_plan plan;
 
 	assert_int_equal(mesh__documents_parse(mesh__mem_libc(), "t", text, strlen(text), "default", &documents, NULL, NULL, NULL), MESH_OK);
-	assert_int_equal(meshd_config_apply(f->config, documents, NULL), MESH_OK);
+	assert_int_equal(meshd_plan_apply(f->config, documents, &plan, NULL), MESH_OK);
+	assert_int_equal(meshd_plan_commit(&plan, &writer, NULL), MESH_OK);
+	meshd_plan_free(&plan);
 }
 
 static const char payments_2s[] = "{apiVersion: mesh/v1, kind: Service, name: payments, timeout: 2s}";
