@@ -66,7 +66,10 @@ void mesh__loop_defer(struct mesh__loop *loop, struct mesh__post *post, mesh__lo
 /* A timer, stopped at first. */
 int mesh__timer_new(struct mesh__loop *loop, mesh__loop_fn fn, void *arg, struct mesh__timer **out) MESH__MUST_USE;
 
-/* Fires once after `delay_ms` of monotonic time (rounded up: never early), then, unless repeat_ms is 0, each repeat_ms. Starting again replaces what was set. */
+/*
+ * Fires once after `delay_ms` of monotonic time (rounded up: never early), then, unless repeat_ms is 0, each repeat_ms. Starting again replaces what was set. One that is started in a timer's callback fires in a later turn of the loop,
+ * be its delay 0: what else waits has its turn first.
+ */
 void mesh__timer_start(struct mesh__timer *timer, int64_t delay_ms, int64_t repeat_ms);
 void mesh__timer_stop(struct mesh__timer *timer);
 

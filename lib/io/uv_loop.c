@@ -127,7 +127,6 @@ static void run_deferred(struct mesh__loop *loop)
 {
 	struct mesh__post *first;
 
-	(void)uv_prepare_stop(&loop->turn);
 	while ((first = loop->deferred) != NULL) {
 		loop->deferred = NULL;
 		run_posts(first);
@@ -136,7 +135,10 @@ static void run_deferred(struct mesh__loop *loop)
 
 static void on_turn(uv_prepare_t *turn)
 {
-	run_deferred(turn->data);
+	struct mesh__loop *loop = turn->data;
+
+	loop->n_turns++;
+	run_deferred(loop);
 }
 
 void mesh__loop_defer(struct mesh__loop *loop, struct mesh__post *post, mesh__loop_fn fn, void *arg)
@@ -144,7 +146,6 @@ void mesh__loop_defer(struct mesh__loop *loop, struct mesh__post *post, mesh__lo
 	*post = (struct mesh__post){.fn = fn, .arg = arg};
 	*(loop->deferred != NULL ? &loop->last_deferred->next : &loop->deferred) = post;
 	loop->last_deferred = post;
-	(void)uv_prepare_start(&loop->turn, on_turn); /* no effect where it runs */
 }
 
 /* ---- Life ---- */
@@ -171,8 +172,10 @@ int mesh__loop_new(const struct mesh__env *env, struct mesh__loop **out, struct 
 		return mesh__fail(err, MESH_E_IO, "cannot make an event loop's door: %s", uv_strerror(rc));
 	}
 	loop->door.data = loop;
-	(void)uv_prepare_init(&loop->uv, &loop->turn); /* cannot fail, as its start and stop */
+	(void)uv_prepare_init(&loop->uv, &loop->turn); /* cannot fail, as its start */
 	loop->turn.data = loop;
+	(void)uv_prepare_start(&loop->turn, on_turn);
+	loop->n_turns = 1; /* 0 is none */
 	(void)pthread_mutex_init(&loop->door_mu, NULL);
 	mesh__cond_init(&loop->ended_cond);
 	*out = loop;

@@ -31,7 +31,9 @@ struct mesh__loop {
 	const struct mesh__env *env;
 	uv_loop_t uv;
 	uv_async_t door;
-	uv_prepare_t turn;       /* runs while anything is deferred */
+	uv_prepare_t turn;       /* before the loop waits, in each turn */
+	uint64_t n_turns;
+	bool in_timer;           /* a timer's callback runs */
 	struct mesh__post *deferred, *last_deferred;
 	pthread_t thread;
 	bool has_thread;

@@ -451,10 +451,11 @@ static void closing_the_mesh_ends_what_streams(void **state)
 	assert_int_equal(mesh_request_download(r), MESH_OK);
 	must(r, mesh_call(r));
 	assert_int_equal(pthread_create(&thread, NULL, close_it, cart), 0);
-	(void)pthread_join(thread, &closed);
-	assert_int_equal((intptr_t)closed, MESH_E_TIMEOUT); /* the drain was cut short */
 	while (mesh_response_read(r, piece, sizeof(piece), &n, patient_ms()) == MESH_OK) {
 	}
+	assert_int_equal(mesh_response_read(r, piece, sizeof(piece), &n, patient_ms()), MESH_E_CLOSED);
+	(void)pthread_join(thread, &closed);
+	assert_int_equal((intptr_t)closed, MESH_E_TIMEOUT); /* the drain was cut short */
 	assert_int_equal(mesh_response_read(r, piece, sizeof(piece), &n, patient_ms()), MESH_E_CLOSED); /* of a mesh that is no more */
 	assert_int_equal(mesh_call(r), MESH_E_CLOSED);
 	mesh_request_free(r);

@@ -1,4 +1,5 @@
 /* Bodies that a flight reads and writes while they come, at the pace of both ends. */
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -287,6 +288,119 @@ static void a_body_that_has_begun_is_never_sent_again(void **state)
 	trip_stage_close(&s);
 }
 
+/* ---- Fair turns ---- */
+
+/* libcurl takes at most 100 pieces before it lets go, and the work may come behind three such turns. */
+enum { AHEAD = 4, PIECE = 16384, FLOOD = 24 * 1024 * 1024, TURN_MOST = 8 * 1024 * 1024 };
+
+/* A body that is always there already: its pieces are counted as requests before they go. */
+static void floods(struct raw_conn *conn)
+{
+	static const char piece[PIECE];
+	_Atomic long *n_pieces = &raw_server_counts(conn->server)->requests;
+	char text[4096];
+	const char *body;
+	size_t n;
+
+	if (!trip_read_head(conn, text, sizeof(text), &body, &n) || !raw_say(conn, "HTTP/1.1 200 OK\r\nContent-Length: 25165824\r\n\r\n")) {
+		return;
+	}
+	for (size_t sent = 0; sent < FLOOD; sent += PIECE) {
+		atomic_fetch_add(n_pieces, 1);
+		if (!raw_send(conn, piece, PIECE)) {
+			return;
+		}
+	}
+	raw_hang(conn);
+}
+
+static void floods_http2(struct raw_conn *conn)
+{
+	static const char piece[PIECE];
+	_Atomic long *n_pieces = &raw_server_counts(conn->server)->requests;
+	struct h2_peer peer;
+	struct h2_message request;
+	bool ok;
+
+	h2_peer_init(&peer, conn);
+	ok = h2_peer_greet(&peer, NULL, 0) && h2_peer_message(&peer, &request);
+	if (ok) {
+		h2_response(&peer.out, request.stream, false, 200, "");
+	}
+	for (size_t sent = 0; ok && sent < FLOOD; sent += PIECE) {
+		atomic_fetch_add(n_pieces, 1);
+		h2_data(&peer.out, request.stream, 0, piece, PIECE);
+		ok = h2_peer_flush(&peer);
+	}
+	if (ok) {
+		raw_hang(conn);
+	}
+	h2_peer_fini(&peer);
+}
+
+struct flooded {
+	struct trip trip; /* first */
+	struct mesh__post post;
+	bool posted;
+	size_t at; /* so many bytes were taken when other work had its turn */
+};
+
+static void on_other_work(void *arg)
+{
+	struct flooded *f = arg;
+
+	f->at = f->trip.n_taken;
+	if (f->trip.flight != NULL) {
+		mesh__flight_stop(f->trip.flight, MESH_E_CANCELLED, "its turn came");
+	}
+}
+
+/* Takes at once, and does not return before the peer is ahead again: libcurl never finds the connection empty. */
+static int take_flood(void *arg, const char *bytes, size_t len)
+{
+	struct flooded *f = arg;
+	_Atomic long *n_pieces = &raw_server_counts(f->trip.stage->server)->requests;
+	long wanted;
+
+	(void)bytes;
+	f->trip.n_taken += len;
+	if (!f->posted) {
+		f->posted = true;
+		mesh__loop_post(f->trip.stage->loop, &f->post, on_other_work, f);
+	}
+	wanted = (long)(f->trip.n_taken / PIECE) + AHEAD;
+	while (wanted <= FLOOD / PIECE && atomic_load(n_pieces) < wanted) {
+		(void)sched_yield();
+	}
+	return MESH_OK;
+}
+
+/* Else whoever sends as fast as it is read has the loop for itself. */
+static void a_body_that_never_runs_dry_leaves_the_loop_its_turns(void **state)
+{
+	(void)state;
+	for (int http2 = 0; http2 < 2; http2++) {
+		struct trip_stage s;
+		struct flooded f = {.posted = false};
+
+		if (http2) {
+			trip_stage_open_http2(&s, &cast.payments, true, floods_http2, NULL, 64);
+		} else {
+			trip_stage_open(&s, &cast.payments, floods, NULL);
+		}
+		trip_init(&f.trip, &s, "GET", NULL);
+		f.trip.options.streamed = true;
+		f.trip.options.data = take_flood;
+		trip_run(&f.trip);
+		if (f.at > TURN_MOST) {
+			fail_msg("HTTP/%d: %zu bytes were taken before anything else had its turn", 1 + http2, f.at);
+		}
+		assert_int_equal(f.trip.code, MESH_E_CANCELLED);
+		trip_fini(&f.trip);
+		trip_stage_close(&s);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -298,6 +412,7 @@ int main(void)
 		cmocka_unit_test(a_whole_answer_ends_an_upload_and_its_connection),
 		cmocka_unit_test(an_answer_that_ends_early_and_lacks_something_does_not_look_whole),
 		cmocka_unit_test(a_body_that_has_begun_is_never_sent_again),
+		cmocka_unit_test(a_body_that_never_runs_dry_leaves_the_loop_its_turns),
 	};
 
 	return cmocka_run_group_tests(tests, cast_set_up, cast_tear_down);

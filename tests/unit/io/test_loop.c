@@ -227,6 +227,91 @@ static void a_timer_repeats_until_it_is_stopped(void **state)
 	assert_int_equal(b->n, 3);
 }
 
+enum { TIMES = 1000 };
+
+/* Two timers that start themselves and each other again, at once, and work of another thread's kind from the first. */
+struct busy {
+	struct bench *b;
+	struct mesh__timer *timers[2];
+	struct mesh__post post;
+	int at; /* so often had they fired when it ran */
+};
+
+static void on_posted(void *arg)
+{
+	struct busy *busy = arg;
+
+	busy->at = busy->b->n;
+}
+
+static void again(void *arg)
+{
+	struct busy *busy = arg;
+
+	if (busy->b->n++ == 0) {
+		mesh__loop_post(busy->b->loop, &busy->post, on_posted, busy);
+	}
+	if (busy->b->n >= TIMES) {
+		mesh__loop_stop(busy->b->loop);
+		return;
+	}
+	mesh__timer_start(busy->timers[0], 0, 0);
+	mesh__timer_stop(busy->timers[1]);
+	mesh__timer_start(busy->timers[1], 0, 0);
+}
+
+static void timers_that_are_always_due_leave_the_rest_its_turn(void **state)
+{
+	struct busy busy = {.b = *state};
+
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(mesh__timer_new(busy.b->loop, again, &busy, &busy.timers[i]), MESH_OK);
+		mesh__timer_start(busy.timers[i], 0, 0);
+	}
+	mesh__loop_run(busy.b->loop);
+	assert_in_range(busy.at, 1, 4);
+	assert_in_range(busy.b->n, TIMES, TIMES + 4);
+	for (int i = 0; i < 2; i++) {
+		mesh__timer_free(busy.timers[i]);
+	}
+}
+
+static void stop_it(void *arg)
+{
+	struct busy *busy = arg;
+
+	mesh__timer_stop(busy->timers[1]);
+	mesh__loop_stop(busy->b->loop);
+}
+
+static void free_it(void *arg)
+{
+	stop_it(arg);
+	mesh__timer_free(((struct busy *)arg)->timers[1]);
+}
+
+static void start_the_other(void *arg)
+{
+	struct busy *busy = arg;
+
+	mesh__timer_start(busy->timers[1], 0, 0);
+	mesh__loop_defer(busy->b->loop, &busy->post, busy->at++ == 0 ? stop_it : free_it, busy);
+}
+
+static void a_timer_that_waits_for_its_turn_may_be_stopped_and_freed(void **state)
+{
+	struct busy busy = {.b = *state};
+
+	assert_int_equal(mesh__timer_new(busy.b->loop, start_the_other, &busy, &busy.timers[0]), MESH_OK);
+	assert_int_equal(mesh__timer_new(busy.b->loop, again, &busy, &busy.timers[1]), MESH_OK);
+	for (int i = 0; i < 2; i++) {
+		mesh__timer_start(busy.timers[0], 0, 0);
+		mesh__loop_run(busy.b->loop);
+	}
+	assert_int_equal(busy.b->n, 0);
+	mesh__timer_free(busy.timers[0]);
+}
+
 static void readable(void *arg, int fd, int events)
 {
 	struct bench *b = arg;
@@ -344,6 +429,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(its_own_thread_is_named_and_has_every_signal_blocked, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_timer_is_never_early, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_timer_repeats_until_it_is_stopped, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(timers_that_are_always_due_leave_the_rest_its_turn, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_timer_that_waits_for_its_turn_may_be_stopped_and_freed, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_watch_tells_of_bytes_and_leaves_the_descriptor_to_its_owner, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(refuses_to_watch_what_is_no_descriptor, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_signal_calls_its_function, set_up, tear_down),
