@@ -203,7 +203,7 @@ void mesh__drive_unpause(struct mesh__drive *drive, void *easy)
 		w->n_vain = 0;
 	}
 	drive->entered = true;
-	(void)curl_easy_pause(easy, CURLPAUSE_CONT); /* it may call back; what it fails with shows at the exchange's end */
+	drive->paused_end = (int)curl_easy_pause(easy, CURLPAUSE_CONT); /* it may call back */
 	drive->entered = false;
 	drive->ran(drive->arg);
 }

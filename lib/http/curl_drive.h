@@ -18,6 +18,7 @@ struct mesh__drive {
 	struct mesh__drive_watch *watches;
 	bool entered;                     /* libcurl is running: no handle may be added or removed */
 	bool dead;                        /* libcurl gave it up: what is left on it has failed */
+	int paused_end;                   /* a CURLcode: the exchange that was to go on has ended so, which libcurl tells nobody else; CURLE_OK: it goes on */
 	void (*ran)(void *arg);           /* libcurl has run: some exchange may have ended. The drive may be detached in it, and its memory freed. */
 	void *arg;
 };

@@ -277,6 +277,8 @@ static void on_ran(void *arg)
 		land(f, CURLE_OK);
 	} else if (msg != NULL && msg->msg == CURLMSG_DONE) {
 		land(f, msg->data.result);
+	} else if (f->drive.paused_end != CURLE_OK) {
+		land(f, (CURLcode)f->drive.paused_end);
 	} else if (f->drive.dead) {
 		mesh__easy_stop(f->easy, MESH_E_NO_MEMORY, "the loop cannot watch the connection: out of memory or of file descriptors");
 		land(f, CURLE_OUT_OF_MEMORY);

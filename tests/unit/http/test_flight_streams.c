@@ -171,6 +171,38 @@ static void expect_early_answer(const char *response, int status, const char *bo
 	trip_stage_close(&s);
 }
 
+static int refuse_when_resumed(void *arg, const char *bytes, size_t len)
+{
+	struct trip *t = arg;
+
+	(void)bytes;
+	(void)len;
+	if (t->refused++ > 0) {
+		return MESH_E_TOO_LARGE;
+	}
+	mesh__timer_start(t->timer, 1, 0);
+	return MESH_E_WOULD_BLOCK;
+}
+
+/* libcurl offers it again while it is told to go on, and says nothing more of what comes of it. */
+static void data_may_end_it_when_it_is_resumed(void **state)
+{
+	struct trip_stage s;
+	struct trip t;
+
+	(void)state;
+	trip_stage_open(&s, &cast.payments, answers_early, (void *)(uintptr_t)"HTTP/1.1 200 OK\r\nX-Kind: cut\r\nContent-Length: 100\r\n\r\nsome");
+	trip_init_streamed(&t, &s, 0, true);
+	t.options.read = NULL;
+	t.options.data = refuse_when_resumed;
+	trip_run(&t);
+	assert_int_equal(t.code, MESH_E_TOO_LARGE);
+	assert_int_equal(t.refused, 2);
+	assert_true(t.result.total_us < t.options.connect_timeout_ms * 1000); /* and not when something else comes */
+	trip_fini(&t);
+	trip_stage_close(&s);
+}
+
 static void an_early_answer_ends_an_upload_that_pauses(void **state)
 {
 	(void)state;
@@ -291,7 +323,7 @@ static void a_body_that_has_begun_is_never_sent_again(void **state)
 /* ---- Fair turns ---- */
 
 /* libcurl takes at most 100 pieces before it lets go, and the work may come behind three such turns. */
-enum { AHEAD = 4, PIECE = 16384, FLOOD = 24 * 1024 * 1024, TURN_MOST = 8 * 1024 * 1024 };
+enum { AHEAD = 4, PIECE = 16384, FLOOD = 12 * 1024 * 1024, TURN_MOST = 8 * 1024 * 1024 };
 
 /* A body that is always there already: its pieces are counted as requests before they go. */
 static void floods(struct raw_conn *conn)
@@ -302,7 +334,7 @@ static void floods(struct raw_conn *conn)
 	const char *body;
 	size_t n;
 
-	if (!trip_read_head(conn, text, sizeof(text), &body, &n) || !raw_say(conn, "HTTP/1.1 200 OK\r\nContent-Length: 25165824\r\n\r\n")) {
+	if (!trip_read_head(conn, text, sizeof(text), &body, &n) || !raw_say(conn, "HTTP/1.1 200 OK\r\nContent-Length: 12582912\r\n\r\n")) {
 		return;
 	}
 	for (size_t sent = 0; sent < FLOOD; sent += PIECE) {
@@ -408,6 +440,7 @@ int main(void)
 		cmocka_unit_test(a_body_of_unknown_length_goes_in_chunks),
 		cmocka_unit_test(a_body_that_breaks_off_ends_the_exchange),
 		cmocka_unit_test(data_may_end_it_with_a_code_of_its_own),
+		cmocka_unit_test(data_may_end_it_when_it_is_resumed),
 		cmocka_unit_test(an_early_answer_ends_an_upload_that_pauses),
 		cmocka_unit_test(a_whole_answer_ends_an_upload_and_its_connection),
 		cmocka_unit_test(an_answer_that_ends_early_and_lacks_something_does_not_look_whole),
