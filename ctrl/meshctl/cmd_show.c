@@ -1,4 +1,4 @@
-/* services, endpoints, members, status, sync-status: what the mesh looks like now. */
+/* services, endpoints, members, status: what the mesh looks like now. */
 #include <stdio.h>
 #include <string.h>
 
@@ -156,102 +156,6 @@ const struct ctl_command ctl_members = {
 	"calls.",
 	"  $ meshctl members\n",
 	NULL, members_run,
-};
-
-/* ---- sync-status ---- */
-
-/* A member that runs an older generation may simply not be concerned by the newer one; one that refused says why. */
-static const char *sync_state(const struct mesh__json *member, int64_t newest)
-{
-	const char *refused = mesh__json_text(mesh__json_get(member, "refused"));
-	int64_t generation = -1;
-
-	if (refused != NULL && refused[0] != '\0') {
-		return "refused";
-	}
-	return mesh__json_i64(mesh__json_get(member, "generation"), 0, INT64_MAX, &generation) && generation >= newest
-		? "current" : "older";
-}
-
-static bool any_refused(const struct mesh__json *members)
-{
-	for (const struct mesh__json *m = mesh__json_first(members); m != NULL; m = mesh__json_next(m)) {
-		if (strcmp(sync_state(m, 0), "refused") == 0) {
-			return true;
-		}
-	}
-	return false;
-}
-
-static void sync_table(struct ctl *ctl, const struct mesh__json *members, int64_t newest)
-{
-	static const char *const heads[] = {"SPIFFE ID", "INSTANCE", "GENERATION", "STATE", "REASON"};
-	struct ctl_table table;
-
-	ctl_table_init(&table, &ctl->env.mem, heads, MESH__COUNT(heads));
-	for (const struct mesh__json *m = mesh__json_first(members); m != NULL; m = mesh__json_next(m)) {
-		ctl_table_json(&table, m, "spiffeId");
-		ctl_table_json(&table, m, "instance");
-		ctl_table_json(&table, m, "generation");
-		ctl_table_cell(&table, sync_state(m, newest));
-		ctl_table_json(&table, m, "refused");
-	}
-	ctl_table_print(&table, &ctl->out);
-	ctl_table_fini(&table);
-}
-
-static void sync_json(struct ctl *ctl, const struct mesh__json *members, int64_t newest)
-{
-	struct mesh__json_out json = {&ctl->out, false};
-
-	mesh__json_open(&json, NULL, '[');
-	for (const struct mesh__json *m = mesh__json_first(members); m != NULL; m = mesh__json_next(m)) {
-		mesh__json_open(&json, NULL, '{');
-		mesh__json_put_text(&json, "spiffeId", mesh__json_text(mesh__json_get(m, "spiffeId")));
-		mesh__json_put_text(&json, "instance", mesh__json_text(mesh__json_get(m, "instance")));
-		mesh__json_put_value(&json, "generation", mesh__json_get(m, "generation"));
-		mesh__json_put_text(&json, "state", sync_state(m, newest));
-		mesh__json_put_text(&json, "reason", mesh__json_text(mesh__json_get(m, "refused")));
-		mesh__json_close(&json, '}');
-	}
-	mesh__json_close(&json, ']');
-	mesh__buf_chr(&ctl->out, '\n');
-}
-
-static int sync_run(struct ctl *ctl)
-{
-	struct mesh__json *status = NULL, *members = NULL;
-	struct ctl_admin admin;
-	int64_t newest = 0;
-	int code = ctl_admin_open(ctl, &admin);
-
-	if (code == CTL_OK) {
-		code = ctl_admin_call(&admin, "GET", "/v1/status", NULL, &status);
-	}
-	if (code == CTL_OK) {
-		code = ctl_admin_call(&admin, "GET", "/v1/members", NULL, &members);
-	}
-	(void)mesh__json_i64(mesh__json_get(status, "generation"), 0, INT64_MAX, &newest);
-	if (code == CTL_OK && ctl->json) {
-		sync_json(ctl, members, newest);
-	} else if (code == CTL_OK) {
-		sync_table(ctl, members, newest);
-	}
-	if (code == CTL_OK && any_refused(members)) {
-		code = CTL_FAILED;
-	}
-	mesh__json_free(status);
-	mesh__json_free(members);
-	ctl_admin_close(&admin);
-	return code;
-}
-
-const struct ctl_command ctl_sync_status = {
-	"sync-status", "", 0, 0, "show who runs which configuration",
-	"Lists each connected process with the generation of the configuration that it has taken last: current, older (a newer one\n"
-	"may not concern it), or refused, with its reason. It exits with 1 when any process refused.",
-	"  $ meshctl sync-status\n",
-	NULL, sync_run,
 };
 
 /* ---- status ---- */

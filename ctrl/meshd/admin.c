@@ -93,6 +93,7 @@ static const struct route routes[] = {
 	{"DELETE", "/v1/config", meshd_admin_config_delete, false},
 	{"POST", "/v1/rollback", meshd_admin_rollback, false},
 	{"GET", "/v1/history", meshd_admin_history, false},
+	{"GET", "/v1/sync", meshd_admin_sync, false},
 	{"POST", "/v1/certificates", meshd_admin_cert_issue, false},
 	{"GET", "/v1/certificates", meshd_admin_cert_list, false},
 	{"POST", "/v1/certificates/revoke", meshd_admin_cert_revoke, false},

@@ -44,6 +44,7 @@ void meshd_admin_config_list(struct meshd *meshd, struct mesh__exchange *x, cons
 void meshd_admin_config_apply(struct meshd *meshd, struct mesh__exchange *x, const struct mesh__json *body, const char *rest);
 void meshd_admin_config_delete(struct meshd *meshd, struct mesh__exchange *x, const struct mesh__json *body, const char *rest);
 void meshd_admin_rollback(struct meshd *meshd, struct mesh__exchange *x, const struct mesh__json *body, const char *rest);
+void meshd_admin_sync(struct meshd *meshd, struct mesh__exchange *x, const struct mesh__json *body, const char *rest);
 void meshd_admin_history(struct meshd *meshd, struct mesh__exchange *x, const struct mesh__json *body, const char *rest);
 
 void meshd_admin_cert_issue(struct meshd *meshd, struct mesh__exchange *x, const struct mesh__json *body, const char *rest);
@@ -58,6 +59,9 @@ enum { MESHD_ANSWER_MAX_BYTES = 64 * 1024 * 1024 };
 
 /* Why meshd is not ready, as a JSON array's members or, with `json` NULL, a line each; true when it is ready. */
 bool meshd_admin_ready(struct meshd *meshd, struct mesh__json_out *json, struct mesh__buf *lines);
+
+/* Sets the gauges that say how far the configuration has come. */
+void meshd_admin_sync_metrics(struct meshd *meshd);
 
 /* A refusal in the admin API's form. */
 void meshd_admin_refuse(struct mesh__exchange *x, const struct mesh__err *err);

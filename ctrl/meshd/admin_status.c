@@ -90,6 +90,7 @@ void meshd_admin_metrics(struct meshd *meshd, struct mesh__exchange *x, const st
 	for (size_t i = 0; i < MESH__COUNT(gauges); i++) {
 		mesh__gauge_set(mesh__metrics_gauge(meshd->metrics, gauges[i].name, gauges[i].help, NULL, NULL), gauges[i].value);
 	}
+	meshd_admin_sync_metrics(meshd);
 	mesh__buf_init(&out, &meshd->env->mem, MESHD_ANSWER_MAX_BYTES);
 	mesh__metrics_text(meshd->metrics, &out);
 	meshd_reply(x, 200, "text/plain; version=0.0.4", &out);

@@ -235,7 +235,7 @@ static int trust_record(void *user, struct mesh__record *record, struct mesh__er
 static int open_state(struct meshd *meshd, struct mesh__err *err)
 {
 	struct meshd_registry_options registry = {.rules = meshd->options->lease, .changed = service_changed, .user = meshd};
-	struct meshd_watch_options watch = {.loop = meshd->loop, .rules = meshd->options->lease, .trust_record = trust_record, .user = meshd};
+	struct meshd_watch_options watch = {.loop = meshd->loop, .rules = meshd->options->lease, .metrics = meshd->metrics, .trust_record = trust_record, .user = meshd};
 	char path[MESHD_PATH_MAX];
 	int code;
 

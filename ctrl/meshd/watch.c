@@ -22,7 +22,25 @@ struct meshd_watch {
 	struct meshd_topic *changed; /* waiting for the flush */
 	struct mesh__post flush;
 	bool flush_posted, trust_changed;
+	struct meshd_sync *sync;
+	uint64_t newest;           /* generation that was noted */
+	uint64_t before;           /* the one that everybody who owed nothing ran when the changes began that wait for the flush */
+	struct mesh__counter *taken, *refused; /* NULL: not counted */
 };
+
+static int make_parts(struct meshd_watch *watch, struct mesh__err *err)
+{
+	static const char name[] = "mesh_config_answers_total", help[] = "What processes answered to a configuration.", key[] = "result";
+	struct mesh__metrics *metrics = watch->options.metrics;
+
+	mesh__map_init(&watch->topics, watch->env);
+	mesh__map_init(&watch->by_id, watch->env);
+	if (metrics != NULL) {
+		watch->taken = mesh__metrics_counter(metrics, name, help, key, "taken");
+		watch->refused = mesh__metrics_counter(metrics, name, help, key, "refused");
+	}
+	return meshd_sync_new(watch->env, &watch->sync, err);
+}
 
 int meshd_watch_new(const struct meshd_watch_options *options, struct meshd_watch **out, struct mesh__err *err)
 {
@@ -35,8 +53,11 @@ int meshd_watch_new(const struct meshd_watch_options *options, struct meshd_watc
 	}
 	watch->env = env;
 	watch->options = *options;
-	mesh__map_init(&watch->topics, env);
-	mesh__map_init(&watch->by_id, env);
+	if (make_parts(watch, err) != MESH_OK) {
+		meshd_watch_free(watch);
+		*out = NULL;
+		return MESH_E_NO_MEMORY;
+	}
 	return MESH_OK;
 }
 
@@ -44,6 +65,7 @@ void meshd_watch_sources(struct meshd_watch *watch, const struct meshd_registry 
 {
 	watch->options.registry = registry;
 	watch->options.config = config;
+	watch->newest = watch->before = meshd_config_generation(config);
 }
 
 /* ---- The end of a session: over at once, freed later, because it may be in somebody's hands further up. ---- */
@@ -74,6 +96,7 @@ static void free_subscription(struct meshd_subscription *sub)
 	if (topic->first == NULL) {
 		drop_topic(watch, topic);
 	}
+	sub->session->n_awaited -= sub->awaited != 0 ? 1 : 0;
 	mesh__free(sub->refused);
 	mesh__free(sub);
 }
@@ -100,6 +123,7 @@ void meshd_watch_gone(struct meshd_session *session)
 {
 	if (!session->over) {
 		session->over = true;
+		meshd_sync_gone(session->watch->sync, &session->due);
 		(void)mesh__map_remove(&session->watch->by_id, session->id);
 		mesh__loop_post(session->watch->options.loop, &session->post, free_session, session);
 	}
@@ -152,17 +176,33 @@ static void send_endpoints(struct meshd_subscription *sub)
 	meshd_registry_delta_fini(&record);
 }
 
-static void send_config(struct meshd_subscription *sub)
+/* The record that was just sent wants an answer. Until then the session runs what it ran; that is the generation before the change, when it owed nothing and had a configuration of the service. */
+static void await(struct meshd_subscription *sub, bool had_one)
+{
+	struct meshd_session *session = sub->session;
+
+	if (had_one && session->n_awaited == 0 && meshd_watch_refusal(session) == NULL && session->watch->before > session->generation) {
+		session->generation = session->watch->before;
+	}
+	if (sub->awaited == 0) {
+		session->n_awaited++;
+		sub->awaited_ms = mesh__wall_ms(session->watch->env);
+	}
+	sub->awaited = session->sequence;
+}
+
+static bool send_config(struct meshd_subscription *sub)
 {
 	static const enum mesh__kind kinds[] = {MESH__KIND_SERVICE, MESH__KIND_ENDPOINTS};
 	struct meshd_session *session = sub->session;
 	const struct meshd_config *config = session->watch->options.config;
 	struct mesh__record record = {.type = MESH__RECORD_CONFIG, .service = sub->topic->key, .version = meshd_config_generation(config)};
 	uint64_t changed_at = meshd_config_changed_at(config, sub->topic->key);
+	bool had_one = sub->config_told;
 	char *texts[MESH__COUNT(kinds)];
 
 	if (sub->config_told && changed_at <= sub->generation && sub->generation <= record.version) {
-		return;
+		return false;
 	}
 	record.documents = texts;
 	for (size_t i = 0; i < MESH__COUNT(kinds); i++) {
@@ -172,17 +212,30 @@ static void send_config(struct meshd_subscription *sub)
 			texts[record.n_documents++] = entry->row.text;
 		}
 	}
-	if (send(session, &record)) {
-		sub->config_told = true;
-		sub->generation = record.version;
-		session->awaited = session->sequence;
+	if (!send(session, &record)) {
+		return false;
 	}
+	sub->config_told = true;
+	sub->generation = record.version;
+	await(sub, had_one);
+	return true;
 }
 
 /* The configuration goes first: with its endpoints a service becomes one that is called, and the first call already goes by its policy (and by its static endpoints, of which the registry knows nothing). */
 static void tell(struct meshd_subscription *sub)
 {
-	send_config(sub);
+	(void)send_config(sub);
+	send_endpoints(sub);
+}
+
+/* The same because of a change, which is followed. */
+static void tell_change(struct meshd_subscription *sub)
+{
+	struct meshd_session *session = sub->session;
+
+	if (send_config(sub)) {
+		meshd_sync_told(session->watch->sync, &session->due, sub->generation, session->sequence);
+	}
 	send_endpoints(sub);
 }
 
@@ -343,6 +396,32 @@ int meshd_watch_subscribe(struct meshd_session *session, const struct mesh__msg_
 	return MESH_OK;
 }
 
+/* The verdict on a configuration: accepted, or refused. Verdicts on endpoints come only as refusals, and of generation 0. */
+static void judge(struct meshd_session *session, struct meshd_subscription *sub, const struct mesh__msg_ack *ack)
+{
+	struct meshd_watch *watch = session->watch;
+	int64_t now_ms = mesh__wall_ms(watch->env);
+
+	mesh__free(sub->refused);
+	sub->refused = mesh__strdup(&watch->env->mem, ack->refused);
+	sub->refused_generation = ack->generation;
+	sub->refused_ms = now_ms;
+	if (ack->refused != NULL && ack->generation == 0) {
+		return;
+	}
+	if (sub->awaited != 0 && ack->sequence >= sub->awaited) {
+		sub->awaited = 0;
+		session->n_awaited--;
+	}
+	meshd_sync_answered(watch->sync, &session->due, ack->generation, ack->sequence, ack->refused != NULL, mesh__mono_us(watch->env));
+	if (ack->refused == NULL) {
+		session->taken_ms = now_ms;
+	}
+	if (watch->taken != NULL) {
+		mesh__count(ack->refused == NULL ? watch->taken : watch->refused, 1);
+	}
+}
+
 void meshd_watch_ack(struct meshd_session *session, const struct mesh__msg_ack *ack)
 {
 	struct meshd_subscription *sub = ack->service == NULL ? NULL : find_subscription(session, ack->service);
@@ -355,25 +434,38 @@ void meshd_watch_ack(struct meshd_session *session, const struct mesh__msg_ack *
 			"service", ack->service, "reason", ack->refused, (char *)NULL);
 	}
 	if (sub != NULL) {
-		mesh__free(sub->refused);
-		sub->refused = mesh__strdup(&session->watch->env->mem, ack->refused);
+		judge(session, sub, ack);
 	}
-	if (ack->refused == NULL && ack->generation > session->generation) {
+	if (session->n_awaited == 0 && ack->refused == NULL && ack->generation > session->generation && meshd_watch_refusal(session) == NULL) {
 		session->generation = ack->generation;
-	}
-	if (ack->sequence >= session->awaited) {
-		session->awaited = 0;
 	}
 }
 
-const char *meshd_watch_refusal(const struct meshd_session *session)
+const struct meshd_subscription *meshd_watch_refusal(const struct meshd_session *session)
 {
-	const char *refused = NULL;
+	const struct meshd_subscription *sub = session->subscriptions;
 
-	for (const struct meshd_subscription *sub = session->subscriptions; sub != NULL && refused == NULL; sub = sub->next_of_session) {
-		refused = sub->refused;
+	while (sub != NULL && sub->refused == NULL) {
+		sub = sub->next_of_session;
 	}
-	return refused;
+	return sub;
+}
+
+const struct meshd_subscription *meshd_watch_awaited(const struct meshd_session *session)
+{
+	const struct meshd_subscription *oldest = NULL;
+
+	for (const struct meshd_subscription *sub = session->subscriptions; sub != NULL; sub = sub->next_of_session) {
+		if (sub->awaited != 0 && (oldest == NULL || sub->awaited_ms < oldest->awaited_ms)) {
+			oldest = sub;
+		}
+	}
+	return oldest;
+}
+
+const struct meshd_sync *meshd_watch_sync(const struct meshd_watch *watch)
+{
+	return watch->sync;
 }
 
 const char *meshd_watch_subscribed(const struct meshd_subscription *sub)
@@ -384,7 +476,7 @@ const char *meshd_watch_subscribed(const struct meshd_subscription *sub)
 uint64_t meshd_watch_generation(const struct meshd_session *session)
 {
 	/* What did not concern it, it runs already. */
-	return session->awaited == 0 && meshd_watch_refusal(session) == NULL ? meshd_config_generation(session->watch->options.config) : session->generation;
+	return session->n_awaited == 0 && meshd_watch_refusal(session) == NULL ? meshd_config_generation(session->watch->options.config) : session->generation;
 }
 
 /* ---- Changes. ---- */
@@ -405,8 +497,16 @@ static void flush(void *arg)
 		watch->changed = topic->next_changed;
 		topic->changed = false;
 		for (struct meshd_subscription *sub = topic->first; sub != NULL; sub = sub->next_of_topic) {
-			tell(sub);
+			tell_change(sub);
 		}
+	}
+}
+
+void meshd_watch_flush(struct meshd_watch *watch)
+{
+	if (watch->flush_posted) {
+		flush(watch);
+		watch->flush_posted = true; /* it still comes, and finds nothing */
 	}
 }
 
@@ -418,10 +518,23 @@ static void post_flush(struct meshd_watch *watch)
 	}
 }
 
+/* Each change of the configuration is followed from here on, also one that concerns nobody. */
+static void note_generation(struct meshd_watch *watch)
+{
+	uint64_t generation = watch->options.config == NULL ? 0 : meshd_config_generation(watch->options.config);
+
+	if (generation > watch->newest) {
+		watch->before = watch->flush_posted ? watch->before : watch->newest;
+		watch->newest = generation;
+		meshd_sync_begin(watch->sync, generation, mesh__wall_ms(watch->env), mesh__mono_us(watch->env));
+	}
+}
+
 void meshd_watch_service_changed(struct meshd_watch *watch, const char *key)
 {
 	struct meshd_topic *topic = mesh__map_get(&watch->topics, key);
 
+	note_generation(watch);
 	if (topic != NULL && !topic->changed) {
 		topic->changed = true;
 		topic->next_changed = watch->changed;
@@ -479,5 +592,6 @@ void meshd_watch_free(struct meshd_watch *watch)
 	}
 	mesh__map_fini(&watch->topics);
 	mesh__map_fini(&watch->by_id);
+	meshd_sync_free(watch->sync);
 	mesh__free(watch);
 }

@@ -14,6 +14,8 @@
 #include "io/trust.h"
 #include "meshd/config.h"
 #include "meshd/registry.h"
+#include "meshd/sync.h"
+#include "telemetry/metrics.h"
 #include "wire/message.h"
 
 enum { MESHD_SESSIONS_MAX = 16384 };
@@ -35,7 +37,11 @@ struct meshd_subscription {
 	uint64_t endpoints_version;  /* what it has; 0 with `endpoints_told` false: nothing */
 	uint64_t generation;
 	bool endpoints_told, config_told;
-	char *refused;               /* why it refused the configuration that it was sent last; NULL: it did not */
+	uint64_t awaited;            /* the sequence of the newest CONFIG record that has no answer yet; 0: none */
+	int64_t awaited_ms;          /* since when one has none, wall clock */
+	char *refused;               /* why it refused what it was sent last; NULL: it did not */
+	uint64_t refused_generation; /* 0: that was no configuration */
+	int64_t refused_ms;
 	bool keep;                   /* while a list is replaced */
 };
 
@@ -47,8 +53,10 @@ struct meshd_session {
 	char instance[MESH__LABEL_MAX + 1]; /* what it registered; "" nothing */
 	int64_t since_ms;            /* wall clock */
 	uint64_t sequence;           /* of the last record sent */
-	uint64_t generation;         /* the newest that it took */
-	uint64_t awaited;            /* the sequence of the newest CONFIG record that it has not answered yet; 0: none */
+	uint64_t generation;         /* the newest that it ran whole, while it owes an answer or has refused something */
+	int64_t taken_ms;            /* when it took a configuration last; 0: never */
+	size_t n_awaited;            /* subscriptions whose configuration it has not answered yet */
+	struct meshd_sync_client due;
 	struct meshd_subscription *subscriptions;
 	size_t n_subscriptions;
 	bool over;                   /* its stream has ended; it is freed soon */
@@ -64,6 +72,7 @@ struct meshd_watch_options {
 	const struct meshd_registry *registry;
 	const struct meshd_config *config;
 	struct meshd_lease_rules rules;
+	struct mesh__metrics *metrics; /* NULL: not counted */
 	/* Fills in a TRUST record whose texts are its own. */
 	int (*trust_record)(void *user, struct mesh__record *record, struct mesh__err *err);
 	void *user;
@@ -95,8 +104,12 @@ void meshd_watch_ack(struct meshd_session *session, const struct mesh__msg_ack *
 /* The generation that a session runs: the current one when it took everything that it was sent. */
 uint64_t meshd_watch_generation(const struct meshd_session *session);
 
-/* Why it refused a configuration that it was sent, or NULL. */
-const char *meshd_watch_refusal(const struct meshd_session *session);
+/* The first subscription of a session whose newest configuration it refused, or has not answered since the longest; NULL: there is none. */
+const struct meshd_subscription *meshd_watch_refusal(const struct meshd_session *session);
+const struct meshd_subscription *meshd_watch_awaited(const struct meshd_session *session);
+
+/* How the generations since the start have spread. */
+const struct meshd_sync *meshd_watch_sync(const struct meshd_watch *watch);
 
 /* The service that a subscription is about. */
 const char *meshd_watch_subscribed(const struct meshd_subscription *sub);
@@ -104,6 +117,9 @@ const char *meshd_watch_subscribed(const struct meshd_subscription *sub);
 /* Something changed: those who watch it are told before the loop waits again; several changes at once make one record. */
 void meshd_watch_service_changed(struct meshd_watch *watch, const char *key);
 void meshd_watch_trust_changed(struct meshd_watch *watch, const struct mesh__trust *trust);
+
+/* Tells those now that are to be told before the loop waits again: for whoever asks how far a change has come. */
+void meshd_watch_flush(struct meshd_watch *watch);
 
 /* A PING to every session. */
 void meshd_watch_ping(struct meshd_watch *watch);

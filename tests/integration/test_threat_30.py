@@ -17,7 +17,7 @@ FAILING = 4  # connections, after each plan
 def wait_in_sync(mesh, members):
     """All of so many members run the newest configuration."""
     def look():
-        rows = mesh.ctl_json("sync-status", check=False)
+        rows = mesh.ctl_json("sync-status", check=False)["clients"]
         return rows if len(rows) == members and all(r["state"] == "current" for r in rows) else None
     return support.wait_until(look, f"{members} members to be in sync", 60)
 

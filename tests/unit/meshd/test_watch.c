@@ -315,17 +315,58 @@ static void a_session_runs_the_generation_that_it_took_and_says_why_it_refused_o
 	assert_int_equal(meshd_watch_generation(session), 2); /* nothing in it concerned this session */
 	apply(f, payments_3s);
 	turn(f);
-	assert_int_equal(meshd_watch_generation(session), 1);
+	assert_int_equal(meshd_watch_generation(session), 2);
+	assert_string_equal(meshd_watch_subscribed(meshd_watch_awaited(session)), "payments.default");
 	ack = ack_of(f->a.last_sequence, 3, "timeout: too long for me");
 	meshd_watch_ack(session, &ack);
-	assert_int_equal(meshd_watch_generation(session), 1);
-	assert_string_equal(meshd_watch_refusal(session), "timeout: too long for me");
+	assert_int_equal(meshd_watch_generation(session), 2);
+	assert_null(meshd_watch_awaited(session));
+	assert_string_equal(meshd_watch_refusal(session)->refused, "timeout: too long for me");
+	assert_int_equal(meshd_watch_refusal(session)->refused_generation, 3);
 	apply(f, payments_2s);
 	turn(f);
 	ack = ack_of(f->a.last_sequence, 4, NULL);
 	meshd_watch_ack(session, &ack);
 	assert_int_equal(meshd_watch_generation(session), 4);
 	assert_null(meshd_watch_refusal(session));
+}
+
+static struct mesh__msg_ack ack_about(const char *service, uint64_t sequence, uint64_t generation)
+{
+	return (struct mesh__msg_ack){.sequence = sequence, .generation = generation, .service = (char *)(uintptr_t)service};
+}
+
+static void a_generation_is_taken_when_all_its_records_are_and_its_spread_is_timed_from_the_commit(void **state)
+{
+	struct fixture *f = *state;
+	const struct meshd_spread *spread;
+	struct meshd_session *a, *b;
+	struct mesh__msg_ack ack;
+
+	a = open_session(f, &f->a);
+	b = open_session(f, &f->b);
+	subscribe(a, "payments.default", 0, 0, false);
+	subscribe(a, "other.default", 0, 0, false);
+	subscribe(b, "other.default", 0, 0, false);
+	apply(f, "{apiVersion: mesh/v1, kind: Service, name: payments, timeout: 2s}\n---\n{apiVersion: mesh/v1, kind: Service, name: other, timeout: 2s}");
+	fake_env_advance_ms(&f->fake, 5);
+	turn(f);
+	assert_non_null(strstr(f->a.seen, " config:other.default:1:1 config:payments.default:1:1"));
+	spread = meshd_sync_find(meshd_watch_sync(f->watch), 1);
+	assert_int_equal(spread->told, 2);
+	ack = ack_about("other.default", f->a.last_sequence - 1, 1);
+	meshd_watch_ack(a, &ack);
+	assert_int_equal(meshd_watch_generation(a), 0);
+	assert_int_equal(spread->acknowledged, 0);
+	fake_env_advance_ms(&f->fake, 15);
+	ack = ack_about("payments.default", f->a.last_sequence, 1);
+	meshd_watch_ack(a, &ack);
+	assert_int_equal(meshd_watch_generation(a), 1);
+	assert_int_equal(spread->acknowledged, 1);
+	assert_int_equal(spread->longest_us, 20000);
+	meshd_watch_gone(b);
+	assert_int_equal(spread->gone, 1);
+	assert_int_equal(meshd_spread_waiting(spread), 0);
 }
 
 static void an_ack_of_what_was_never_sent_counts_for_nothing(void **state)
@@ -363,6 +404,7 @@ int main(void)
 		T(a_replacing_list_ends_the_others),
 		T(threat_24_one_that_does_not_read_is_dropped_alone),
 		T(a_session_runs_the_generation_that_it_took_and_says_why_it_refused_one),
+		T(a_generation_is_taken_when_all_its_records_are_and_its_spread_is_timed_from_the_commit),
 		T(an_ack_of_what_was_never_sent_counts_for_nothing),
 		T(a_ping_goes_to_every_session_in_its_own_count),
 	};
