@@ -1,5 +1,6 @@
 #include "policy/document.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/str.h"
@@ -12,24 +13,26 @@
 
 const char *mesh__kind_name(enum mesh__kind kind)
 {
-	return kind == MESH__KIND_ENDPOINTS ? "Endpoints" : "Service";
+	static const char *const names[] = {
+#define X(name, text, several) text,
+		MESH__KINDS(X)
+#undef X
+	};
+
+	return (unsigned)kind < MESH__COUNT(names) ? names[kind] : "unknown";
 }
 
 bool mesh__kind_parse(const char *text, enum mesh__kind *kind)
 {
-	static const struct {
-		const char *text;
-		enum mesh__kind kind;
-	} kinds[] = {
-		{"service", MESH__KIND_SERVICE},
-		{"services", MESH__KIND_SERVICE},
-		{"endpoints", MESH__KIND_ENDPOINTS},
-		{"endpoint", MESH__KIND_ENDPOINTS},
+	static const char *const names[][2] = {
+#define X(name, text, several) {text, several},
+		MESH__KINDS(X)
+#undef X
 	};
 
-	for (size_t i = 0; i < MESH__COUNT(kinds); i++) {
-		if (mesh__str_eq_nocase(text, strlen(text), kinds[i].text)) {
-			*kind = kinds[i].kind;
+	for (size_t i = 0; i < MESH__COUNT(names); i++) {
+		if (mesh__str_eq_nocase(text, strlen(text), names[i][0]) || mesh__str_eq_nocase(text, strlen(text), names[i][1])) {
+			*kind = (enum mesh__kind)i;
 			return true;
 		}
 	}
@@ -63,6 +66,12 @@ static struct mesh__document *document_new(struct mesh__reading *r)
 	return doc;
 }
 
+/* Kinds whose namespace follows from what they are. */
+static bool is_named_by_kind(enum mesh__kind kind)
+{
+	return kind == MESH__KIND_NAMESPACE || kind == MESH__KIND_MESH;
+}
+
 /* The text says everything that matters by itself: it does not depend on whose default namespace it is read with. */
 static void write_canonical(struct mesh__reading *r, const struct mesh__node *node, struct mesh__document *doc)
 {
@@ -74,22 +83,13 @@ static void write_canonical(struct mesh__reading *r, const struct mesh__node *no
 	mesh__json_put_text(&out, "apiVersion", "mesh/v1");
 	mesh__json_put_text(&out, "kind", mesh__kind_name(doc->kind));
 	mesh__json_put_text(&out, "name", doc->name);
-	mesh__json_put_text(&out, "namespace", doc->ns);
+	if (!is_named_by_kind(doc->kind)) {
+		mesh__json_put_text(&out, "namespace", doc->ns);
+	}
 	mesh__write_fields(&out, node, mesh__fields_of_kind(doc->kind), doc);
 	mesh__json_close(&out, '}');
 	doc->text = mesh__buf_take(&text);
 	r->no_memory |= doc->text == NULL;
-}
-
-/* What one field alone cannot know. */
-static void check_service(struct mesh__reading *r, const struct mesh__place *at, const struct mesh__service_policy *policy)
-{
-	const struct mesh__node *connect = mesh__node_get(at->node, "connectTimeout");
-
-	if (connect != NULL && policy->connect_timeout_ms > policy->timeout_ms) {
-		struct mesh__place place = mesh__place_of(at, connect);
-		mesh__reading_warn(r, &place, "is longer than the timeout of the whole call, which ends it first");
-	}
 }
 
 /* Whether the namespace comes from the document or from the caller. */
@@ -103,6 +103,16 @@ static void check_namespace(struct mesh__reading *r, const struct mesh__place *a
 	}
 }
 
+/* What the names in the document are of, wherever its namespace stands in it; one that is none is told where it is read. */
+static void read_namespace(struct mesh__reading *r, const struct mesh__node *map, struct mesh__document *doc, const char *default_ns)
+{
+	const struct mesh__node *said = mesh__node_get(map, "namespace");
+	const char *ns = said != NULL && said->kind == MESH__NODE_SCALAR && mesh__label_valid(said->text, strlen(said->text)) ? said->text : default_ns;
+
+	memcpy(doc->ns, ns, strlen(ns) + 1);
+	r->ns = doc->ns;
+}
+
 /* False when the kind, and with it the meaning of the rest, is not known. */
 static bool read_fields(struct mesh__reading *r, const struct mesh__place *at, struct mesh__document *doc)
 {
@@ -114,9 +124,12 @@ static bool read_fields(struct mesh__reading *r, const struct mesh__place *at, s
 		known = mesh__read_kind(r, &place, &doc->kind);
 	}
 	mesh__read_fields(r, at, known ? mesh__fields_of_kind(doc->kind) : mesh__fields_of_head(), doc);
-	check_namespace(r, at, doc->ns);
+	check_namespace(r, at, doc->kind == MESH__KIND_NAMESPACE ? doc->name : doc->ns);
 	if (known && doc->kind == MESH__KIND_SERVICE) {
-		check_service(r, at, &doc->service);
+		mesh__check_subsets(r, at);
+	}
+	if (known && is_named_by_kind(doc->kind)) {
+		(void)snprintf(doc->ns, sizeof(doc->ns), "%s", doc->kind == MESH__KIND_MESH ? "mesh-system" : doc->name);
 	}
 	return known;
 }
@@ -139,7 +152,7 @@ static struct mesh__document *read_document(struct mesh__reading *r, const struc
 		return NULL;
 	}
 	doc->line = node->line;
-	memcpy(doc->ns, default_ns, strlen(default_ns) + 1);
+	read_namespace(r, node, doc, default_ns);
 	if (!read_fields(r, &at, doc)) {
 		document_free(doc);
 		return NULL;

@@ -1,6 +1,6 @@
 /*
- * The configuration document (POLICY.md): parsed and validated from one table of fields that also makes the suggestions. Today in force: kind Service with `protocol` (all but tcp), `timeout`,
- * `connectTimeout`, `loadBalancer.policy`, `circuitBreaker`; kind Endpoints. Every other field that POLICY.md names is refused as "not in force yet", and anything else as unknown, with a suggestion.
+ * The configuration document (POLICY.md): parsed, validated and written again by one table of fields (fields.h), which also makes the suggestions. Every field that POLICY.md names is read and checked; those that
+ * nothing obeys yet are then refused as "not in force yet", and so are the kinds Namespace and Mesh. Anything else is unknown.
  */
 #ifndef MESH__POLICY_DOCUMENT_H
 #define MESH__POLICY_DOCUMENT_H
@@ -18,7 +18,16 @@
 
 enum { MESH__DOCUMENT_MAX_BYTES = 1024 * 1024, MESH__DOCUMENTS_MAX = 1000 };
 
-enum mesh__kind { MESH__KIND_SERVICE, MESH__KIND_ENDPOINTS };
+/* X(NAME, "text", "of several") */
+#define MESH__KINDS(X)                                                                                                 \
+	X(SERVICE, "Service", "services")                                                                               \
+	X(ENDPOINTS, "Endpoints", "endpoint")                                                                           \
+	X(NAMESPACE, "Namespace", "namespaces") /* what the services of a namespace have in common; named as it is */   \
+	X(MESH, "Mesh", "meshes")               /* what all have in common; its name is `mesh` */
+
+#define X(name, text, several) MESH__KIND_##name,
+enum mesh__kind { MESH__KINDS(X) };
+#undef X
 
 struct mesh__static_endpoint {
 	struct mesh__addr addr;
@@ -29,11 +38,11 @@ struct mesh__static_endpoint {
 struct mesh__document {
 	enum mesh__kind kind;
 	char name[MESH__LABEL_MAX + 1];
-	char ns[MESH__LABEL_MAX + 1];
+	char ns[MESH__LABEL_MAX + 1]; /* of a Namespace: its name; of a Mesh: mesh-system */
 	int line;    /* where it begins */
 	char *text;  /* its canonical JSON */
 	struct mesh__arena *arena;           /* what the rest leads to */
-	struct mesh__service_policy service; /* KIND_SERVICE; its arena is the document's, without a reference of its own */
+	struct mesh__service_policy service; /* KIND_SERVICE; of a Namespace or a Mesh what it says, over what is built in; its arena is the document's, without a reference of its own */
 	/* KIND_ENDPOINTS: `endpoints: [{address: 10.0.0.1:443, zone: a, labels: {version: v1}}]` */
 	struct mesh__static_endpoint *endpoints;
 	size_t n_endpoints;
@@ -52,7 +61,7 @@ int mesh__documents_parse(const struct mesh__mem *mem, const char *file, const c
 /* Frees a list; accepts NULL. */
 void mesh__documents_free(struct mesh__document *documents);
 
-/* "Service", "Endpoints"; and the reverse, in any case ("service", "services"); false when it is none. */
+/* "Service", "Endpoints", ...; and the reverse, in any case ("service", "services"); false when it is none. */
 const char *mesh__kind_name(enum mesh__kind kind);
 bool mesh__kind_parse(const char *text, enum mesh__kind *kind);
 

@@ -1,444 +1,234 @@
+/* The kinds of documents, and what stands at the top of each. */
 #include "policy/fields.h"
 
 #include <string.h>
 
-#include "base/str.h"
+#include "policy/forms.h"
 
-static const int64_t minute_ms = 60000;
-static const int64_t day_ms = 86400000;
+enum { MINUTE_MS = 60000, DAY_MS = 86400000 };
 
 /* ---- The head ---- */
 
-static void read_api_version(struct mesh__reading *r, const struct mesh__place *at, void *target)
+static void read_api_version(struct mesh__reading *r, const struct mesh__place *at, void *slot)
 {
 	const char *text;
 
-	(void)target;
+	(void)slot;
 	if (mesh__read_text(r, at, &text) && strcmp(text, "mesh/v1") != 0) {
 		mesh__reading_fault(r, at, "\"%.60s\" is not known; write mesh/v1", text);
 	}
 }
 
 /* The kind has chosen the table that this stands in. */
-static void read_nothing(struct mesh__reading *r, const struct mesh__place *at, void *target)
+static void read_nothing(struct mesh__reading *r, const struct mesh__place *at, void *slot)
 {
 	(void)r;
 	(void)at;
-	(void)target;
+	(void)slot;
 }
 
-static void read_label(struct mesh__reading *r, const struct mesh__place *at, char out[MESH__LABEL_MAX + 1])
+static void read_label(struct mesh__reading *r, const struct mesh__place *at, void *slot)
 {
+	char normal[MESH__FORM_TEXT];
 	const char *text;
 
-	if (!mesh__read_text(r, at, &text)) {
-		return;
-	}
-	if (!mesh__label_valid(text, strlen(text))) {
-		mesh__reading_fault(r, at, "\"%.100s\" is no name; use lower-case letters, digits and inner hyphens, at most %d",
-			text, MESH__LABEL_MAX);
-		return;
-	}
-	memcpy(out, text, strlen(text) + 1);
-}
-
-static void read_name(struct mesh__reading *r, const struct mesh__place *at, void *target)
-{
-	struct mesh__document *doc = target;
-
-	read_label(r, at, doc->name);
-}
-
-static void read_namespace(struct mesh__reading *r, const struct mesh__place *at, void *target)
-{
-	struct mesh__document *doc = target;
-
-	read_label(r, at, doc->ns);
-}
-
-#define HEAD                                                                                                           \
-	{"apiVersion", true, read_api_version, NULL}, {"kind", true, read_nothing, NULL},                              \
-		{"name", true, read_name, NULL},                                                                       \
-		{"namespace", false, read_namespace, NULL}
-
-/* ---- kind: Service ---- */
-
-static void read_protocol(struct mesh__reading *r, const struct mesh__place *at, void *target)
-{
-	static const struct mesh__word words[] = {
-		{"http", MESH__PROTOCOL_HTTP},
-		{"http2", MESH__PROTOCOL_HTTP2},
-		{"grpc", MESH__PROTOCOL_GRPC},
-		{"tcp", MESH__WORD_NOT_YET},
-	};
-	struct mesh__document *doc = target;
-	int value;
-
-	if (mesh__read_word(r, at, words, MESH__COUNT(words), &value)) {
-		doc->service.protocol = (enum mesh__protocol)value;
+	if (mesh__read_text(r, at, &text) && mesh__form_label.check(r, at, text, normal)) {
+		memcpy(slot, text, strlen(text) + 1);
 	}
 }
 
-static void write_protocol(struct mesh__json_out *out, const char *name, const struct mesh__node *node, const void *target)
-{
-	const struct mesh__document *doc = target;
+#define LABEL_SCHEMA "\"type\":\"string\",\"pattern\":\"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$\",\"maxLength\":63"
 
-	(void)node;
-	mesh__json_put_text(out, name, mesh__protocol_name(doc->service.protocol));
-}
+static const struct mesh__custom_field api_version = {read_api_version, NULL, "\"const\":\"mesh/v1\""};
+static const struct mesh__custom_field kind = {read_nothing, NULL, NULL};
+static const struct mesh__custom_field label = {read_label, NULL, LABEL_SCHEMA};
 
-static void read_timeout(struct mesh__reading *r, const struct mesh__place *at, void *target)
-{
-	struct mesh__document *doc = target;
+#define HEAD                                                                                                                                                      \
+	{.name = "apiVersion", .type = MESH__FIELD_CUSTOM, .required = true, .custom = &api_version, MESH__ALL_OF(struct mesh__document), .says = "mesh/v1"},             \
+		{.name = "kind", .type = MESH__FIELD_CUSTOM, .required = true, .custom = &kind, MESH__ALL_OF(struct mesh__document), .says = "what the document is of"},   \
+		{.name = "name", .type = MESH__FIELD_CUSTOM, .required = true, .custom = &label, MESH__AT(struct mesh__document, name), .says = "whom it is of"}
 
-	doc->service.timeout_set = mesh__read_duration(r, at, 1, day_ms, &doc->service.timeout_ms);
-}
+#define NAMESPACE {.name = "namespace", .type = MESH__FIELD_CUSTOM, .custom = &label, MESH__AT(struct mesh__document, ns), .says = "left out: the one that the tool says, else default"}
 
-static void write_duration(struct mesh__json_out *out, const char *name, int64_t ms)
-{
-	char text[24];
+static const struct mesh__field_rule head_rules[] = {HEAD, NAMESPACE};
 
-	mesh__duration_format(ms, text);
-	mesh__json_put_text(out, name, text);
-}
+/* ---- What a Service says, and a Namespace and a Mesh for all of theirs ---- */
 
-static void write_timeout(struct mesh__json_out *out, const char *name, const struct mesh__node *node, const void *target)
-{
-	const struct mesh__document *doc = target;
-
-	(void)node;
-	write_duration(out, name, doc->service.timeout_ms);
-}
-
-static void read_connect_timeout(struct mesh__reading *r, const struct mesh__place *at, void *target)
-{
-	struct mesh__document *doc = target;
-
-	(void)mesh__read_duration(r, at, 1, minute_ms, &doc->service.connect_timeout_ms);
-}
-
-static void write_connect_timeout(struct mesh__json_out *out, const char *name, const struct mesh__node *node, const void *target)
-{
-	const struct mesh__document *doc = target;
-
-	(void)node;
-	write_duration(out, name, doc->service.connect_timeout_ms);
-}
-
-static void read_balancer(struct mesh__reading *r, const struct mesh__place *at, void *target)
-{
-	static const struct mesh__word words[] = {
+static const struct mesh__word balancers[] = {
 #define X(name, text) {text, MESH__BALANCER_##name},
-		MESH__BALANCERS(X)
+	MESH__BALANCERS(X)
 #undef X
-		{"leastRequest", MESH__WORD_NOT_YET},
-		{"random", MESH__WORD_NOT_YET},
-		{"ringHash", MESH__WORD_NOT_YET},
-		{"maglev", MESH__WORD_NOT_YET},
-	};
-	struct mesh__document *doc = target;
-	int value;
-
-	if (mesh__read_word(r, at, words, MESH__COUNT(words), &value)) {
-		doc->service.balancer = (enum mesh__balancer)value;
-	}
-}
-
-static void write_balancer(struct mesh__json_out *out, const char *name, const struct mesh__node *node, const void *target)
-{
-	const struct mesh__document *doc = target;
-
-	(void)node;
-	mesh__json_put_text(out, name, mesh__balancer_name(doc->service.balancer));
-}
-
-static const struct mesh__field_rule load_balancer_rules[] = {
-	{"policy", false, read_balancer, write_balancer},
-	{"slowStart", false, NULL, NULL},
-	{"panicThreshold", false, NULL, NULL},
-	{"hashOn", false, NULL, NULL},
-	{"zoneAware", false, NULL, NULL},
+	{"leastRequest", MESH__WORD_NOT_YET},
+	{"random", MESH__WORD_NOT_YET},
+	{"ringHash", MESH__WORD_NOT_YET},
+	{"maglev", MESH__WORD_NOT_YET},
+	{NULL, 0},
 };
 
-static const struct mesh__fields load_balancer_fields = {load_balancer_rules, MESH__COUNT(load_balancer_rules), .unknown = "unknown field"};
+static const struct mesh__field_rule load_balancer_rules[] = {
+	{.name = "policy", .type = MESH__FIELD_WORD, .words = balancers, MESH__AT(struct mesh__service_policy, balancer), .says = "how an endpoint is chosen"},
+};
 
-static void read_load_balancer(struct mesh__reading *r, const struct mesh__place *at, void *target)
-{
-	mesh__read_fields(r, at, &load_balancer_fields, target);
-}
-
-static void write_load_balancer(struct mesh__json_out *out, const char *name, const struct mesh__node *node, const void *target)
-{
-	mesh__json_open(out, name, '{');
-	mesh__write_fields(out, node, &load_balancer_fields, target);
-	mesh__json_close(out, '}');
-}
-
-/* A limit is read and written alike, whichever it is. */
-#define X(limit, member, text, least)                                                                                  \
-	static void read_##member(struct mesh__reading *r, const struct mesh__place *at, void *target)                  \
-	{                                                                                                               \
-		struct mesh__document *doc = target;                                                                    \
-		(void)mesh__read_count(r, at, least, MESH__BREAKER_MOST, &doc->service.breaker.member);                 \
-	}                                                                                                               \
-	static void write_##member(struct mesh__json_out *out, const char *name, const struct mesh__node *node, const void *target) \
-	{                                                                                                               \
-		const struct mesh__document *doc = target;                                                              \
-		(void)node;                                                                                             \
-		mesh__json_put_int(out, name, doc->service.breaker.member);                                             \
-	}
-MESH__BREAKER_LIMITS(X)
-#undef X
+static const struct mesh__fields load_balancer_fields = {MESH__RULES(load_balancer_rules), .more = &mesh__fields_of_balancer_more};
 
 static const struct mesh__field_rule circuit_breaker_rules[] = {
-#define X(limit, member, text, least) {text, false, read_##member, write_##member},
+#define X(limit, member, text, least) {.name = text, .type = MESH__FIELD_COUNT, .min = least, .max = MESH__BREAKER_MOST, MESH__AT(struct mesh__breaker, member), .says = #limit " of one process towards the service"},
 	MESH__BREAKER_LIMITS(X)
 #undef X
 };
 
-static const struct mesh__fields circuit_breaker_fields = {circuit_breaker_rules, MESH__COUNT(circuit_breaker_rules), .unknown = "unknown field"};
+static const struct mesh__fields circuit_breaker_fields = {MESH__RULES(circuit_breaker_rules)};
 
-static void read_circuit_breaker(struct mesh__reading *r, const struct mesh__place *at, void *target)
-{
-	mesh__read_fields(r, at, &circuit_breaker_fields, target);
-}
+static const struct mesh__field_rule shared_rules[] = {
+	{.name = "timeout", .type = MESH__FIELD_DURATION, .min = 1, .max = DAY_MS, MESH__AT(struct mesh__document, service.timeout_ms), .says = "of the whole call, every try and wait included"},
+	{.name = "connectTimeout", .type = MESH__FIELD_DURATION, .min = 1, .max = MINUTE_MS, MESH__AT(struct mesh__document, service.connect_timeout_ms), .says = "to connect and shake hands"},
+	{.name = "loadBalancer", .type = MESH__FIELD_MAP, .fields = &load_balancer_fields, MESH__AT(struct mesh__document, service), .says = "how an endpoint is chosen"},
+	{.name = "retries", .type = MESH__FIELD_MAP, .not_yet = true, .fields = &mesh__fields_of_retries, MESH__AT(struct mesh__document, service.retries), .says = "what is tried again, and how often"},
+	{.name = "hedging", .type = MESH__FIELD_MAP, .not_yet = true, .fields = &mesh__fields_of_hedging, MESH__AT(struct mesh__document, service.hedging), .says = "when a second try goes out beside the first"},
+	{.name = "circuitBreaker", .type = MESH__FIELD_MAP, .fields = &circuit_breaker_fields, MESH__AT(struct mesh__document, service.breaker), .says = "how much is under way at once"},
+	{.name = "outlierDetection", .type = MESH__FIELD_MAP, .not_yet = true, .fields = &mesh__fields_of_outlier, .says = "which endpoints are left alone for a while"},
+	{.name = "healthCheck", .type = MESH__FIELD_MAP, .not_yet = true, .fields = &mesh__fields_of_health, .says = "how endpoints are asked whether they are well"},
+	{.name = "rateLimit", .type = MESH__FIELD_MAP, .not_yet = true, .fields = &mesh__fields_of_rate, .says = "how much the service takes"},
+	{.name = "concurrencyLimit", .type = MESH__FIELD_MAP, .not_yet = true, .fields = &mesh__fields_of_concurrency, .says = "how much the service takes at once"},
+};
 
-static void write_circuit_breaker(struct mesh__json_out *out, const char *name, const struct mesh__node *node, const void *target)
-{
-	mesh__json_open(out, name, '{');
-	mesh__write_fields(out, node, &circuit_breaker_fields, target);
-	mesh__json_close(out, '}');
-}
+/* ---- kind: Service ---- */
+
+static const struct mesh__word protocols[] = {
+	{"http", MESH__PROTOCOL_HTTP},
+	{"http2", MESH__PROTOCOL_HTTP2},
+	{"grpc", MESH__PROTOCOL_GRPC},
+	{"tcp", MESH__WORD_NOT_YET},
+	{NULL, 0},
+};
+
+static const struct mesh__field_rule subset_item = {.type = MESH__FIELD_MAP, .fields = &mesh__fields_of_subset, MESH__ALL_OF(struct mesh__subset)};
+static const struct mesh__field_rule route_item = {.type = MESH__FIELD_MAP, .fields = &mesh__fields_of_route, MESH__ALL_OF(struct mesh__route)};
+static const struct mesh__field_rule failover_item = {.type = MESH__FIELD_MAP, .fields = &mesh__fields_of_failover};
+
+static const struct mesh__field_rule service_head_rules[] = {
+	HEAD,
+	NAMESPACE,
+	{.name = "protocol", .type = MESH__FIELD_WORD, .words = protocols, MESH__AT(struct mesh__document, service.protocol), .says = "what its connections speak"},
+};
 
 static const struct mesh__field_rule service_rules[] = {
-	HEAD,
-	{"protocol", false, read_protocol, write_protocol},
-	{"timeout", false, read_timeout, write_timeout},
-	{"connectTimeout", false, read_connect_timeout, write_connect_timeout},
-	{"loadBalancer", false, read_load_balancer, write_load_balancer},
-	{"retries", false, NULL, NULL},
-	{"hedging", false, NULL, NULL},
-	{"circuitBreaker", false, read_circuit_breaker, write_circuit_breaker},
-	{"outlierDetection", false, NULL, NULL},
-	{"healthCheck", false, NULL, NULL},
-	{"rateLimit", false, NULL, NULL},
-	{"concurrencyLimit", false, NULL, NULL},
-	{"subsets", false, NULL, NULL},
-	{"routes", false, NULL, NULL},
-	{"failover", false, NULL, NULL},
-	{"authorization", false, NULL, NULL},
+	{.name = "subsets", .type = MESH__FIELD_LIST, .not_yet = true, .unique = true, .max = MESH__SUBSETS_MAX, .item = &subset_item, .item_size = sizeof(struct mesh__subset), MESH__AT(struct mesh__document, service.subsets),
+		.example = "[{name: v1, labels: {version: v1}}]", .says = "parts of the service's instances"},
+	{.name = "routes", .type = MESH__FIELD_LIST, .not_yet = true, .unique = true, .max = MESH__ROUTES_MAX, .item = &route_item, .item_size = sizeof(struct mesh__route), MESH__AT(struct mesh__document, service.routes),
+		.example = "[{name: default, split: [{subset: v1, weight: 100}]}]", .says = "the first that matches a request tells where it goes"},
+	{.name = "failover", .type = MESH__FIELD_LIST, .not_yet = true, .min = 1, .max = MESH__SIDES_MAX, .item = &failover_item, .example = "[{service: payments-dr}]", .says = "services that take over, in order"},
+	{.name = "authorization", .type = MESH__FIELD_MAP, .not_yet = true, .fields = &mesh__fields_of_authorization, MESH__AT(struct mesh__document, service.authorization), .says = "who may call it"},
 };
+
+/* What one field alone cannot know. */
+static void check_service(struct mesh__reading *r, const struct mesh__place *at, void *base)
+{
+	const struct mesh__node *connect = mesh__node_get(at->node, "connectTimeout");
+	struct mesh__service_policy *policy = &((struct mesh__document *)base)->service;
+
+	policy->timeout_set = mesh__node_get(at->node, "timeout") != NULL;
+	mesh__routes_inherit(r, at, policy);
+	if (connect != NULL && policy->connect_timeout_ms > policy->timeout_ms) {
+		struct mesh__place place = mesh__place_of(at, connect);
+		mesh__reading_warn(r, &place, "is longer than the timeout of the whole call, which ends it first");
+	}
+}
+
+static const struct mesh__fields service_own = {MESH__RULES(service_rules)};
+static const struct mesh__fields service_shared = {MESH__RULES(shared_rules), .more = &service_own};
+static const struct mesh__fields service_fields = {MESH__RULES(service_head_rules), .more = &service_shared, .check = check_service};
+
+/* ---- kind: Namespace, kind: Mesh ---- */
+
+#define IS_A_SERVICES(field) {.name = field, .type = MESH__FIELD_ELSEWHERE, .says = "belongs to a Service: it is not the same for all of them"}
+
+static const struct mesh__field_rule defaults_head_rules[] = {
+	HEAD,
+	{.name = "namespace", .type = MESH__FIELD_ELSEWHERE, .says = "is not said here: a Namespace is the one that it is named as, and a Mesh is of none"},
+	IS_A_SERVICES("protocol"),
+};
+
+static const struct mesh__field_rule defaults_rules[] = {
+	IS_A_SERVICES("subsets"),
+	IS_A_SERVICES("routes"),
+	IS_A_SERVICES("failover"),
+	{.name = "authorization", .type = MESH__FIELD_MAP, .not_yet = true, .fields = &mesh__fields_of_authorization_defaults, MESH__AT(struct mesh__document, service.authorization), .says = "who may call its services"},
+};
+
+static void check_mesh(struct mesh__reading *r, const struct mesh__place *at, void *base)
+{
+	struct mesh__document *doc = base;
+
+	if (strcmp(doc->name, "mesh") != 0) {
+		struct mesh__place place = mesh__place_of(at, mesh__node_get(at->node, "name"));
+		mesh__reading_fault(r, &place, "there is one Mesh; it is named mesh");
+	}
+}
+
+static const struct mesh__fields defaults_own = {MESH__RULES(defaults_rules)};
+static const struct mesh__fields defaults_shared = {MESH__RULES(shared_rules), .more = &defaults_own};
+static const struct mesh__fields namespace_fields = {MESH__RULES(defaults_head_rules), .more = &defaults_shared};
+static const struct mesh__fields mesh_fields = {MESH__RULES(defaults_head_rules), .more = &defaults_shared, .check = check_mesh};
 
 /* ---- kind: Endpoints ---- */
 
-static void read_address(struct mesh__reading *r, const struct mesh__place *at, void *target)
+static void check_endpoints(struct mesh__reading *r, const struct mesh__place *at, void *base)
 {
-	struct mesh__static_endpoint *endpoint = target;
-	struct mesh__err err = MESH__NO_ERR;
-	const char *text;
+	const struct mesh__document *doc = base;
+	struct mesh__place list = mesh__place_of(at, mesh__node_get(at->node, "endpoints"));
+	const struct mesh__node *node = list.node->child;
 
-	if (!mesh__read_text(r, at, &text)) {
-		return;
-	}
-	if (mesh__addr_parse("address", text, false, &endpoint->addr, &err) != MESH_OK) {
-		mesh__reading_fault(r, at, "%s", err.message);
-	} else if (strcmp(endpoint->addr.ip, "0.0.0.0") == 0 || strcmp(endpoint->addr.ip, "::") == 0) {
-		mesh__reading_fault(r, at, "\"%.60s\" is an address to listen on, not to call", text);
-	}
-}
-
-/* A tag such as a zone or a version: short, printable, copied. */
-static void read_tag(struct mesh__reading *r, const struct mesh__place *at, const char **out)
-{
-	const char *text;
-
-	if (!mesh__read_text(r, at, &text)) {
-		return;
-	}
-	if (strlen(text) > MESH__LABEL_MAX) {
-		mesh__reading_fault(r, at, "is longer than %d bytes", MESH__LABEL_MAX);
-		return;
-	}
-	for (const char *p = text; *p != '\0'; p++) {
-		if ((unsigned char)*p <= 0x20 || *p == 0x7f) {
-			mesh__reading_fault(r, at, "\"%s\" holds a space or a control character", text);
-			return;
+	for (size_t i = 0; i < doc->n_endpoints; i++, node = node->next) {
+		const struct mesh__addr *addr = &doc->endpoints[i].addr;
+		size_t k = 0;
+		while (k < i && (doc->endpoints[k].addr.port != addr->port || strcmp(doc->endpoints[k].addr.ip, addr->ip) != 0)) {
+			k++;
 		}
-	}
-	*out = mesh__arena_strdup(r->arena, text);
-	r->no_memory |= *out == NULL;
-}
-
-static void read_zone(struct mesh__reading *r, const struct mesh__place *at, void *target)
-{
-	struct mesh__static_endpoint *endpoint = target;
-
-	read_tag(r, at, &endpoint->zone);
-}
-
-static void read_version(struct mesh__reading *r, const struct mesh__place *at, void *target)
-{
-	struct mesh__static_endpoint *endpoint = target;
-
-	read_tag(r, at, &endpoint->version);
-}
-
-static void read_labels(struct mesh__reading *r, const struct mesh__place *at, void *target)
-{
-	static const struct mesh__field_rule rules[] = {{"version", false, read_version, NULL}};
-	static const struct mesh__fields fields = {
-		rules, MESH__COUNT(rules), .unknown = "labels other than version are not in force yet",
-	};
-
-	mesh__read_fields(r, at, &fields, target);
-}
-
-/* Compares the last endpoint with those before it. */
-static void refuse_twice(struct mesh__reading *r, const struct mesh__place *at, const struct mesh__document *doc)
-{
-	const struct mesh__addr *last = &doc->endpoints[doc->n_endpoints - 1].addr;
-
-	for (size_t i = 0; last->ip[0] != '\0' && i < doc->n_endpoints - 1; i++) {
-		const struct mesh__addr *other = &doc->endpoints[i].addr;
-		if (other->port == last->port && strcmp(other->ip, last->ip) == 0) {
-			const struct mesh__node *node = mesh__node_get(at->node, "address");
-			struct mesh__place place = mesh__place_of(at, node);
-			mesh__reading_fault(r, &place, "\"%.60s\" stands in endpoints[%zu] already", node->text, i);
-			return;
+		if (k < i) {
+			struct mesh__place item = mesh__place_of_item(&list, node, i), place = mesh__place_of(&item, mesh__node_get(node, "address"));
+			mesh__reading_fault(r, &place, "\"%.60s\" stands in endpoints[%zu] already", place.node->text, k);
 		}
 	}
 }
 
-static void read_endpoint(struct mesh__reading *r, const struct mesh__place *at, struct mesh__document *doc)
-{
-	static const struct mesh__field_rule rules[] = {
-		{"address", true, read_address, NULL},
-		{"zone", false, read_zone, NULL},
-		{"labels", false, read_labels, NULL},
-	};
-	static const struct mesh__fields fields = {rules, MESH__COUNT(rules), .unknown = "unknown field"};
-
-	mesh__read_fields(r, at, &fields, &doc->endpoints[doc->n_endpoints++]);
-	refuse_twice(r, at, doc);
-}
-
-static bool count_endpoints(struct mesh__reading *r, const struct mesh__place *at, size_t *n)
-{
-	*n = 0;
-	if (at->node->kind != MESH__NODE_LIST) {
-		mesh__reading_fault(r, at, "wants a list such as [{address: \"10.0.0.1:443\"}]");
-		return false;
-	}
-	for (const struct mesh__node *item = at->node->child; item != NULL; item = item->next) {
-		(*n)++;
-	}
-	if (*n == 0) {
-		mesh__reading_fault(r, at, "is empty; name at least one address");
-		return false;
-	}
-	if (*n > MESH__STATIC_ENDPOINTS_MAX) {
-		mesh__reading_fault(r, at, "has %zu members; at most %d are taken", *n, MESH__STATIC_ENDPOINTS_MAX);
-		return false;
-	}
-	return true;
-}
-
-static void read_endpoints(struct mesh__reading *r, const struct mesh__place *at, void *target)
-{
-	struct mesh__document *doc = target;
-	const struct mesh__node *item;
-	size_t n;
-
-	if (!count_endpoints(r, at, &n)) {
-		return;
-	}
-	doc->endpoints = mesh__arena_alloc(r->arena, n, sizeof(*doc->endpoints));
-	if (doc->endpoints == NULL) {
-		r->no_memory = true;
-		return;
-	}
-	for (item = at->node->child; item != NULL && !mesh__reading_full(r); item = item->next) {
-		struct mesh__place place = mesh__place_of_item(at, item, doc->n_endpoints);
-		read_endpoint(r, &place, doc);
-	}
-}
-
-static void write_endpoints(struct mesh__json_out *out, const char *name, const struct mesh__node *node, const void *target)
-{
-	const struct mesh__document *doc = target;
-	char address[MESH__ADDR_TEXT];
-
-	(void)node;
-	mesh__json_open(out, name, '[');
-	for (size_t i = 0; i < doc->n_endpoints; i++) {
-		mesh__addr_format(&doc->endpoints[i].addr, address);
-		mesh__json_open(out, NULL, '{');
-		mesh__json_put_text(out, "address", address);
-		mesh__json_put_text(out, "zone", doc->endpoints[i].zone);
-		if (doc->endpoints[i].version != NULL) {
-			mesh__json_open(out, "labels", '{');
-			mesh__json_put_text(out, "version", doc->endpoints[i].version);
-			mesh__json_close(out, '}');
-		}
-		mesh__json_close(out, '}');
-	}
-	mesh__json_close(out, ']');
-}
-
-static void read_insecure_plaintext(struct mesh__reading *r, const struct mesh__place *at, void *target)
-{
-	struct mesh__document *doc = target;
-
-	if (mesh__read_bool(r, at, &doc->insecure_plaintext) && doc->insecure_plaintext) {
-		mesh__reading_warn(r, at, "calls to it are neither encrypted nor authenticated");
-	}
-}
-
-static void write_insecure_plaintext(struct mesh__json_out *out, const char *name, const struct mesh__node *node, const void *target)
-{
-	const struct mesh__document *doc = target;
-
-	(void)node;
-	mesh__json_put_bool(out, name, doc->insecure_plaintext);
-}
-
-static const struct mesh__field_rule endpoints_rules[] = {
-	HEAD,
-	{"endpoints", true, read_endpoints, write_endpoints},
-	{"insecurePlaintext", false, read_insecure_plaintext, write_insecure_plaintext},
-};
+static const struct mesh__fields endpoints_fields = {MESH__RULES(head_rules), .more = &mesh__fields_of_endpoints, .check = check_endpoints};
 
 /* ---- By kind ---- */
 
-const struct mesh__fields *mesh__fields_of_kind(enum mesh__kind kind)
+const struct mesh__fields *mesh__fields_of_kind(enum mesh__kind of)
 {
-	static const struct mesh__fields service = {service_rules, MESH__COUNT(service_rules), .unknown = "unknown field"};
-	static const struct mesh__fields endpoints = {endpoints_rules, MESH__COUNT(endpoints_rules), .unknown = "unknown field"};
+	static const struct mesh__fields *const tables[] = {
+		[MESH__KIND_SERVICE] = &service_fields,
+		[MESH__KIND_ENDPOINTS] = &endpoints_fields,
+		[MESH__KIND_NAMESPACE] = &namespace_fields,
+		[MESH__KIND_MESH] = &mesh_fields,
+	};
 
-	return kind == MESH__KIND_ENDPOINTS ? &endpoints : &service;
+	return tables[of];
 }
 
 const struct mesh__fields *mesh__fields_of_head(void)
 {
-	static const struct mesh__field_rule rules[] = {HEAD};
-	static const struct mesh__fields head = {rules, MESH__COUNT(rules), .unknown = NULL};
+	static const struct mesh__fields head = {MESH__RULES(head_rules), .ignores_unknown = true};
 
 	return &head;
 }
 
-bool mesh__read_kind(struct mesh__reading *r, const struct mesh__place *at, enum mesh__kind *kind)
+bool mesh__read_kind(struct mesh__reading *r, const struct mesh__place *at, enum mesh__kind *of)
 {
 	static const struct mesh__word words[] = {
 		{"Service", MESH__KIND_SERVICE},
 		{"Endpoints", MESH__KIND_ENDPOINTS},
-		{"Mesh", MESH__WORD_NOT_YET},
 		{"Namespace", MESH__WORD_NOT_YET},
+		{"Mesh", MESH__WORD_NOT_YET},
+		{NULL, 0},
 	};
 	int value;
 
-	if (!mesh__read_word(r, at, words, MESH__COUNT(words), &value)) {
+	if (!mesh__read_word(r, at, words, &value)) {
 		return false;
 	}
-	*kind = (enum mesh__kind)value;
+	*of = (enum mesh__kind)value;
 	return true;
 }

@@ -251,10 +251,69 @@ bool mesh__read_duration(struct mesh__reading *r, const struct mesh__place *at, 
 	return true;
 }
 
-/* ---- Words and fields: both are sets of names with a suggestion ---- */
+/* ---- Decimals, in ten-thousandths ---- */
 
-/* Writes `; did you mean "name"?` into out, or "" when nothing is near. */
-static void suggest(const char *text, const char *const *names, size_t n, char out[96])
+enum { PLACES = 4, TEN_THOUSAND = 10000 };
+
+void mesh__decimal_format(int32_t value, char *out)
+{
+	int len = snprintf(out, 16, "%d.%04d", value / TEN_THOUSAND, value % TEN_THOUSAND);
+
+	while (len > 0 && out[len - 1] == '0') {
+		out[--len] = '\0';
+	}
+	if (len > 0 && out[len - 1] == '.') {
+		out[--len] = '\0';
+	}
+}
+
+/* digits, with at most four of them behind a point; false for anything else, and for more than fits. */
+static bool parse_decimal(const char *text, int32_t *value)
+{
+	size_t whole = digits(text), places = 0;
+	uint64_t n, fraction = 0;
+
+	if (text[whole] == '.') {
+		places = digits(text + whole + 1);
+		if (places == 0 || places > PLACES || !mesh__str_u64(text + whole + 1, places, TEN_THOUSAND, &fraction)) {
+			return false;
+		}
+	}
+	if (whole == 0 || text[whole + (places > 0 ? places + 1 : 0)] != '\0' || !mesh__str_u64(text, whole, INT32_MAX / TEN_THOUSAND - 1, &n)) {
+		return false;
+	}
+	for (; places < PLACES && places > 0; places++) {
+		fraction *= 10;
+	}
+	*value = (int32_t)(n * TEN_THOUSAND + fraction);
+	return true;
+}
+
+bool mesh__read_decimal(struct mesh__reading *r, const struct mesh__place *at, int32_t min, int32_t max, int32_t *value)
+{
+	char least[16], most[16];
+	int32_t n;
+
+	if (!is_scalar(r, at, "a number")) {
+		return false;
+	}
+	if (at->node->quoted || !parse_decimal(at->node->text, &n)) {
+		mesh__reading_fault(r, at, "wants a decimal number with at most four places, without quotes, not \"%.60s\"", at->node->text);
+		return false;
+	}
+	if (n < min || n > max) {
+		mesh__decimal_format(min, least);
+		mesh__decimal_format(max, most);
+		mesh__reading_fault(r, at, "%.60s is out of range; it may be from %s to %s", at->node->text, least, most);
+		return false;
+	}
+	*value = n;
+	return true;
+}
+
+/* ---- Words, and what is suggested ---- */
+
+void mesh__suggest(const char *text, const char *const *names, size_t n, char out[96])
 {
 	const char *near = mesh__str_nearest(text, names, n);
 
@@ -265,120 +324,42 @@ static void suggest(const char *text, const char *const *names, size_t n, char o
 }
 
 /* "peakEwma, roundRobin" */
-static void list_words(const struct mesh__word *words, size_t n, char out[PATH_TEXT])
+static void list_words(const struct mesh__word *words, char out[PATH_TEXT])
 {
 	size_t len = 0;
 
 	out[0] = '\0';
-	for (size_t i = 0; i < n && len < PATH_TEXT - 1; i++) {
-		if (words[i].value != MESH__WORD_NOT_YET) {
-			int added = snprintf(out + len, PATH_TEXT - len, "%s%s", len > 0 ? ", " : "", words[i].text);
+	for (; words->text != NULL && len < PATH_TEXT - 1; words++) {
+		if (words->value != MESH__WORD_NOT_YET) {
+			int added = snprintf(out + len, PATH_TEXT - len, "%s%s", len > 0 ? ", " : "", words->text);
 			len += added > 0 ? (size_t)added : 0;
 		}
 	}
 }
 
-bool mesh__read_word(struct mesh__reading *r, const struct mesh__place *at, const struct mesh__word *words, size_t n,
-	int *value)
+bool mesh__read_word(struct mesh__reading *r, const struct mesh__place *at, const struct mesh__word *words, int *value)
 {
-	const char *names[MESH__WORDS_MAX], *text;
+	const char *names[MESH__NAMES_MAX], *text;
 	char list[PATH_TEXT], hint[96];
+	size_t n = 0;
 
 	if (!mesh__read_text(r, at, &text)) {
 		return false;
 	}
-	list_words(words, n, list);
-	for (size_t i = 0; i < n; i++) {
-		names[i] = words[i].text;
-		if (strcmp(text, words[i].text) != 0) {
+	list_words(words, list);
+	for (; words->text != NULL; words++) {
+		if (strcmp(text, words->text) != 0) {
+			names[n++] = words->text;
 			continue;
 		}
-		if (words[i].value == MESH__WORD_NOT_YET) {
+		if (words->value == MESH__WORD_NOT_YET) {
 			mesh__reading_fault(r, at, "%s is not in force yet; in this version: %s", text, list);
 			return false;
 		}
-		*value = words[i].value;
+		*value = words->value;
 		return true;
 	}
-	suggest(text, names, n, hint);
+	mesh__suggest(text, names, n, hint);
 	mesh__reading_fault(r, at, "\"%.60s\" is no value of it; in this version: %s%s", text, list, hint);
 	return false;
-}
-
-static const struct mesh__field_rule *find_rule(const struct mesh__fields *fields, const char *name)
-{
-	for (size_t i = 0; i < fields->n; i++) {
-		if (strcmp(fields->rules[i].name, name) == 0) {
-			return &fields->rules[i];
-		}
-	}
-	return NULL;
-}
-
-static void tell_unknown(struct mesh__reading *r, const struct mesh__place *at, const struct mesh__fields *fields)
-{
-	const char *names[MESH__WORDS_MAX];
-	char hint[96];
-
-	for (size_t i = 0; i < fields->n; i++) {
-		names[i] = fields->rules[i].name;
-	}
-	suggest(at->name, names, fields->n, hint);
-	mesh__reading_fault(r, at, "%s%s", fields->unknown, hint);
-}
-
-static void read_member(struct mesh__reading *r, const struct mesh__place *key, const struct mesh__place *value,
-	const struct mesh__fields *fields, void *target)
-{
-	const struct mesh__field_rule *rule = find_rule(fields, key->name);
-
-	if (rule == NULL) {
-		if (fields->unknown != NULL) {
-			tell_unknown(r, key, fields);
-		}
-	} else if (rule->read == NULL) {
-		mesh__reading_fault(r, key, "not in force yet: this version would do nothing with it");
-	} else {
-		rule->read(r, value, target);
-	}
-}
-
-static void tell_missing(struct mesh__reading *r, const struct mesh__place *at, const struct mesh__fields *fields)
-{
-	for (size_t i = 0; i < fields->n; i++) {
-		const char *name = fields->rules[i].name;
-		if (fields->rules[i].required && mesh__node_get(at->node, name) == NULL) {
-			struct mesh__place place = {.up = at, .name = name, .line = at->line, .column = at->column};
-			mesh__reading_fault(r, &place, "is missing");
-		}
-	}
-}
-
-void mesh__read_fields(struct mesh__reading *r, const struct mesh__place *at, const struct mesh__fields *fields,
-	void *target)
-{
-	const struct mesh__node *member;
-
-	if (at->node->kind != MESH__NODE_MAP) {
-		mesh__reading_fault(r, at, "wants a map of fields");
-		return;
-	}
-	for (member = at->node->child; member != NULL && !mesh__reading_full(r); member = member->next) {
-		struct mesh__place key = mesh__place_of_key(at, member);
-		struct mesh__place value = mesh__place_of(at, member);
-		read_member(r, &key, &value, fields, target);
-	}
-	tell_missing(r, at, fields);
-}
-
-void mesh__write_fields(struct mesh__json_out *out, const struct mesh__node *node, const struct mesh__fields *fields,
-	const void *target)
-{
-	for (size_t i = 0; i < fields->n; i++) {
-		const struct mesh__field_rule *rule = &fields->rules[i];
-		const struct mesh__node *member = mesh__node_get(node, rule->name);
-		if (member != NULL && rule->write != NULL) {
-			rule->write(out, rule->name, member, target);
-		}
-	}
 }

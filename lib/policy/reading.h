@@ -13,7 +13,6 @@
 #include "base/buf.h"
 #include "base/error.h"
 #include "base/mem.h"
-#include "wire/json.h"
 #include "wire/yaml.h"
 
 /* More are not told: a document of a megabyte must not be answered with ten. */
@@ -22,10 +21,12 @@ enum { MESH__FAULTS_MAX = 1000 };
 struct mesh__reading {
 	const struct mesh__mem *mem;
 	struct mesh__arena *arena;  /* of the document at hand: what is read is kept there */
+	const char *ns;             /* its namespace: what a name without one is of */
 	const char *file;
 	struct mesh__buf *faults;   /* may be NULL */
 	struct mesh__buf *warnings; /* may be NULL */
 	size_t n_faults;
+	size_t n_not_yet;           /* of them: nothing is wrong with the value */
 	struct mesh__err first;     /* the first fault */
 	bool no_memory;
 };
@@ -64,39 +65,23 @@ bool mesh__read_count(struct mesh__reading *r, const struct mesh__place *at, int
 bool mesh__read_duration(struct mesh__reading *r, const struct mesh__place *at, int64_t min_ms, int64_t max_ms,
 	int64_t *ms);
 
+/* A decimal number within [min, max], unquoted, with at most four places; all in ten-thousandths. */
+bool mesh__read_decimal(struct mesh__reading *r, const struct mesh__place *at, int32_t min, int32_t max, int32_t *value);
+
+/* The shortest form of ten-thousandths, "1.5" of 15000, into out[16]. */
+void mesh__decimal_format(int32_t value, char *out);
+
 struct mesh__word {
-	const char *text;
-	int value; /* MESH__WORD_NOT_YET: known, not in force */
+	const char *text; /* NULL: the end of them */
+	int value;        /* MESH__WORD_NOT_YET: known, not in force */
 };
 
-enum { MESH__WORD_NOT_YET = -1, MESH__WORDS_MAX = 32 };
+enum { MESH__WORD_NOT_YET = -1, MESH__NAMES_MAX = 40 };
 
-/* One of at most MESH__WORDS_MAX words that are in force. */
-bool mesh__read_word(struct mesh__reading *r, const struct mesh__place *at, const struct mesh__word *words, size_t n,
-	int *value);
+/* One of at most MESH__NAMES_MAX words that are in force. */
+bool mesh__read_word(struct mesh__reading *r, const struct mesh__place *at, const struct mesh__word *words, int *value);
 
-/* A known member of a map. */
-struct mesh__field_rule {
-	const char *name;
-	bool required;
-	/* Reads the value at its place into the map's target; NULL: not in force yet. */
-	void (*read)(struct mesh__reading *r, const struct mesh__place *at, void *target);
-	/* Writes the canonical form of what was read from `node`, under `name`; NULL: somebody else writes it. */
-	void (*write)(struct mesh__json_out *out, const char *name, const struct mesh__node *node, const void *target);
-};
-
-struct mesh__fields {
-	const struct mesh__field_rule *rules; /* at most MESH__WORDS_MAX */
-	size_t n;
-	const char *unknown; /* what is said of a member that is not listed; NULL: it is passed over */
-};
-
-/* Reads the members of a map by their rules: tells what is unknown (with a suggestion), not in force yet, or missing. */
-void mesh__read_fields(struct mesh__reading *r, const struct mesh__place *at, const struct mesh__fields *fields,
-	void *target);
-
-/* Writes the members that the map has, in the order of the rules. */
-void mesh__write_fields(struct mesh__json_out *out, const struct mesh__node *node, const struct mesh__fields *fields,
-	const void *target);
+/* Writes `; did you mean "name"?` into out, or "" when none of the `n` names is near. */
+void mesh__suggest(const char *text, const char *const *names, size_t n, char out[96]);
 
 #endif

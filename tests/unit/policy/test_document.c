@@ -442,7 +442,7 @@ static void refuses_bad_endpoints(void **state)
 {
 	static const struct refusal rows[] = {
 		{ENDPOINTS, "f.yaml:1:1: endpoints: is missing\n"},
-		{ENDPOINTS "endpoints: []\n", "f.yaml:4:12: endpoints: is empty; name at least one address\n"},
+		{ENDPOINTS "endpoints: []\n", "f.yaml:4:12: endpoints: is empty; name at least 1\n"},
 		{ENDPOINTS "endpoints: 10.0.0.1:80\n", "f.yaml:4:12: endpoints: wants a list such as [{address: \"10.0.0.1:443\"}]\n"},
 		{ENDPOINTS "endpoints: [10.0.0.1:80]\n", "f.yaml:4:13: endpoints[0]: wants a map of fields\n"},
 		{ENDPOINTS "endpoints: [{zone: a}]\n", "f.yaml:4:13: endpoints[0].address: is missing\n"},
@@ -742,7 +742,7 @@ static void kinds_are_named_in_any_case_and_number(void **state)
 		enum mesh__kind kind;
 	} rows[] = {
 		{"service", true, MESH__KIND_SERVICE},      {"Services", true, MESH__KIND_SERVICE}, {"SERVICE", true, MESH__KIND_SERVICE},
-		{"Endpoints", true, MESH__KIND_ENDPOINTS}, {"endpoint", true, MESH__KIND_ENDPOINTS}, {"mesh", false, 0}, {"", false, 0}, {"servic", false, 0},
+		{"Endpoints", true, MESH__KIND_ENDPOINTS}, {"endpoint", true, MESH__KIND_ENDPOINTS}, {"namespaces", true, MESH__KIND_NAMESPACE}, {"mesh", true, MESH__KIND_MESH}, {"", false, 0}, {"servic", false, 0},
 	};
 
 	(void)state;
