@@ -16,16 +16,14 @@ enum { MEGABYTE = 1024 * 1024 };
 
 static void open_stage(struct trip_stage *s, struct mesh__tls_conf *conf, raw_script script, void *arg, const struct mesh__pool_options *wanted)
 {
-	struct mesh__pool_options options;
-
 	memset(s, 0, sizeof(*s));
 	s->conf = conf;
 	s->server = raw_server_new(s->conf, script, arg);
-	options = cast_options(s->server);
-	options.proto = wanted->proto;
-	options.max_connections = wanted->max_connections;
-	options.max_pending = wanted->max_pending;
-	s->pool = cast_pool(&cast.env, &options);
+	s->options = cast_options(s->server);
+	s->options.proto = wanted->proto;
+	s->options.max_connections = wanted->max_connections;
+	s->options.max_pending = wanted->max_pending;
+	s->pool = cast_pool(&cast.env, &s->options);
 	assert_int_equal(mesh__loop_new(&cast.env, &s->loop, NULL), MESH_OK);
 }
 
@@ -46,6 +44,13 @@ void trip_stage_open_http2(struct trip_stage *s, const struct test_peer *shown, 
 void trip_stage_open(struct trip_stage *s, const struct test_peer *shown, raw_script script, void *arg)
 {
 	trip_stage_open_narrow(s, shown, script, arg, 64, 64);
+}
+
+void trip_stage_expect(struct trip_stage *s, const char *spiffe)
+{
+	(void)snprintf(s->options.target.spiffe, sizeof(s->options.target.spiffe), "%s", spiffe);
+	mesh__pool_unref(s->pool);
+	s->pool = cast_pool(&cast.env, &s->options);
 }
 
 void trip_stage_close(struct trip_stage *s)

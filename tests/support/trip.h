@@ -10,6 +10,7 @@ struct trip_stage {
 	struct mesh__loop *loop;
 	struct mesh__tls_conf *conf;
 	struct raw_server *server;
+	struct mesh__pool_options options; /* the pool's, but for the credentials */
 	struct mesh__pool *pool;
 	int left; /* flights: with the last one's end the loop stops */
 };
@@ -19,6 +20,8 @@ void trip_stage_open(struct trip_stage *s, const struct test_peer *shown, raw_sc
 void trip_stage_open_narrow(struct trip_stage *s, const struct test_peer *shown, raw_script script, void *arg, int32_t max_connections, int32_t max_pending);
 /* The pool asks for HTTP/2. `http2`: the server takes it. */
 void trip_stage_open_http2(struct trip_stage *s, const struct test_peer *shown, bool http2, raw_script script, void *arg, int32_t max_pending);
+/* Before the first flight: the pool expects another SPIFFE ID at payments' DNS name. */
+void trip_stage_expect(struct trip_stage *s, const char *spiffe);
 void trip_stage_close(struct trip_stage *s);
 
 struct trip {

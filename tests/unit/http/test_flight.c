@@ -167,20 +167,24 @@ static void a_kept_connection_that_has_gone_costs_no_flight(void **state)
 
 static void a_peer_with_another_name_gets_nothing(void **state)
 {
+	static const struct test_peer *const shown[] = {&cast.ledger, &cast.payments}; /* libcurl refuses another DNS name; ledger's SPIFFE ID is expected of both */
 	struct trip_stage s;
 	struct trip t;
 
 	(void)state;
-	trip_stage_open(&s, &cast.ledger, raw_answer_ok, NULL);
-	for (int i = 0; i < 2; i++) {
-		trip_init(&t, &s, "POST", "secret");
-		trip_run(&t);
-		assert_int_equal(t.code, MESH_E_IDENTITY);
-		assert_int_equal(t.result.sent, MESH__SENT_NOTHING);
-		trip_fini(&t);
+	for (size_t row = 0; row < MESH__COUNT(shown); row++) {
+		trip_stage_open(&s, shown[row], raw_answer_ok, NULL);
+		trip_stage_expect(&s, cast.ledger.spiffe);
+		for (int i = 0; i < 2; i++) {
+			trip_init(&t, &s, "POST", "secret");
+			trip_run(&t);
+			assert_int_equal(t.code, MESH_E_IDENTITY);
+			assert_int_equal(t.result.sent, MESH__SENT_NOTHING);
+			trip_fini(&t);
+		}
+		assert_int_equal(atomic_load(&raw_server_counts(s.server)->requests), 0);
+		trip_stage_close(&s);
 	}
-	assert_int_equal(atomic_load(&raw_server_counts(s.server)->requests), 0);
-	trip_stage_close(&s);
 }
 
 static void done_may_start_the_next(void **state)

@@ -142,20 +142,24 @@ static void they_are_under_way_at_once(void **state)
 
 static void behind_a_peer_with_another_name_all_are_refused(void **state)
 {
+	static const struct test_peer *const shown[] = {&cast.ledger, &cast.payments}; /* libcurl refuses another DNS name; ledger's SPIFFE ID is expected of both */
 	struct trip_stage s;
 
 	(void)state;
-	trip_stage_open_http2(&s, &cast.ledger, true, h2_count_requests, NULL, MANY);
-	for (int i = 0; i < 2; i++) {
-		start_many(&s, SOME);
-		mesh__loop_run(s.loop);
-		assert_int_equal(count(SOME, MESH_E_IDENTITY, MESH__SENT_NOTHING), SOME);
-		fini_many(SOME);
-		assert_true(raw_wait(&raw_server_counts(s.server)->open, 0)); /* such a connection is not kept */
+	for (size_t row = 0; row < MESH__COUNT(shown); row++) {
+		trip_stage_open_http2(&s, shown[row], true, h2_count_requests, NULL, MANY);
+		trip_stage_expect(&s, cast.ledger.spiffe);
+		for (int i = 0; i < 2; i++) {
+			start_many(&s, SOME);
+			mesh__loop_run(s.loop);
+			assert_int_equal(count(SOME, MESH_E_IDENTITY, MESH__SENT_NOTHING), SOME);
+			fini_many(SOME);
+			assert_true(raw_wait(&raw_server_counts(s.server)->open, 0)); /* such a connection is not kept */
+		}
+		assert_int_equal(atomic_load(&raw_server_counts(s.server)->accepted), 2);
+		assert_int_equal(atomic_load(&raw_server_counts(s.server)->requests), 0);
+		trip_stage_close(&s);
 	}
-	assert_int_equal(atomic_load(&raw_server_counts(s.server)->accepted), 2);
-	assert_int_equal(atomic_load(&raw_server_counts(s.server)->requests), 0);
-	trip_stage_close(&s);
 }
 
 static void with_a_peer_of_http1_each_has_a_connection_of_its_own(void **state)
