@@ -266,12 +266,14 @@ static void begin_drain(size_t i)
 static void await_drained(void)
 {
 	int64_t until_us = mesh__mono_us(&s.env) + LONG_MS * 1000;
+	bool in_time = true, drained;
 
 	(void)pthread_mutex_lock(&s.mu);
-	while (s.n_drained < SERVERS) {
-		assert_true(mesh__cond_wait_until(&s.changed, &s.mu, &s.env, until_us));
+	while (!(drained = s.n_drained == SERVERS) && in_time) {
+		in_time = mesh__cond_wait_until(&s.changed, &s.mu, &s.env, until_us);
 	}
 	(void)pthread_mutex_unlock(&s.mu);
+	assert_true(drained);
 }
 
 /* The grace ends when the last connection, wherever it is, has gone: it need not be waited for. */
