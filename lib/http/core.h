@@ -66,6 +66,8 @@ struct mesh__http_server {
 	bool grace;           /* the first part of the drain: connections may be idle and new ones come */
 	int64_t grace_until_us;
 	int64_t drain_until_us;
+	bool cutting;         /* the drain is over, and what is left goes */
+	bool cut_short;       /* a request without its whole reply was among that */
 	mesh__loop_fn drained;
 	void *drained_arg;
 	struct mesh__buf plain, cipher, out; /* for the moment: used and emptied within one call */

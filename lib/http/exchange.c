@@ -179,6 +179,7 @@ void mesh__exchange_detach(struct mesh__exchange *x, int code)
 	} else if (code == MESH_OK) {
 		forget_body(x);
 	} else {
+		x->server->cut_short |= x->server->cutting && !atomic_load(&x->is_gone);
 		mesh__exchange_gone(x, code);
 	}
 }

@@ -233,6 +233,7 @@ static void on_sweep(void *arg)
 		end_grace(s);
 	}
 	if (s->draining && now_us >= s->drain_until_us) {
+		s->cutting = true;
 		each_conn(s, cut, 0);
 	}
 	trim_scratch(&s->plain);
@@ -372,6 +373,11 @@ void mesh__http_server_drain(struct mesh__http_server *s, int64_t drain_ms, mesh
 		end_grace(s);
 	}
 	mesh__http_server_sweep_soon(s);
+}
+
+bool mesh__http_server_cut_short(const struct mesh__http_server *s)
+{
+	return s->cut_short;
 }
 
 void mesh__http_server_free(struct mesh__http_server *s)

@@ -91,6 +91,9 @@ void mesh__http_server_rotate(struct mesh__http_server *server, struct mesh__tls
  */
 void mesh__http_server_drain(struct mesh__http_server *server, int64_t drain_ms, mesh__loop_fn done, void *arg);
 
+/* Whether requests were cut at the end of the drain that had not been given their whole reply, and that a peer still waited for. From `done` on; loop's thread. */
+bool mesh__http_server_cut_short(const struct mesh__http_server *server);
+
 /* Cuts what is left and frees, on the loop's thread or after the loop has ended. Exchanges still held by others stay valid; their replies are dropped. Accepts NULL. */
 void mesh__http_server_free(struct mesh__http_server *server);
 

@@ -146,10 +146,12 @@ void mesh__loops_rotate(struct mesh__loops *l, struct mesh__tls_conf *tls, struc
 
 static void on_drained(void *arg)
 {
-	struct mesh__loops *l = arg;
+	struct mesh__loops_one *one = arg;
+	struct mesh__loops *l = one->all;
 
 	(void)pthread_mutex_lock(&l->mu);
 	l->n_drained++;
+	l->cut_short |= mesh__http_server_cut_short(one->http);
 	(void)pthread_cond_broadcast(&l->changed);
 	(void)pthread_mutex_unlock(&l->mu);
 }
@@ -158,11 +160,13 @@ static void drain(void *arg)
 {
 	struct mesh__loops_one *one = arg;
 
-	mesh__http_server_drain(one->http, one->all->drain_ms, on_drained, one->all);
+	mesh__http_server_drain(one->http, one->all->drain_ms, on_drained, one);
 }
 
-void mesh__loops_drain(struct mesh__loops *l, int64_t drain_ms)
+bool mesh__loops_drain(struct mesh__loops *l, int64_t drain_ms)
 {
+	bool all;
+
 	l->drain_ms = drain_ms;
 	for (int32_t i = 0; i < l->n; i++) {
 		mesh__loop_post(l->list[i].loop, &l->list[i].drain_post, drain, &l->list[i]);
@@ -171,7 +175,9 @@ void mesh__loops_drain(struct mesh__loops *l, int64_t drain_ms)
 	while (l->n_drained < l->n && !l->hurried) {
 		(void)pthread_cond_wait(&l->changed, &l->mu);
 	}
+	all = l->n_drained == l->n && !l->cut_short;
 	(void)pthread_mutex_unlock(&l->mu);
+	return all;
 }
 
 void mesh__loops_hurry(struct mesh__loops *l)

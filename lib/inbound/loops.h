@@ -31,9 +31,10 @@ struct mesh__loops {
 	struct mesh__loops_one *list;
 	int32_t n;
 	int64_t drain_ms;
-	pthread_mutex_t mu; /* guards n_drained, hurried, and what its comment says in `list` */
+	pthread_mutex_t mu; /* guards n_drained, cut_short, hurried, and what its comment says in `list` */
 	pthread_cond_t changed;
 	int32_t n_drained;
+	bool cut_short;
 	bool hurried;
 };
 
@@ -53,8 +54,8 @@ void mesh__loops_address(const struct mesh__loops *loops, struct mesh__addr *out
 /* New credentials for all. References of its own. */
 void mesh__loops_rotate(struct mesh__loops *loops, struct mesh__tls_conf *tls, struct mesh__trust *trust);
 
-/* Drains all, and waits until they have. Once, and not on one of the threads. */
-void mesh__loops_drain(struct mesh__loops *loops, int64_t drain_ms);
+/* Drains all, and waits until they have; true when no request was cut. Once, and not on one of the threads. */
+bool mesh__loops_drain(struct mesh__loops *loops, int64_t drain_ms);
 
 /* The drain that another thread waits for is over. Any thread. */
 void mesh__loops_hurry(struct mesh__loops *loops);

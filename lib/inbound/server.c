@@ -42,10 +42,7 @@ int mesh__serving_rotate(struct mesh_server *s, struct mesh__creds *creds, struc
 
 bool mesh__serving_drain(struct mesh_server *s, int64_t drain_ms)
 {
-	int64_t begun_ms = mesh__mono_ms(s->env);
-
-	mesh__loops_drain(&s->loops, drain_ms);
-	return mesh__mono_ms(s->env) - begun_ms < drain_ms || atomic_load(&s->refs) == 1;
+	return mesh__loops_drain(&s->loops, drain_ms);
 }
 
 void mesh__serving_hurry(struct mesh_server *s)

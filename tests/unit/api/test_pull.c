@@ -7,8 +7,10 @@
 #include <cmocka.h>
 #include <poll.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -63,6 +65,46 @@ static int set_up(void **state)
 	two_meshes_init(&t, "pull", NULL, NULL);
 	/* A call that fails is one that is waited for in vain. */
 	cart = two_meshes_open_cart(&t, "connectTimeout: 60s\n");
+	return 0;
+}
+
+/* A thread that dawdles stops where it next gives memory of payments back, until it is let go. */
+static _Thread_local bool dawdles;
+static sem_t let_go;
+
+static void *slow_alloc(void *user, size_t size)
+{
+	(void)user;
+	return malloc(size);
+}
+
+static void *slow_resize(void *user, void *block, size_t size)
+{
+	(void)user;
+	return realloc(block, size);
+}
+
+static void slow_release(void *user, void *block)
+{
+	(void)user;
+	while (dawdles && sem_wait(&let_go) != 0) {
+	}
+	dawdles = false;
+	free(block);
+}
+
+static int set_up_slow(void **state)
+{
+	mesh_options *o;
+
+	(void)state;
+	two_meshes_init(&t, NULL, NULL, NULL);
+	o = two_meshes_payments(&t);
+	mesh_options_allocator(o, slow_alloc, slow_resize, slow_release, NULL);
+	t.payments = two_meshes_open(o);
+	assert_int_equal(mesh_serve(t.payments, "pull", NULL, NULL, &t.server, NULL), MESH_OK);
+	cart = two_meshes_open_cart(&t, "connectTimeout: 60s\n");
+	assert_int_equal(sem_init(&let_go, 0, 0), 0);
 	return 0;
 }
 
@@ -375,6 +417,31 @@ static void what_nobody_took_is_cut_and_what_was_kept_may_be_replied_to(void **s
 	}
 }
 
+static void *reply_and_dawdle(void *unused)
+{
+	mesh_inbound *in = next();
+
+	dawdles = true;
+	assert_int_equal(mesh_reply(in, 200, "early", 5), MESH_OK);
+	return unused;
+}
+
+/* Its caller has the answer: who closes has lost nothing, however late the one who gave it goes on. */
+static void an_answer_that_was_had_does_not_cut_the_drain_short(void **state)
+{
+	pthread_t slow;
+	struct call c;
+
+	(void)state;
+	assert_int_equal(pthread_create(&slow, NULL, reply_and_dawdle, NULL), 0);
+	begin(&c);
+	finish(&c, 200);
+	assert_int_equal(mesh_close(t.payments, 0), MESH_OK);
+	t.payments = NULL;
+	assert_int_equal(sem_post(&let_go), 0);
+	assert_int_equal(pthread_join(slow, NULL), 0);
+}
+
 static void a_forked_child_takes_nothing(void **state)
 {
 	int fd = mesh_server_event_fd(t.server), status;
@@ -415,6 +482,7 @@ int main(void)
 		T(a_request_whose_deadline_has_passed_is_not_given),
 		T(in_the_drain_what_waits_is_still_given),
 		T(what_nobody_took_is_cut_and_what_was_kept_may_be_replied_to),
+		cmocka_unit_test_setup_teardown(an_answer_that_was_had_does_not_cut_the_drain_short, set_up_slow, tear_down),
 		T(a_forked_child_takes_nothing),
 	};
 
