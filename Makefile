@@ -64,7 +64,9 @@ LINK_EXE := $(LINK) -pie
 
 # --- third parties ----------------------------------------------------------
 
-PKGS        := libcurl libssl libcrypto libuv libnghttp2 yaml-0.1 libcjson
+PKGS        := libcurl libssl libcrypto libuv libnghttp2 yaml-0.1 libcjson libpcre2-8
+# xxhash is compiled in from its header.
+PKGS_OTHER  := sqlite3 libxxhash
 pkg-cflags   = $(patsubst -I%,-isystem %,$(shell $(PKG_CONFIG) --cflags $(1) 2>/dev/null))
 pkg-libs     = $(shell $(PKG_CONFIG) --libs $(1) 2>/dev/null)
 
@@ -84,14 +86,14 @@ LLHTTP_SRC    := $(wildcard $(LLHTTP_DIR)/*.c)
 LLHTTP_CFLAGS := -isystem /usr/share/include/llhttp
 endif
 
-THIRD_CFLAGS := $(call pkg-cflags,$(PKGS) sqlite3) $(LLHTTP_CFLAGS)
+THIRD_CFLAGS := $(call pkg-cflags,$(PKGS) $(PKGS_OTHER)) $(LLHTTP_CFLAGS)
 THIRD_LIBS   := $(call pkg-libs,$(PKGS)) $(MBED_LIBS) $(LLHTTP_LIBS) -lm
 SQLITE_LIBS  := $(call pkg-libs,sqlite3)
 CMOCKA_LIBS   = $(call pkg-libs,cmocka)
 
 NO_BUILD_GOALS := help clean lint uninstall test-debian12 test-debian13
 ifneq ($(filter-out $(NO_BUILD_GOALS),$(or $(MAKECMDGOALS),all)),)
-MISSING := $(strip $(foreach p,$(PKGS) sqlite3,$(if $(shell $(PKG_CONFIG) --exists $p 2>/dev/null && echo yes),,$p)))
+MISSING := $(strip $(foreach p,$(PKGS) $(PKGS_OTHER),$(if $(shell $(PKG_CONFIG) --exists $p 2>/dev/null && echo yes),,$p)))
 ifneq ($(MISSING),)
 $(error pkg-config does not find: $(MISSING); run ./setup to install what the build needs)
 endif

@@ -46,6 +46,8 @@ ADAPTERS = [
     (r"nghttp2/", r"lib/http/h2_session\.c"),
     (r"(cjson/)?cJSON\.h", r"lib/wire/json\.c"),
     (r"yaml\.h", r"lib/wire/yaml\.c"),
+    (r"pcre2\.h", r"lib/policy/regex\.c"),
+    (r"xxhash\.h", r"lib/policy/hash\.c"),
     (r"sqlite3\.h", r"ctrl/meshd/store_sqlite(_config)?\.[ch]"),
     (r"openssl/", r"lib/http/curl_peer(_ctx|_sessions)?\.c"),
 ]

@@ -85,7 +85,7 @@ class Includes(Tree):
         for header, good in (("curl/curl.h", "lib/http/curl_pool.c"), ("mbedtls/ssl.h", "lib/io/mbed_tls.c"),
                              ("psa/crypto.h", "lib/io/mbed_pki.h"), ("uv.h", "lib/io/uv_loop.c"),
                              ("llhttp.h", "lib/http/h1.c"), ("nghttp2/nghttp2.h", "lib/http/h2_session.c"),
-                             ("cjson/cJSON.h", "lib/wire/json.c"), ("yaml.h", "lib/wire/yaml.c"),
+                             ("cjson/cJSON.h", "lib/wire/json.c"), ("yaml.h", "lib/wire/yaml.c"), ("pcre2.h", "lib/policy/regex.c"), ("xxhash.h", "lib/policy/hash.c"),
                              ("sqlite3.h", "ctrl/meshd/store_sqlite.c"), ("sqlite3.h", "ctrl/meshd/store_sqlite_config.c")):
             with self.subTest(header):
                 self.expect_clean(good, "#include <%s>\n" % header)
