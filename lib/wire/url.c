@@ -177,6 +177,38 @@ bool mesh__query_get(const char *query, const char *key, char *out, size_t cap)
 	return false;
 }
 
+/* Whether text[len] is `key` once it is decoded. */
+static bool decodes_to(const char *text, size_t len, const char *key)
+{
+	for (size_t i = 0; i < len; i++, key++) {
+		char c = text[i] == '+' ? ' ' : text[i];
+		if (c == '%') {
+			if (len - i < 3 || !mesh__str_unhex(text + i + 1, 2, &c, 1)) {
+				return false;
+			}
+			i += 2;
+		}
+		if (*key == '\0' || c != *key) {
+			return false;
+		}
+	}
+	return *key == '\0';
+}
+
+bool mesh__query_next(const char **query, const char *key, char *out, size_t cap)
+{
+	while (**query != '\0') {
+		const char *at = *query;
+		size_t len = strcspn(at, "&"), name = strcspn(at, "=&"), value = name + (at[name] == '=');
+
+		*query += len + (at[len] == '&');
+		if (decodes_to(at, name, key) && percent_decode(at + value, len - value, out, cap)) {
+			return true;
+		}
+	}
+	return false;
+}
+
 bool mesh__percent_encode(const char *text, char *out, size_t cap)
 {
 	static const char digits[] = "0123456789ABCDEF";

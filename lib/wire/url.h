@@ -24,6 +24,11 @@ bool mesh__target_valid(const char *text, size_t len);
 /* The value of `key` in a query ("a=b&c=d"), percent-decoded (and '+' as space) into out[cap]. False when absent, malformed or too long. */
 bool mesh__query_get(const char *query, const char *key, char *out, size_t cap);
 
+/*
+ * The next value of parameter `key` from *query on, which moves behind it, decoded the same way into out[cap]; so is the name before it is compared, and "a" is "a=". What is malformed or too long is passed over. False: there is no more.
+ */
+bool mesh__query_next(const char **query, const char *key, char *out, size_t cap);
+
 /* Percent-encodes everything but unreserved characters (RFC 3986 section 2.3) into out[cap]; false when it does not fit. */
 bool mesh__percent_encode(const char *text, char *out, size_t cap);
 

@@ -1,0 +1,30 @@
+#include "policy/route.h"
+
+/* What costs least is asked first. */
+static bool holds(const struct mesh__route_match *m, struct mesh__request_view *view)
+{
+	return mesh__match_method(&m->methods, view) && mesh__match_source(&m->source, view) && mesh__match_path(&m->path, view) && mesh__match_headers(m->headers, m->n_headers, view) &&
+		mesh__match_query(m->query, m->n_query, view);
+}
+
+static bool takes(const struct mesh__route *route, struct mesh__request_view *view, const struct mesh__route_match **match)
+{
+	for (size_t i = 0; i < route->n_matches; i++) {
+		if (holds(&route->matches[i], view)) {
+			*match = &route->matches[i];
+			return true;
+		}
+	}
+	return route->n_matches == 0;
+}
+
+const struct mesh__route *mesh__route_find(const struct mesh__route *routes, size_t n, struct mesh__request_view *view, const struct mesh__route_match **match)
+{
+	*match = NULL;
+	for (size_t i = 0; i < n; i++) {
+		if (takes(&routes[i], view, match)) {
+			return &routes[i];
+		}
+	}
+	return NULL;
+}
