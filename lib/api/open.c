@@ -256,9 +256,12 @@ static void open_outbound(struct mesh__opened *m)
 	o->max_body_bytes = m->settings.max_body_bytes;
 	o->metrics = m->metrics;
 	(void)snprintf(o->ns, sizeof(o->ns), "%s", m->settings.values[MESH__SETTING_NAMESPACE]);
+	o->instance = m->instance;
+	o->labels = (struct mesh__labels){.version = m->settings.values[MESH__SETTING_VERSION], .zone = m->settings.values[MESH__SETTING_ZONE]};
 	o->calls_ok = mesh__metrics_counter(m->metrics, "mesh_calls_total", "Calls made, by result.", "result", "answered");
 	o->calls_failed = mesh__metrics_counter(m->metrics, "mesh_calls_total", "Calls made, by result.", "result", "failed");
 	o->tries = mesh__metrics_counter(m->metrics, "mesh_tries_total", "Tries made, first ones and retries.", NULL, NULL);
+	o->regex_given_up = mesh__metrics_counter(m->metrics, "mesh_regex_given_up_total", "Regular expressions of routes that were not decided within their bounds, and taken for no match.", NULL, NULL);
 	o->retries = mesh__metrics_counter(m->metrics, "mesh_retries_total", "Tries after the first of a call.", NULL, NULL);
 }
 

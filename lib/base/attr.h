@@ -5,6 +5,7 @@
 #define MESH__MUST_USE __attribute__((warn_unused_result))
 #define MESH__PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
 #define MESH__NULL_TERMINATED __attribute__((sentinel))
+#define MESH__NOINLINE __attribute__((noinline))
 
 /* The number of elements of a true array. */
 #define MESH__COUNT(a) (sizeof(a) / sizeof((a)[0]))

@@ -83,7 +83,8 @@ static void try_again(struct mesh__control *c, bool *due, const struct mesh__err
 
 static void publish(struct mesh__control *c)
 {
-	struct mesh__snapshot *snapshot = mesh__snapshot_new(c->env, c->credentials.creds, mesh__model_services(c->model));
+	const struct mesh__svid *svid = c->credentials.svid;
+	struct mesh__snapshot *snapshot = mesh__snapshot_new(c->env, c->credentials.creds, svid == NULL ? NULL : &svid->leaf.name, mesh__model_services(c->model));
 	struct mesh__err err = MESH__NO_ERR;
 
 	c->publish_due = false;
@@ -174,6 +175,9 @@ static int on_record(void *arg, const struct mesh__record *record, struct mesh__
 		return apply_trust(c, record, err);
 	}
 	code = mesh__model_apply(c->model, record, &changed, err);
+	if (mesh__model_wants_more(c->model)) {
+		mesh__link_subscribe(c->link);
+	}
 	if (changed) {
 		publish(c);
 		cache_soon(c);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "control/routed.h"
 
 enum { MAX_WANTED = MESH__MSG_MAX_SERVICES };
 
@@ -38,6 +39,7 @@ struct mesh__model {
 	char trust_domain[MESH__TRUST_DOMAIN_MAX + 1];
 	char ns[MESH__LABEL_MAX + 1];
 	uint64_t record;           /* counts those applied */
+	bool wants_more;           /* a document has added to what is subscribed to */
 	struct mesh__map services; /* key -> struct service */
 	struct mesh__map built;    /* key -> struct mesh__service, one reference */
 };
@@ -158,7 +160,6 @@ static int build(struct mesh__model *m, struct service *s, struct mesh__err *err
 		return mesh__fail_memory(err);
 	}
 	atomic_init(&b->refs, 1);
-	atomic_init(&b->turn, before == NULL ? mesh__dice(m->env) >> 1 : atomic_load_explicit(&before->turn, memory_order_relaxed));
 	b->source = m->source;
 	memcpy(b->key, s->key, sizeof(b->key));
 	b->name = s->name;
@@ -178,7 +179,7 @@ static int build(struct mesh__model *m, struct service *s, struct mesh__err *err
 	for (size_t i = 0; i < b->n; i++) {
 		m->source->ref(b->endpoints[i]);
 	}
-	if (!mesh__map_put(&m->built, s->key, b, &old)) {
+	if (!mesh__service_prepare(b, before, m->env) || !mesh__map_put(&m->built, s->key, b, &old)) {
 		mesh__service_unref(b);
 		return mesh__fail_memory(err);
 	}
@@ -368,6 +369,18 @@ static int copy_texts(struct mesh__model *m, char *const *texts, size_t n, char 
 	return copies == NULL ? mesh__fail_memory(err) : MESH_OK;
 }
 
+/* Services that calls will be sent on to are known before the first of those calls; and in the cache, when the control plane is not. */
+static void want_destinations(struct mesh__model *m, const struct mesh__service_policy *policy)
+{
+	for (size_t i = 0; i < policy->n_routes; i++) {
+		const struct mesh__route *route = &policy->routes[i];
+		for (size_t k = 0; k < route->n_sides; k++) {
+			m->wants_more |= route->sides[k].service != NULL && mesh__model_want(m, route->sides[k].service);
+		}
+		m->wants_more |= route->mirror.to.service != NULL && mesh__model_want(m, route->mirror.to.service);
+	}
+}
+
 static int apply_config(struct mesh__model *m, struct service *s, const struct mesh__record *record, struct mesh__err *err)
 {
 	struct mesh__service_policy policy;
@@ -398,6 +411,7 @@ static int apply_config(struct mesh__model *m, struct service *s, const struct m
 	s->documents = texts;
 	s->n_documents = record->n_documents;
 	s->generation = record->version;
+	want_destinations(m, &s->policy);
 	return MESH_OK;
 }
 
@@ -486,6 +500,14 @@ bool mesh__model_want(struct mesh__model *m, const char *key)
 	}
 	s->wanted = true;
 	return true;
+}
+
+bool mesh__model_wants_more(struct mesh__model *m)
+{
+	bool more = m->wants_more;
+
+	m->wants_more = false;
+	return more;
 }
 
 bool mesh__model_may_want(const struct mesh__model *m, const char *key)

@@ -32,6 +32,9 @@ const struct mesh__map *mesh__model_services(const struct mesh__model *model);
 /* Adds a service to what is subscribed to; true when it is new. False also when out of memory (then a later call asks again). */
 bool mesh__model_want(struct mesh__model *model, const char *key);
 
+/* Whether a document has, since this was last asked, named services as destinations that were not subscribed to. Now they are. */
+bool mesh__model_wants_more(struct mesh__model *model);
+
 /* Whether asking for it again may help: it is not subscribed to, and there is room for it. */
 bool mesh__model_may_want(const struct mesh__model *model, const char *key);
 

@@ -1,5 +1,7 @@
 #include "control/snapshot.h"
 
+#include <string.h>
+
 struct mesh__service *mesh__service_ref(struct mesh__service *service)
 {
 	atomic_fetch_add_explicit(&service->refs, 1, memory_order_relaxed);
@@ -16,10 +18,21 @@ void mesh__service_unref(struct mesh__service *service)
 	}
 	service->source->destination_unref(service->destination);
 	mesh__service_policy_fini(&service->policy);
+	mesh__arena_unref(service->prepared);
 	mesh__free(service);
 }
 
-struct mesh__snapshot *mesh__snapshot_new(const struct mesh__env *env, struct mesh__creds *creds, const struct mesh__map *services)
+struct mesh__group *mesh__service_subset(const struct mesh__service *service, const char *name)
+{
+	for (size_t i = 0; i < service->policy.n_subsets; i++) {
+		if (strcmp(service->policy.subsets[i].name, name) == 0) {
+			return &service->subsets[i];
+		}
+	}
+	return NULL;
+}
+
+struct mesh__snapshot *mesh__snapshot_new(const struct mesh__env *env, struct mesh__creds *creds, const struct mesh__name *self, const struct mesh__map *services)
 {
 	struct mesh__snapshot *s = mesh__alloc(&env->mem, sizeof(*s));
 
@@ -28,6 +41,9 @@ struct mesh__snapshot *mesh__snapshot_new(const struct mesh__env *env, struct me
 	}
 	atomic_init(&s->refs, 1);
 	s->creds = creds == NULL ? NULL : mesh__creds_ref(creds);
+	if (self != NULL) {
+		s->self = *self;
+	}
 	mesh__map_init(&s->services, env);
 	for (struct mesh__map_entry *e = mesh__map_next(services, NULL); e != NULL; e = mesh__map_next(services, e)) {
 		if (!mesh__map_put(&s->services, e->key, e->value, NULL)) {

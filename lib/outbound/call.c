@@ -6,7 +6,7 @@
 #include "outbound/steps.h"
 
 /* X(NAME): the states of a call, in the order of a call that goes well. In AWAIT, ATTEMPT and PAUSE it waits: it is parked in the state that comes next, or for AWAIT, where it looks again, in that. */
-#define STATES(X) X(RESOLVE) X(AWAIT) X(PICK) X(ADMIT) X(ATTEMPT) X(JUDGE) X(OBSERVE) X(RETRY) X(PAUSE) X(DONE)
+#define STATES(X) X(RESOLVE) X(AWAIT) X(ROUTE) X(PICK) X(ADMIT) X(ATTEMPT) X(JUDGE) X(OBSERVE) X(RETRY) X(PAUSE) X(DONE)
 
 #define X(name) STATE_##name,
 enum state { STATES(X) };
@@ -17,6 +17,12 @@ static enum state next_or_done(int code, enum state next)
 	return code == MESH_OK ? next : STATE_DONE;
 }
 
+/* A service without routes has none to look for. */
+static enum state after_resolve(const struct mesh_request *r)
+{
+	return r->service == NULL ? STATE_AWAIT : r->service->policy.n_routes > 0 ? STATE_ROUTE : STATE_PICK;
+}
+
 /* The state after the step at hand; *parked: but the step's wait has only begun. */
 static enum state step(struct mesh_request *r, bool *parked)
 {
@@ -25,11 +31,14 @@ static enum state step(struct mesh_request *r, bool *parked)
 	switch ((enum state)r->state) {
 	case STATE_RESOLVE:
 		code = mesh__step_resolve(r);
-		return next_or_done(code, r->service == NULL ? STATE_AWAIT : STATE_PICK);
+		return next_or_done(code, after_resolve(r));
 	case STATE_AWAIT:
 		code = mesh__step_await(r);
 		*parked = code == MESH_E_WOULD_BLOCK;
-		return *parked ? STATE_AWAIT : next_or_done(code, STATE_PICK);
+		return *parked ? STATE_AWAIT : next_or_done(code, after_resolve(r));
+	case STATE_ROUTE:
+		mesh__step_route(r);
+		return r->service == NULL ? STATE_AWAIT : STATE_PICK;
 	case STATE_PICK:
 		return next_or_done(mesh__step_pick(r), STATE_ADMIT);
 	case STATE_ADMIT:
@@ -54,8 +63,8 @@ static enum state step(struct mesh_request *r, bool *parked)
 	return STATE_DONE;
 }
 
-/* As far as it gets; the only place where a call's state changes. True: to its end. */
-static bool advance(struct mesh_request *r)
+/* As far as it gets; the only place where a call's state changes. True: to its end. (In both its callers at once it would leave every step a call of its own.) */
+static MESH__NOINLINE bool advance(struct mesh_request *r)
 {
 	bool parked = false;
 

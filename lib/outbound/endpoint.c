@@ -204,6 +204,18 @@ static void leave(struct mesh__endpoint *e)
 	mesh__circuit_seat(e->destination->circuit, -1);
 }
 
+static void labels(const struct mesh__endpoint *e, struct mesh__labels *out)
+{
+	*out = (struct mesh__labels){.version = e->version, .zone = e->zone};
+}
+
+static struct mesh__counter *routed(void *ctx, const char *to)
+{
+	struct mesh__endpoint_list *list = ctx;
+
+	return list->destinations.metrics == NULL ? NULL : mesh__metrics_counter(list->destinations.metrics, "mesh_routed_calls_total", "Calls that a route sent somewhere, by service, route and side.", "to", to);
+}
+
 static struct mesh__destination *make_destination(void *ctx, const char *key)
 {
 	struct mesh__endpoint_list *list = ctx;
@@ -214,7 +226,7 @@ static struct mesh__destination *make_destination(void *ctx, const char *key)
 struct mesh__endpoint_source mesh__endpoint_source(struct mesh__endpoint_list *list)
 {
 	return (struct mesh__endpoint_source){.destination = make_destination, .destination_ref = mesh__destination_ref, .destination_unref = mesh__destination_unref, .tune = mesh__destination_tune,
-		.make = make, .ref = mesh__endpoint_ref, .unref = mesh__endpoint_unref, .leave = leave, .ctx = list};
+		.make = make, .ref = mesh__endpoint_ref, .unref = mesh__endpoint_unref, .leave = leave, .labels = labels, .routed = routed, .ctx = list};
 }
 
 /* *old is the pool that was replaced, to be retired once the lock is free: that closes connections. */

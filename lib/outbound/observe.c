@@ -24,7 +24,7 @@ static void tell_refusal(struct mesh_request *r)
 
 	if ((told_us == 0 || now_us - told_us >= TELL_EVERY_US) &&
 		atomic_compare_exchange_strong_explicit(&e->told_us, &told_us, now_us, memory_order_relaxed, memory_order_relaxed)) {
-		mesh__log(r->outbound->env, MESH__LOG_WARN, "peer refused", "service", r->key, "instance", e->instance, "endpoint", e->address, "code", mesh__code_name(r->err.code),
+		mesh__log(r->outbound->env, MESH__LOG_WARN, "peer refused", "service", r->service->key, "instance", e->instance, "endpoint", e->address, "code", mesh__code_name(r->err.code),
 			"message", r->err.message, (char *)NULL);
 	}
 }
@@ -32,7 +32,7 @@ static void tell_refusal(struct mesh_request *r)
 static void observe_failure(struct mesh_request *r)
 {
 	mesh__count(mesh__metrics_counter(r->outbound->metrics, "mesh_try_failures_total", "Tries that ended without a response, by code.", "code", mesh__code_name(r->err.code)), 1);
-	mesh__log(r->outbound->env, MESH__LOG_DEBUG, "try failed", "service", r->key, "instance", r->endpoint->instance, "endpoint", r->endpoint->address, "code", mesh__code_name(r->err.code),
+	mesh__log(r->outbound->env, MESH__LOG_DEBUG, "try failed", "service", r->service->key, "instance", r->endpoint->instance, "endpoint", r->endpoint->address, "code", mesh__code_name(r->err.code),
 		"message", r->err.message, (char *)NULL);
 	if (r->err.code == MESH_E_IDENTITY || r->err.code == MESH_E_TLS) {
 		tell_refusal(r);

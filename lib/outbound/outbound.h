@@ -17,11 +17,13 @@ struct mesh__outbound {
 	struct mesh__thread_set own_threads; /* and on these: the serving loops', on which handlers may run */
 	struct mesh__control *control;
 	char ns[MESH__LABEL_MAX + 1];
+	const char *instance;              /* of this process, for routes and splits by source; borrowed, as the labels are */
+	struct mesh__labels labels;
 	size_t max_body_bytes;
 	struct mesh__running running;
 	struct mesh__async async;          /* the calls that no thread waits for; a call on its thread would wait for itself, too */
 	atomic_bool closed;                /* calls under way end with MESH_E_CLOSED */
-	struct mesh__counter *calls_ok, *calls_failed, *tries, *retries;
+	struct mesh__counter *calls_ok, *calls_failed, *tries, *retries, *regex_given_up;
 	struct mesh__metrics *metrics;
 };
 

@@ -56,10 +56,10 @@ int mesh__parked_await(struct mesh_request *r)
 	int code = MESH_OK;
 
 	if (!r->call.waits) {
-		code = mesh__control_ask(control, r->key, &r->err);
+		code = mesh__control_ask(control, r->awaited, &r->err);
 	}
 	if (code == MESH_OK) {
-		code = mesh__control_look(control, r->key, r->deadline_us, r->cancel, &r->snapshot, &r->err);
+		code = mesh__control_look(control, r->awaited, r->deadline_us, r->cancel, &r->snapshot, &r->err);
 	}
 	if (code == MESH_E_WOULD_BLOCK && !set_timer(r, (r->deadline_us - now_us + 999) / 1000)) {
 		code = mesh__fail_memory(&r->err);

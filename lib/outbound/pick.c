@@ -8,7 +8,7 @@ struct view {
 static bool avoid(const void *ctx, size_t i)
 {
 	const struct view *v = ctx;
-	const struct mesh__endpoint *e = v->request->service->endpoints[i];
+	const struct mesh__endpoint *e = v->request->group->endpoints[i];
 
 	for (int32_t t = 0; t < v->request->tries && t < MESH__TRIES_MAX; t++) {
 		if (v->request->tried[t] == e) {
@@ -22,7 +22,7 @@ static double cost(const void *ctx, size_t i)
 {
 	const struct view *v = ctx;
 
-	return mesh__endpoint_cost(v->request->service->endpoints[i], v->now_us);
+	return mesh__endpoint_cost(v->request->group->endpoints[i], v->now_us);
 }
 
 static uint64_t dice(void *ctx, uint64_t n)
@@ -30,25 +30,35 @@ static uint64_t dice(void *ctx, uint64_t n)
 	return mesh__dice_below(ctx, n);
 }
 
+static int no_endpoint(struct mesh_request *r)
+{
+	if (r->group->subset != NULL) {
+		return mesh__fail_at(&r->err, MESH__ORIGIN_CONTROL, MESH_E_NO_ENDPOINT, "subset %s of service %s, to which route %s leads, has no endpoint at present: none of %zu has its labels", r->group->subset,
+			r->service->key, r->route->name, r->service->n);
+	}
+	return mesh__fail_at(&r->err, MESH__ORIGIN_CONTROL, MESH_E_NO_ENDPOINT, "service %s has no endpoint at present", r->service->key);
+}
+
 int mesh__step_pick(struct mesh_request *r)
 {
 	const struct mesh__env *env = r->outbound->env;
 	struct mesh__service *s = r->service;
+	struct mesh__group *group = r->group;
 	struct view v = {.request = r, .now_us = r->now_us};
-	struct mesh__balance_view view = {.n = s->n, .ctx = &v, .avoid = r->tries > 0 ? avoid : NULL, .cost = cost, .dice = dice, .dice_ctx = (void *)(uintptr_t)env};
+	struct mesh__balance_view view = {.n = group->n, .ctx = &v, .avoid = r->tries > 0 ? avoid : NULL, .cost = cost, .dice = dice, .dice_ctx = (void *)(uintptr_t)env};
 	int64_t i;
 
 	if (!s->known) {
-		return mesh__fail_at(&r->err, MESH__ORIGIN_CONTROL, MESH_E_NO_SERVICE, "no service %s: none has ever registered; is the name right, is its namespace?", r->key);
+		return mesh__fail_at(&r->err, MESH__ORIGIN_CONTROL, MESH_E_NO_SERVICE, "no service %s: none has ever registered; is the name right, is its namespace?", s->key);
 	}
 	if (s->policy.balancer == MESH__BALANCER_ROUND_ROBIN) {
-		i = mesh__balance_round_robin(&view, atomic_fetch_add_explicit(&s->turn, 1, memory_order_relaxed));
+		i = mesh__balance_round_robin(&view, atomic_fetch_add_explicit(&group->turn, 1, memory_order_relaxed));
 	} else {
 		i = mesh__balance_p2c(&view);
 	}
 	if (i == MESH__BALANCE_NONE) {
-		return mesh__fail_at(&r->err, MESH__ORIGIN_CONTROL, MESH_E_NO_ENDPOINT, "service %s has no endpoint at present", r->key);
+		return no_endpoint(r);
 	}
-	r->endpoint = s->endpoints[i]; /* the call's snapshot keeps it */
+	r->endpoint = group->endpoints[i]; /* the call's snapshot keeps it */
 	return MESH_OK;
 }

@@ -47,6 +47,9 @@ void mesh__request_let_go(struct mesh_request *r)
 	mesh__snapshot_unref(r->snapshot);
 	r->snapshot = NULL;
 	r->service = NULL;
+	r->group = NULL;
+	r->route = NULL;
+	r->match = NULL;
 }
 
 void mesh__request_clear(struct mesh_request *r)
@@ -54,7 +57,7 @@ void mesh__request_clear(struct mesh_request *r)
 	mesh__request_let_go(r);
 	mesh__client_response_clear(&r->response);
 	r->instance[0] = r->version[0] = '\0';
-	r->has_error = false;
+	r->has_error = r->drawn = false;
 	r->tries = 0;
 	r->wait_ms = 0;
 	r->error.may_be_processed = false;

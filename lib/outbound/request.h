@@ -42,7 +42,13 @@ struct mesh_request {
 	size_t shard;                       /* of outbound->running, in which it is chained */
 	struct mesh_request *running_next, **running_link;
 	struct mesh__snapshot *snapshot;    /* one, from its start to its end */
-	struct mesh__service *service;      /* in it */
+	struct mesh__service *service;      /* in it: the one that is called, then, with `group`, the one that its route leads to */
+	struct mesh__group *group;          /* of it: among whose endpoints the call chooses */
+	const struct mesh__route *route;    /* in the snapshot; NULL: it took none */
+	const struct mesh__route_match *match; /* of the route, the alternative that held; NULL: it has none */
+	const char *awaited;                /* the service whose word the call waits for: `key`, or a route's destination */
+	bool drawn;                         /* its turn in a split is: */
+	uint64_t turn;
 	int64_t begun_us, deadline_us;
 	int64_t now_us;                     /* the last look at the clock: since then nothing has waited */
 	struct mesh__endpoint *endpoint;    /* of the try at hand, in it */
@@ -63,7 +69,7 @@ struct mesh_request {
 	 * From here on only what the words above say is there holds anything: not zeroed with the rest, and most of it never touched. A request is made for each call, and memory is what that costs. In here at all, so that a
 	 * warm call allocates nothing.
 	 */
-	char key[MESH__SERVICE_KEY_MAX];
+	char key[MESH__SERVICE_KEY_MAX], side_key[MESH__SERVICE_KEY_MAX];
 	struct mesh__endpoint *tried[MESH__TRIES_MAX]; /* in the service */
 	struct mesh__err err;
 	char instance[MESH__LABEL_MAX + 1], version[MESH__VERSION_TEXT]; /* of the endpoint that answered; "": none */

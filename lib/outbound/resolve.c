@@ -26,46 +26,54 @@ static int check(struct mesh_request *r)
 	return code;
 }
 
-static void set_deadline(struct mesh_request *r, const struct mesh__service_policy *policy, int64_t now_us)
+void mesh__resolve_deadline(struct mesh_request *r, const struct mesh__service_policy *policy, const struct mesh__route *route)
 {
-	struct mesh__deadline_inputs in = {.caller_ms = r->timeout_ms, .policy_ms = policy->timeout_ms, .policy_set = policy->timeout_set, .parent_left_ms = -1};
+	bool routed = route != NULL && route->timeout_ms != 0;
+	struct mesh__deadline_inputs in = {.caller_ms = r->timeout_ms, .policy_ms = routed ? route->timeout_ms : policy->timeout_ms, .policy_set = routed || policy->timeout_set, .parent_left_ms = -1};
 
 	if (r->parent_deadline_us != 0) {
-		in.parent_left_ms = mesh__deadline_left_ms(r->parent_deadline_us, now_us);
+		in.parent_left_ms = mesh__deadline_left_ms(r->parent_deadline_us, r->begun_us);
 	}
-	r->deadline_us = mesh__deadline_decide(&in, now_us);
+	r->deadline_us = mesh__deadline_decide(&in, r->begun_us);
+}
+
+static void found(struct mesh_request *r, struct mesh__service *service)
+{
+	r->service = service;
+	r->group = &service->all;
+	mesh__resolve_deadline(r, &service->policy, NULL);
 }
 
 int mesh__step_resolve(struct mesh_request *r)
 {
+	struct mesh__service *service;
 	int code = check(r);
 
 	if (code != MESH_OK) {
 		return code;
 	}
 	r->snapshot = mesh__control_snapshot(r->outbound->control);
-	r->service = r->snapshot == NULL || r->snapshot->creds == NULL ? NULL : mesh__snapshot_find(r->snapshot, r->key);
+	service = r->snapshot == NULL || r->snapshot->creds == NULL ? NULL : mesh__snapshot_find(r->snapshot, r->key);
 	r->now_us = r->begun_us;
-	if (r->service != NULL) {
-		set_deadline(r, &r->service->policy, r->begun_us);
+	if (service != NULL) {
+		found(r, service);
 	} else {
 		struct mesh__service_policy built_in; /* bounds the wait for what the service's own policy is */
 		mesh__service_policy_default(&built_in);
-		set_deadline(r, &built_in, r->begun_us);
-		mesh__snapshot_unref(r->snapshot);
-		r->snapshot = NULL;
+		mesh__resolve_deadline(r, &built_in, NULL);
+		mesh__request_let_go(r);
+		r->awaited = r->key;
 	}
 	return MESH_OK;
 }
 
 int mesh__step_await(struct mesh_request *r)
 {
-	int code = r->parked ? mesh__parked_await(r) : mesh__control_await(r->outbound->control, r->key, r->deadline_us, r->cancel, &r->snapshot, &r->err);
+	int code = r->parked ? mesh__parked_await(r) : mesh__control_await(r->outbound->control, r->awaited, r->deadline_us, r->cancel, &r->snapshot, &r->err);
 
 	if (code == MESH_OK) {
 		r->now_us = mesh__mono_us(r->outbound->env);
-		r->service = mesh__snapshot_find(r->snapshot, r->key);
-		set_deadline(r, &r->service->policy, r->begun_us);
+		found(r, mesh__snapshot_find(r->snapshot, r->key)); /* it is there, also when another was awaited: none that was known is forgotten */
 	}
 	return code;
 }

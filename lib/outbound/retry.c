@@ -47,7 +47,7 @@ bool mesh__step_retry(struct mesh_request *r)
 {
 	static const struct mesh__retry_rule built_in = {.attempts = 2};
 	const struct mesh__env *env = r->outbound->env;
-	struct mesh__retry_inputs in = {.end = r->end, .tries = r->tries, .endpoints = (uint32_t)r->service->n,
+	struct mesh__retry_inputs in = {.end = r->end, .tries = r->tries, .endpoints = (uint32_t)r->group->n,
 		.left_ms = mesh__deadline_left_ms(r->deadline_us, r->now_us), .nothing_sent = r->result.sent == MESH__SENT_NOTHING,
 		.body_gone = r->streamed != NULL && r->streamed->n_gone > 0};
 	struct mesh__retry_verdict verdict = mesh__retry_decide(&built_in, &in, mesh__dice(env));

@@ -10,8 +10,14 @@
 /* Names the service, takes the snapshot, sets the deadline. The service may not be known yet: request->service is NULL then. */
 int mesh__step_resolve(struct mesh_request *request) MESH__MUST_USE;
 
-/* Waits for the first word of a service that is not subscribed to. A parked call comes here again and again. */
+/* The deadline by what the service, its route (NULL: none, or not known yet), the caller and the parent say. */
+void mesh__resolve_deadline(struct mesh_request *request, const struct mesh__service_policy *policy, const struct mesh__route *route);
+
+/* Waits for the first word of a service that is not subscribed to: the one that is called, or request->awaited, to which its route leads. A parked call comes here again and again. */
 int mesh__step_await(struct mesh_request *request) MESH__MUST_USE;
+
+/* Takes the service's route: request->route, service, group, deadline. The service that it leads to may not be known yet: request->service is NULL then, and once it is known this step is taken again. */
+void mesh__step_route(struct mesh_request *request);
 
 /* Chooses the endpoint of this try. MESH_E_NO_SERVICE, MESH_E_NO_ENDPOINT. */
 int mesh__step_pick(struct mesh_request *request) MESH__MUST_USE;
