@@ -104,6 +104,7 @@ static void check_request(const struct mesh__exchange *x, const struct model_req
 	CHECK(len == model->body.len && (len == 0 || memcmp(body, model->body.data, len) == 0));
 	CHECK(length == NULL || stage.streams || strtoull(length, NULL, 10) == len);
 	CHECK(mesh__exchange_peer(x) == NULL && mesh__exchange_path(x)[0] == '/');
+	CHECK(strstr(mesh__exchange_path(x), "//") == NULL && strstr(mesh__exchange_path(x), "/./") == NULL && strstr(mesh__exchange_path(x), "/../") == NULL);
 	check_fields(x, model);
 }
 

@@ -21,6 +21,17 @@ static enum model_verdict unless(bool fine, enum model_verdict otherwise)
 
 /* ---- The request line ---- */
 
+/* The handler has it as it was said, and not normalised. */
+static bool is_one_spelling(struct text_span path)
+{
+	bool one = true;
+
+	for (size_t i = 0; i < path.len; i++) {
+		one = one && path.at[i] != '%' && (path.at[i] != '/' || i + 1 == path.len || (path.at[i + 1] != '/' && path.at[i + 1] != '.'));
+	}
+	return one;
+}
+
 static enum model_verdict read_target(struct text_span target, struct model_request *out)
 {
 	for (size_t i = 0; i < target.len; i++) {
@@ -36,6 +47,9 @@ static enum model_verdict read_target(struct text_span target, struct model_requ
 		return MODEL_REFUSE;
 	}
 	(void)text_cut(target, '?', &out->path, &out->query);
+	if (!is_one_spelling(out->path)) {
+		out->path.at = NULL;
+	}
 	return unless(text_all_of(target, TEXT_DIGITS TEXT_LETTERS "/-._~?=&"), MODEL_MAY);
 }
 
