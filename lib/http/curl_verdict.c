@@ -102,9 +102,21 @@ static int check_trailers(const struct mesh__easy *e, struct mesh__err *err)
 	return mesh__fail_at(err, MESH__ORIGIN_PEER, MESH_E_RESET, "%s: the response ended without its trailers%s; the request may have been processed and was not repeated", e->where, grpc ? ", gRPC's status among them" : "");
 }
 
+/* Over HTTP/2 libcurl is told to ignore the length, and before 8.0 it takes a stream that was reset for one that ended, where the peer then broke the rules and the connection off. */
+static bool is_short(const struct mesh__easy *e)
+{
+	int status = e->head.response->status;
+
+	return e->http2 && e->head.has_length && e->n_body != e->head.content_length && !e->no_body && status != 204 && status != 304;
+}
+
 /* libcurl is content when a connection ends in the middle of a header. */
 static int check_whole(const struct mesh__easy *e, struct mesh__err *err)
 {
+	if (e->passed && e->head.at == MESH__HEAD_BODY && is_short(e)) {
+		return mesh__fail_at(err, MESH__ORIGIN_PEER, MESH_E_RESET, "%s: the response ended after %llu of its %llu bytes; the request may have been processed and was not repeated", e->where,
+			(unsigned long long)e->n_body, (unsigned long long)e->head.content_length);
+	}
 	if (e->passed && e->head.at == MESH__HEAD_BODY && !mesh__easy_is_answered(e) && mesh__unprocessed_broken_off(e)) {
 		return mesh__fail_at(err, MESH__ORIGIN_PEER, MESH_E_RESET, "%s: the connection broke in the middle of the response (the peer does not keep the rules of HTTP/2)", e->where);
 	}

@@ -23,6 +23,7 @@ struct player {
 	bool open;              /* whatever follows may be either */
 	bool to_head;
 	int64_t length;         /* Content-Length; -1: none */
+	bool cut_off;           /* an answer of unsaid length was reset in its middle */
 };
 
 static uint8_t take(struct player *p)
@@ -258,6 +259,7 @@ static void say_reset(struct player *p)
 	if (error == H2_REFUSED_STREAM) {
 		p->o->surely_unprocessed |= p->o->verdict == SCRIPT_TAKE && !p->head && p->len == 0;
 	}
+	p->cut_off = p->head && p->length < 0;
 	refuse(p);
 }
 
@@ -356,6 +358,7 @@ static void end(struct player *p)
 	if (p->response->end == PEER_RESETS) {
 		worse(p, SCRIPT_MAY); /* libcurl reads on before it looks at what it has */
 	}
+	p->open |= p->cut_off; /* where it reads the end at once, libcurl 7.88 takes the reset for the end of the stream */
 	if (p->violated) { /* libcurl 7.88 cannot tell who ended it */
 		anything(p);
 	}
