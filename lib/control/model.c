@@ -5,6 +5,7 @@
 
 #include "base/str.h"
 #include "control/routed.h"
+#include "policy/effective.h"
 
 enum { MAX_WANTED = MESH__MSG_MAX_SERVICES };
 
@@ -432,7 +433,44 @@ int mesh__model_apply(struct mesh__model *m, const struct mesh__record *record, 
 	return code;
 }
 
-static int add_static(struct mesh__model *m, const struct mesh__document *d, struct mesh__err *err)
+static const char *text_of(const struct mesh__document *documents, enum mesh__kind kind, const char *name, const char *ns)
+{
+	for (const struct mesh__document *d = documents; d != NULL; d = d->next) {
+		if (d->kind == kind && (name == NULL || strcmp(d->name, name) == 0) && (ns == NULL || strcmp(d->ns, ns) == 0)) {
+			return d->text;
+		}
+	}
+	return NULL;
+}
+
+/* What the documents together make of the service's policy: as meshd does it with its own. */
+static int static_policy(struct mesh__model *m, struct service *s, const struct mesh__document *documents, struct mesh__err *err)
+{
+	const char *const texts[MESH__LAYERS] = {
+		[MESH__LAYER_SERVICE] = text_of(documents, MESH__KIND_SERVICE, s->name.service, s->name.ns),
+		[MESH__LAYER_NAMESPACE] = text_of(documents, MESH__KIND_NAMESPACE, s->name.ns, NULL),
+		[MESH__LAYER_MESH] = text_of(documents, MESH__KIND_MESH, NULL, NULL),
+	};
+	struct mesh__document *d = NULL;
+	struct mesh__buf text;
+	int code;
+
+	mesh__buf_init(&text, &m->env->mem, MESH__DOCUMENT_MAX_BYTES);
+	code = mesh__effective(&m->env->mem, &s->name, texts, &text, err);
+	if (code == MESH_OK && text.len > 0) {
+		code = mesh__documents_parse(&m->env->mem, s->key, text.data, text.len, s->name.ns, &d, NULL, NULL, err);
+	}
+	if (code == MESH_OK && d != NULL) {
+		mesh__service_policy_fini(&s->policy);
+		mesh__service_policy_copy(&s->policy, &d->service);
+	}
+	mesh__documents_free(d);
+	mesh__buf_fini(&text);
+	return code;
+}
+
+/* A document of a service, one of `all`. */
+static int add_static(struct mesh__model *m, const struct mesh__document *d, const struct mesh__document *all, struct mesh__err *err)
 {
 	char key[MESH__SERVICE_KEY_MAX];
 	struct mesh__name name = {.trust_domain = ""};
@@ -446,10 +484,9 @@ static int add_static(struct mesh__model *m, const struct mesh__document *d, str
 	if (s == NULL) {
 		return mesh__fail_memory(err);
 	}
-	if (d->kind == MESH__KIND_SERVICE) {
-		mesh__service_policy_fini(&s->policy);
-		mesh__service_policy_copy(&s->policy, &d->service);
-		return s->local != NULL ? build(m, s, err) : MESH_OK; /* the endpoints came first */
+	code = static_policy(m, s, all, err);
+	if (code != MESH_OK || d->kind == MESH__KIND_SERVICE) {
+		return code; /* the endpoints have the policy as well, whichever came first */
 	}
 	if (s->local != NULL) {
 		return mesh__fail(err, MESH_E_INVALID, "Endpoints %s are given twice", key);
@@ -478,7 +515,9 @@ int mesh__model_static(struct mesh__model *m, const struct mesh__document *docum
 	int code = MESH_OK;
 
 	for (const struct mesh__document *d = documents; code == MESH_OK && d != NULL; d = d->next) {
-		code = add_static(m, d, err);
+		if (d->kind == MESH__KIND_SERVICE || d->kind == MESH__KIND_ENDPOINTS) {
+			code = add_static(m, d, documents, err);
+		}
 	}
 	if (code == MESH_E_NO_MEMORY) {
 		forget_static(m);

@@ -18,7 +18,7 @@ void mesh__model_free(struct mesh__model *model);
 /* The trust domain is known once there is an identity: before any record is applied. What was asked for before learns it too. */
 void mesh__model_trust_domain(struct mesh__model *model, const char *trust_domain);
 
-/* Adds static endpoints (kind Endpoints, from MESH_ENDPOINTS): they stand beside what the control plane says. Before any record; MESH_E_NO_MEMORY: none was added, a later call may add them all. */
+/* Adds the static documents of MESH_ENDPOINTS: endpoints, which stand beside what the control plane says, and what their Service, their Namespace and the Mesh make of the policy (policy/effective.h). Before any record; MESH_E_NO_MEMORY: none was added, a later call may add them all. */
 int mesh__model_static(struct mesh__model *model, const struct mesh__document *documents, struct mesh__err *err) MESH__MUST_USE;
 
 /*

@@ -72,6 +72,16 @@ static bool is_named_by_kind(enum mesh__kind kind)
 	return kind == MESH__KIND_NAMESPACE || kind == MESH__KIND_MESH;
 }
 
+void mesh__document_put_head(struct mesh__json_out *out, enum mesh__kind kind, const char *name, const char *ns)
+{
+	mesh__json_put_text(out, "apiVersion", "mesh/v1");
+	mesh__json_put_text(out, "kind", mesh__kind_name(kind));
+	mesh__json_put_text(out, "name", name);
+	if (!is_named_by_kind(kind)) {
+		mesh__json_put_text(out, "namespace", ns);
+	}
+}
+
 /* The text says everything that matters by itself: it does not depend on whose default namespace it is read with. */
 static void write_canonical(struct mesh__reading *r, const struct mesh__node *node, struct mesh__document *doc)
 {
@@ -80,12 +90,7 @@ static void write_canonical(struct mesh__reading *r, const struct mesh__node *no
 
 	mesh__buf_init(&text, r->mem, MESH__DOCUMENT_MAX_BYTES);
 	mesh__json_open(&out, NULL, '{');
-	mesh__json_put_text(&out, "apiVersion", "mesh/v1");
-	mesh__json_put_text(&out, "kind", mesh__kind_name(doc->kind));
-	mesh__json_put_text(&out, "name", doc->name);
-	if (!is_named_by_kind(doc->kind)) {
-		mesh__json_put_text(&out, "namespace", doc->ns);
-	}
+	mesh__document_put_head(&out, doc->kind, doc->name, doc->ns);
 	mesh__write_fields(&out, node, mesh__fields_of_kind(doc->kind), doc);
 	mesh__json_close(&out, '}');
 	doc->text = mesh__buf_take(&text);

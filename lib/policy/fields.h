@@ -19,6 +19,9 @@ const struct mesh__fields *mesh__fields_of_head(void);
 /* Reads `kind` of a document; tells the fault when it is none, or not in force yet. */
 bool mesh__read_kind(struct mesh__reading *r, const struct mesh__place *at, enum mesh__kind *kind);
 
+/* Writes the head of a canonical text: what it says of itself, whatever namespace it is read with. */
+void mesh__document_put_head(struct mesh__json_out *out, enum mesh__kind kind, const char *name, const char *ns);
+
 /* Parts of them; the base is named behind each. */
 extern const struct mesh__fields mesh__fields_of_endpoints;        /* struct mesh__document: the fields that are kind Endpoints' alone */
 extern const struct mesh__fields mesh__fields_of_balancer_more;    /* none, as the next six: what is checked, and kept nowhere */

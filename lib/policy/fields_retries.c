@@ -121,6 +121,10 @@ static void read_delay(struct mesh__reading *r, const struct mesh__place *at, vo
 	if (!mesh__read_text(r, at, &text)) {
 		return;
 	}
+	hedging->on = false;
+	if (strcmp(text, "off") == 0) {
+		return;
+	}
 	hedging->percentile = percentile_of(r, text);
 	if (hedging->percentile == 0 && text[0] == 'p') {
 		mesh__reading_fault(r, at, "\"%.60s\" is no percentile; write p and a number under 100, such as p95", text);
@@ -135,7 +139,9 @@ static void write_delay(struct mesh__json_out *out, const char *name, const void
 	const struct mesh__hedging *hedging = slot;
 	char text[24] = "p";
 
-	if (hedging->percentile > 0) {
+	if (!hedging->on) {
+		(void)snprintf(text, sizeof(text), "off");
+	} else if (hedging->percentile > 0) {
 		mesh__decimal_format(hedging->percentile, text + 1);
 	} else {
 		mesh__duration_format(hedging->delay_ms, text);
@@ -143,10 +149,10 @@ static void write_delay(struct mesh__json_out *out, const char *name, const void
 	mesh__json_put_text(out, name, text);
 }
 
-static const struct mesh__custom_field delay = {read_delay, write_delay, "\"type\":\"string\",\"pattern\":\"^(p[0-9]+([.][0-9]+)?|[0-9]+([.][0-9]+)?(us|ms|s|m|h|d))$\""};
+static const struct mesh__custom_field delay = {read_delay, write_delay, "\"type\":\"string\",\"pattern\":\"^(off|p[0-9]+([.][0-9]+)?|[0-9]+([.][0-9]+)?(us|ms|s|m|h|d))$\""};
 
 static const struct mesh__field_rule hedging_rules[] = {
-	{.name = "delay", .type = MESH__FIELD_CUSTOM, .custom = &delay, MESH__ALL_OF(struct mesh__hedging), .says = "after which a second try goes out: a duration, or a percentile of the recent latencies"},
+	{.name = "delay", .type = MESH__FIELD_CUSTOM, .custom = &delay, MESH__ALL_OF(struct mesh__hedging), .says = "after which a second try goes out: a duration, or a percentile of the recent latencies such as p95; off: none"},
 	{.name = "maxExtraPercent", .type = MESH__FIELD_DECIMAL, .max = MESH__WHOLE, MESH__AT(struct mesh__hedging, max_extra), .says = "second tries, of the calls; 0: none"},
 };
 

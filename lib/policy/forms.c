@@ -5,6 +5,7 @@
 
 #include "policy/service.h"
 #include "wire/name.h"
+#include "wire/path.h"
 #include "wire/url.h"
 
 enum { HEADER_NAME_MAX = 128, METHOD_MAX = 32, HOST_MAX = 253, PATTERN_MAX = 256 };
@@ -110,11 +111,20 @@ static bool check_value(struct mesh__reading *r, const struct mesh__place *at, c
 
 static bool check_path(struct mesh__reading *r, const struct mesh__place *at, const char *text, char *normal)
 {
-	if (mesh__target_valid(text, strlen(text)) && strchr(text, '?') == NULL) {
-		return as_it_stands(text, normal);
+	if (!mesh__target_valid(text, strlen(text)) || strchr(text, '?') != NULL) {
+		mesh__reading_fault(r, at, "\"%.100s\" is no path: it begins with '/', is percent-encoded, and has no '?' or '#'", text);
+		return false;
 	}
-	mesh__reading_fault(r, at, "\"%.100s\" is no path: it begins with '/', is percent-encoded, and has no '?' or '#'", text);
-	return false;
+	(void)as_it_stands(text, normal);
+	if (!mesh__path_normalise(normal)) {
+		mesh__reading_fault(r, at, "\"%.100s\" has more than one reading, so requests for it are refused", text);
+		return false;
+	}
+	if (strcmp(text, normal) != 0) {
+		mesh__reading_fault(r, at, "\"%.100s\" is not how paths are compared; write \"%.100s\"", text, normal);
+		return false;
+	}
+	return true;
 }
 
 static bool check_host(struct mesh__reading *r, const struct mesh__place *at, const char *text, char *normal)

@@ -89,6 +89,12 @@ const struct mesh__field_rule *mesh__rule_find(const struct mesh__fields *fields
 /* Reads a map by its rules into `base`; tells what is unknown (with a suggestion), missing, or not in force yet. */
 void mesh__read_fields(struct mesh__reading *r, const struct mesh__place *at, const struct mesh__fields *fields, void *base);
 
+/* False for what is kept nowhere, and for what the document writes by itself. */
+bool mesh__rule_is_written(const struct mesh__field_rule *rule);
+
+/* Writes one value that is no map and no list. */
+void mesh__write_leaf(struct mesh__json_out *out, const char *name, const struct mesh__field_rule *rule, const void *base);
+
 /* Writes the members that the node has, in the order of the rules, in their canonical form. */
 void mesh__write_fields(struct mesh__json_out *out, const struct mesh__node *node, const struct mesh__fields *fields, const void *base);
 

@@ -84,7 +84,7 @@ static void write_map(struct mesh__json_out *out, const char *name, const struct
 	mesh__json_close(out, '}');
 }
 
-static void write_value(struct mesh__json_out *out, const char *name, const struct mesh__node *node, const struct mesh__field_rule *rule, const void *base)
+void mesh__write_leaf(struct mesh__json_out *out, const char *name, const struct mesh__field_rule *rule, const void *base)
 {
 	const char *slot = (const char *)base + rule->offset;
 
@@ -107,23 +107,31 @@ static void write_value(struct mesh__json_out *out, const char *name, const stru
 	case MESH__FIELD_DURATION:
 		write_duration(out, name, slot);
 		break;
-	case MESH__FIELD_MAP:
-		write_map(out, name, node, rule, slot);
-		break;
-	case MESH__FIELD_LIST:
-	case MESH__FIELD_DICT:
-		write_items(out, name, node, rule, slot);
-		break;
 	case MESH__FIELD_CUSTOM:
 		rule->custom->write(out, name, slot);
 		break;
+	case MESH__FIELD_MAP:
+	case MESH__FIELD_LIST:
+	case MESH__FIELD_DICT:
 	case MESH__FIELD_ELSEWHERE:
 		break;
 	}
 }
 
-/* What is kept nowhere is not in force. */
-static bool is_written(const struct mesh__field_rule *rule)
+static void write_value(struct mesh__json_out *out, const char *name, const struct mesh__node *node, const struct mesh__field_rule *rule, const void *base)
+{
+	const char *slot = (const char *)base + rule->offset;
+
+	if (rule->type == MESH__FIELD_MAP) {
+		write_map(out, name, node, rule, slot);
+	} else if (rule->type == MESH__FIELD_LIST || rule->type == MESH__FIELD_DICT) {
+		write_items(out, name, node, rule, slot);
+	} else {
+		mesh__write_leaf(out, name, rule, base);
+	}
+}
+
+bool mesh__rule_is_written(const struct mesh__field_rule *rule)
 {
 	return rule->size > 0 && (rule->type != MESH__FIELD_CUSTOM || rule->custom->write != NULL);
 }
@@ -134,7 +142,7 @@ void mesh__write_fields(struct mesh__json_out *out, const struct mesh__node *nod
 
 	for (size_t i = 0; (rule = mesh__rule_at(fields, i)) != NULL; i++) {
 		const struct mesh__node *member = mesh__node_get(node, rule->name);
-		if (member != NULL && is_written(rule)) {
+		if (member != NULL && mesh__rule_is_written(rule)) {
 			write_value(out, rule->name, member, rule, base);
 		}
 	}

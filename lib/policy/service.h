@@ -184,7 +184,7 @@ struct mesh__retries {
 };
 
 struct mesh__hedging {
-	bool on;            /* false: no document says a delay */
+	bool on;            /* false: no document says a delay, or it says off */
 	int32_t percentile; /* millionths of the recent latencies; 0: delay_ms holds */
 	int64_t delay_ms;
 	int32_t max_extra;  /* millionths of the calls; 0: none */

@@ -218,6 +218,12 @@ void mesh__json_put_u64(struct mesh__json_out *out, const char *key, uint64_t va
 	mesh__buf_printf(out->buf, "\"%llu\"", (unsigned long long)value);
 }
 
+void mesh__json_put_literal(struct mesh__json_out *out, const char *key, const char *value)
+{
+	begin_member(out, key);
+	mesh__buf_str(out->buf, value);
+}
+
 void mesh__json_put_bool(struct mesh__json_out *out, const char *key, bool value)
 {
 	begin_member(out, key);

@@ -58,6 +58,7 @@ void mesh__json_put_text(struct mesh__json_out *out, const char *key, const char
 void mesh__json_put_int(struct mesh__json_out *out, const char *key, int64_t value);        /* as a number */
 void mesh__json_put_u64(struct mesh__json_out *out, const char *key, uint64_t value);       /* as a string of digits */
 void mesh__json_put_bool(struct mesh__json_out *out, const char *key, bool value);
+void mesh__json_put_literal(struct mesh__json_out *out, const char *key, const char *value); /* a number, true or false, as it stands: the caller knows that it is one */
 void mesh__json_put_double(struct mesh__json_out *out, const char *key, double value, int decimals);
 void mesh__json_put_value(struct mesh__json_out *out, const char *key, const struct mesh__json *value); /* a parsed value, written again */
 

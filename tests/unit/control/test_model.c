@@ -474,6 +474,28 @@ static void static_documents_say_the_same_in_any_order(void **state)
 	}
 }
 
+static void static_documents_of_the_namespace_and_the_mesh_are_what_a_services_says_nothing_of(void **state)
+{
+	static char mesh_text[] = "{\"timeout\":\"9s\",\"connectTimeout\":\"3s\",\"circuitBreaker\":{\"maxPending\":3}}", other_text[] = "{\"connectTimeout\":\"9s\"}", own_text[] = "{\"timeout\":\"8s\",\"connectTimeout\":\"2s\"}";
+	struct mesh__document whole = {.kind = MESH__KIND_MESH, .name = "mesh", .ns = "mesh-system", .text = mesh_text};
+	struct mesh__document other = {.kind = MESH__KIND_NAMESPACE, .name = "other", .ns = "other", .text = other_text, .next = &whole};
+	struct mesh__document own = {.kind = MESH__KIND_NAMESPACE, .name = "default", .ns = "default", .text = own_text, .next = &other};
+	struct mesh__document *documents = NULL;
+
+	(void)state;
+	mesh__model_free(f.model);
+	assert_int_equal(mesh__model_new(&f.fake.env, &f.source, "mesh.local", "default", &f.model, &f.err), MESH_OK);
+	assert_int_equal(mesh__documents_parse(mesh__mem_libc(), "static.yaml", STATIC_ENDPOINTS "---\n" STATIC_POLICY, strlen(STATIC_ENDPOINTS "---\n" STATIC_POLICY), "default", &documents, NULL, NULL, NULL), MESH_OK);
+	documents->next->next = &own;
+	assert_int_equal(mesh__model_static(f.model, documents, &f.err), MESH_OK);
+	documents->next->next = NULL;
+	assert_int_equal(service()->policy.timeout_ms, 3000);
+	assert_int_equal(service()->policy.connect_timeout_ms, 2000);
+	assert_int_equal(service()->policy.breaker.max_pending, 3);
+	assert_int_equal(service()->policy.breaker.max_requests, MESH__BREAKER_BUILT_IN);
+	mesh__documents_free(documents);
+}
+
 /* ---- The cache. ---- */
 
 static void what_was_dumped_brings_an_empty_model_to_the_same_place(void **state)
@@ -608,6 +630,7 @@ int main(void)
 		TEST(threat_28_a_document_that_does_not_parse_is_refused_with_its_fault_and_the_last_good_stays),
 		TEST(a_configuration_alone_does_not_make_a_service_known),
 		TEST(static_documents_say_the_same_in_any_order),
+		TEST(static_documents_of_the_namespace_and_the_mesh_are_what_a_services_says_nothing_of),
 		TEST(static_endpoints_stand_beside_the_registered_ones_and_are_warned_of_when_plaintext),
 		TEST(what_was_dumped_brings_an_empty_model_to_the_same_place),
 		TEST(a_service_is_new_once),

@@ -266,6 +266,7 @@ static void every_form_of_a_value_is_taken_and_written_canonically(void **state)
 		{"retries: {budget: {percent: 100.0}}\n", "{\"retries\":{\"budget\":{\"percent\":100}}}"},
 		{"retries: {budget: {percent: 33.25, minPerSecond: 0, window: 1000ms}}\n", "{\"retries\":{\"budget\":{\"percent\":33.25,\"minPerSecond\":0,\"window\":\"1s\"}}}"},
 		{"hedging: {delay: 250ms}\n", "{\"hedging\":{\"delay\":\"250ms\"}}"},
+		{"hedging: {delay: off}\n", "{\"hedging\":{\"delay\":\"off\"}}"},
 		{"hedging: {delay: p99.9, maxExtraPercent: 0}\n", "{\"hedging\":{\"delay\":\"p99.9\",\"maxExtraPercent\":0}}"},
 		{"subsets: []\nroutes: []\n", "{\"subsets\":[],\"routes\":[]}"},
 		{"subsets: [{name: a, labels: {zone: east, version: v1}}]\n", "{\"subsets\":[{\"name\":\"a\",\"labels\":{\"version\":\"v1\",\"zone\":\"east\"}}]}"},
@@ -359,6 +360,10 @@ static const struct {
 		"f:4:35: routes[0].match[0].path: \"a/b\" is no path: it begins with '/', is percent-encoded, and has no '?' or '#'\n"
 		"f:4:48: routes[0].match[1].path: \"/a?b\" is no path: it begins with '/', is percent-encoded, and has no '?' or '#'\n"
 		"f:4:62: routes[0].match[2].path: \"/a b\" is no path: it begins with '/', is percent-encoded, and has no '?' or '#'\n"},
+	{"routes: [{name: a, match: [{path: /a//b}, {path: {prefix: /%61/../c}}, {path: /a%2Fb}]}]\n",
+		"f:4:35: routes[0].match[0].path: \"/a//b\" is not how paths are compared; write \"/a/b\"\n"
+		"f:4:59: routes[0].match[1].path.prefix: \"/%61/../c\" is not how paths are compared; write \"/c\"\n"
+		"f:4:79: routes[0].match[2].path: \"/a%2Fb\" has more than one reading, so requests for it are refused\n"},
 	{"routes: [{name: a, match: [{methods: [post]}, {methods: [GET, GET]}, {methods: [\"A B\"]}]}]\n",
 		"f:4:39: routes[0].match[0].methods[0]: \"post\" matches nothing, as methods are compared with their case; write it in capitals\n"
 		"f:4:63: routes[0].match[1].methods[1]: \"GET\" stands in methods[0] already\n"
