@@ -18,13 +18,34 @@ static bool says(const struct mesh__easy *e, const char *word)
 	return strstr(e->text, word) != NULL;
 }
 
+/* What to look at, by OpenSSL's and libcurl's words for what is wrong with the peer's certificate. */
+static const char *identity_hint(const struct mesh__easy *e)
+{
+	static const struct {
+		const char *word, *hint;
+	} hints[] = {
+		{"subject name", "; nothing was sent; another service answers at that address: is the endpoint's address right?"},
+		{"has expired", "; nothing was sent; check the clocks of both hosts, and what keeps the peer from renewing its certificate"},
+		{"not yet valid", "; nothing was sent; check the clocks of both hosts"},
+		{"issuer certificate", "; nothing was sent; the peer's certificate is of another CA than this side's roots: do both belong to one mesh?"},
+		{"self-signed", "; nothing was sent; the peer's certificate is of another CA than this side's roots: do both belong to one mesh?"},
+	};
+
+	for (size_t i = 0; i < MESH__COUNT(hints); i++) {
+		if (says(e, hints[i].word)) {
+			return hints[i].hint;
+		}
+	}
+	return "; nothing was sent";
+}
+
 /* Before the request was let through: nothing was sent. */
 static struct verdict unsent(const struct mesh__easy *e, CURLcode curl_code)
 {
 	switch (curl_code) {
 	case CURLE_PEER_FAILED_VERIFICATION:
 	case CURLE_SSL_ISSUER_ERROR:
-		return (struct verdict){MESH_E_IDENTITY, MESH__ORIGIN_TLS, "the peer is not who it must be", "; nothing was sent"};
+		return (struct verdict){MESH_E_IDENTITY, MESH__ORIGIN_TLS, "the peer is not who it must be", identity_hint(e)};
 	case CURLE_SSL_CERTPROBLEM:
 	case CURLE_SSL_CACERT_BADFILE:
 		return (struct verdict){MESH_E_TLS, MESH__ORIGIN_TLS, "the own certificate, its key or the roots cannot be used", ""};

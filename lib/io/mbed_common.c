@@ -247,10 +247,10 @@ static const struct {
 	uint32_t flag;
 	const char *word, *text;
 } flag_names[] = {
-	{MBEDTLS_X509_BADCERT_NOT_TRUSTED, "chain", "no chain of signatures leads to a trusted root"},
+	{MBEDTLS_X509_BADCERT_NOT_TRUSTED, "chain", "no chain of signatures leads to a trusted root; is it of this mesh's CA?"},
 	{MBEDTLS_X509_BADCERT_BAD_KEY | MBEDTLS_X509_BADCERT_BAD_PK | MBEDTLS_X509_BADCERT_BAD_MD, "chain", "a key or signature algorithm in the chain is not P-256 with SHA-256"},
 	{MBEDTLS_X509_BADCERT_FUTURE, "not-yet-valid", "a certificate is not valid yet; check the clocks of both hosts"},
-	{MBEDTLS_X509_BADCERT_EXPIRED, "expired", "a certificate has expired; check the clocks of both hosts"},
+	{MBEDTLS_X509_BADCERT_EXPIRED, "expired", "a certificate has expired; check the clocks of both hosts, or have it issued anew"},
 };
 
 const char *mesh__mbed_flags_text(uint32_t flags)

@@ -178,6 +178,21 @@ static int alert_of(const mbedtls_ssl_context *ssl)
 	return ssl->in_msg != NULL ? ssl->in_msg[1] : 0;
 }
 
+/* Of those that tell an operator where to look (RFC 8446 section 6). */
+static const char *alert_text(int alert)
+{
+	switch (alert) {
+	case 42: return " (bad_certificate: it does not take this side's)";
+	case 44: return " (certificate_revoked: this side's)";
+	case 45: return " (certificate_expired: this side's; check the clocks of both hosts)";
+	case 46: return " (certificate_unknown: it does not take this side's)";
+	case 48: return " (unknown_ca: it does not trust the CA of this side's certificate; do both belong to one mesh?)";
+	case 70: return " (protocol_version: it speaks no version of TLS that is taken here)";
+	case 116: return " (certificate_required: it wants one of this side)";
+	default: return "";
+	}
+}
+
 /* The word and the reason of a handshake that mbedTLS ended with `rc`. */
 static int explain(struct mesh__tls *tls, int rc, struct mesh__err *err)
 {
@@ -197,7 +212,7 @@ static int explain(struct mesh__tls *tls, int rc, struct mesh__err *err)
 	}
 	refuse(tls, "protocol");
 	if (rc == MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE) {
-		return mesh__fail_at(err, MESH__ORIGIN_TLS, MESH_E_TLS, "the peer refused the handshake with TLS alert %d", alert_of(&tls->ssl));
+		return mesh__fail_at(err, MESH__ORIGIN_TLS, MESH_E_TLS, "the peer refused the handshake with TLS alert %d%s", alert_of(&tls->ssl), alert_text(alert_of(&tls->ssl)));
 	}
 	rc = mesh__mbed_fail(err, MESH_E_TLS, rc, "the TLS handshake failed");
 	if (err != NULL) {

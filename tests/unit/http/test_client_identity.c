@@ -59,8 +59,8 @@ static void refuses_before_the_first_request_byte(void **state)
 		const char *said;
 	} rows[] = {
 		{"the right DNS name under another SPIFFE ID", &cast.payments, &cast.ledger, "spiffe://"},
-		{"the wrong DNS name", &cast.ledger, &cast.ledger, "not who it must be"},
-		{"the right name under another CA", &cast.forged, &cast.payments, "not who it must be"},
+		{"the wrong DNS name", &cast.ledger, &cast.ledger, "is the endpoint's address right?"},
+		{"the right name under another CA", &cast.forged, &cast.payments, "of another CA"},
 	};
 
 	(void)state;
