@@ -8,6 +8,7 @@
 #include "meshctl/files.h"
 #include "meshctl/print.h"
 #include "policy/document.h"
+#include "policy/schema_json.h"
 
 enum { BODY_MAX_BYTES = 8 * 1024 * 1024, TARGET_MAX = 4096, NOTES_MAX_BYTES = 4 * 1024 * 1024, KINDS_MAX = 16 };
 
@@ -380,11 +381,39 @@ static int validate_text(struct ctl *ctl, const char *file, const struct mesh__b
 	return code == MESH_OK ? CTL_OK : code == MESH_E_NO_MEMORY ? CTL_FAILED : CTL_INVALID;
 }
 
+static int print_schema(struct ctl *ctl)
+{
+	struct mesh__err err = MESH__NO_ERR;
+	struct mesh__json *schema = NULL;
+	struct mesh__buf text;
+	int code;
+
+	mesh__buf_init(&text, &ctl->env.mem, BODY_MAX_BYTES);
+	mesh__policy_schema(&text);
+	code = mesh__buf_error(&text, "the schema", &err);
+	if (code == MESH_OK) {
+		code = mesh__json_parse(&ctl->env.mem, text.data, text.len, BODY_MAX_BYTES, &schema, &err);
+	}
+	if (code == MESH_OK && ctl->json) {
+		ctl_print_json(&ctl->out, schema);
+	} else if (code == MESH_OK) {
+		ctl_print_pretty(&ctl->out, schema, 0);
+		mesh__buf_chr(&ctl->out, '\n');
+	}
+	mesh__json_free(schema);
+	mesh__buf_fini(&text);
+	return code == MESH_OK ? CTL_OK : ctl_fail_err(ctl, CTL_FAILED, &err);
+}
+
 static int validate_run(struct ctl *ctl)
 {
 	struct mesh__buf text;
-	int code = ctl_config_read(ctl, &text);
+	int code;
 
+	if (ctl_flag(&ctl->args, "schema")) {
+		return print_schema(ctl);
+	}
+	code = ctl_config_read(ctl, &text);
 	if (code == CTL_OK) {
 		code = validate_text(ctl, shown_name(ctl_text(&ctl->args, "file")), &text);
 	}
@@ -395,6 +424,7 @@ static int validate_run(struct ctl *ctl)
 static const struct ctl_option validate_options[] = {
 	{"file", 'f', CTL_TEXT, "FILE", "YAML or JSON documents; - reads the standard input", 0, 0},
 	{"namespace", 0, CTL_TEXT, "NAME", "for documents that name none", 0, 0},
+	{"schema", 0, CTL_FLAG, NULL, "print what documents may be, as a JSON Schema (2020-12), and check nothing", 0, 0},
 	{0},
 };
 

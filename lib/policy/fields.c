@@ -215,7 +215,7 @@ const struct mesh__fields *mesh__fields_of_head(void)
 	return &head;
 }
 
-bool mesh__read_kind(struct mesh__reading *r, const struct mesh__place *at, enum mesh__kind *of)
+const struct mesh__word *mesh__kind_words(void)
 {
 	static const struct mesh__word words[] = {
 		{"Service", MESH__KIND_SERVICE},
@@ -224,9 +224,15 @@ bool mesh__read_kind(struct mesh__reading *r, const struct mesh__place *at, enum
 		{"Mesh", MESH__WORD_NOT_YET},
 		{NULL, 0},
 	};
+
+	return words;
+}
+
+bool mesh__read_kind(struct mesh__reading *r, const struct mesh__place *at, enum mesh__kind *of)
+{
 	int value;
 
-	if (!mesh__read_word(r, at, words, &value)) {
+	if (!mesh__read_word(r, at, mesh__kind_words(), &value)) {
 		return false;
 	}
 	*of = (enum mesh__kind)value;

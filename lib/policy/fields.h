@@ -16,6 +16,9 @@ const struct mesh__fields *mesh__fields_of_kind(enum mesh__kind kind);
 /* The fields of the head alone, for a document whose kind is not known. */
 const struct mesh__fields *mesh__fields_of_head(void);
 
+/* The kinds in force, and those that are not yet. */
+const struct mesh__word *mesh__kind_words(void);
+
 /* Reads `kind` of a document; tells the fault when it is none, or not in force yet. */
 bool mesh__read_kind(struct mesh__reading *r, const struct mesh__place *at, enum mesh__kind *kind);
 

@@ -1,0 +1,159 @@
+"""The JSON Schema of documents: it is the one in docs/, it takes what the parser takes, and the pages name all that is in it."""
+# tests/run: not under sanitizers: no program runs but meshctl to validate
+import json
+import os
+import re
+import subprocess
+import tempfile
+import unittest
+
+from json_schema import fits, leaves
+from support import BUILD, SRC
+
+MESHCTL = os.path.join(BUILD, "bin", "meshctl")
+
+
+def read(*path):
+    with open(os.path.join(SRC, *path), encoding="utf-8") as file:
+        return file.read()
+
+
+def document(kind="Service", name="payments", **fields):
+    return dict({"apiVersion": "mesh/v1", "kind": kind, "name": name}, **fields)
+
+
+def route(**fields):
+    return document(subsets=[{"name": "v1", "labels": {"version": "v1"}}], routes=[dict({"name": "a"}, **fields)])
+
+
+def rule(**fields):
+    return document(authorization={"rules": [dict({"name": "a", "action": "allow"}, **fields)]})
+
+
+# What one value alone shows to be right or wrong.
+DOCUMENTS = [
+    document(),
+    {"apiVersion": "mesh/v1", "name": "a"},
+    {"kind": "Service", "name": "a"},
+    document(name="Pay"),
+    document(name=5),
+    document(kind="service"),
+    document(colour="red"),
+    document(namespace="shop", protocol="grpc", timeout="1.5s", connectTimeout="250ms"),
+    document(protocol="tcp"),
+    document(timeout=5),
+    document(timeout="soon"),
+    document(loadBalancer={"policy": "roundRobin"}),
+    document(loadBalancer={"policy": "maglev"}),
+    document(loadBalancer={"slowStart": "1s"}),
+    document(loadBalancer=[]),
+    document(circuitBreaker={"maxPending": 0, "maxRequests": 1000000}),
+    document(circuitBreaker={"maxRequests": 0}),
+    document(circuitBreaker={"maxRequests": 1000001}),
+    document(circuitBreaker={"maxRequests": "5"}),
+    document(circuitBreaker={"maxRequests": True}),
+    document(circuitBreaker={"maxRequests": 1.5}),
+    document(retries={"attempts": 2, "perTryTimeout": "0s", "retryOn": ["unsent", 503], "backoff": {"base": "25ms"}, "budget": {"percent": 0.5, "minPerSecond": 0, "window": "10s"}}),
+    document(retries={"attempts": 11}),
+    document(retries={"retryOn": ["unsend"]}),
+    document(retries={"retryOn": [200]}),
+    document(retries={"budget": {"percent": 101}}),
+    document(hedging={"delay": "p99.9", "maxExtraPercent": 5}),
+    document(hedging={"delay": "off"}),
+    document(hedging={"delay": "95"}),
+    document(rateLimit={"requestsPerSecond": 5}),
+    document(subsets=[]),
+    document(subsets=[{"name": "a"}]),
+    document(subsets=[{"name": "a", "labels": {"tier": "x"}}]),
+    route(split=[{"subset": "v1", "weight": 1}]),
+    route(split=[]),
+    route(split=[{"subset": "v1"}]),
+    route(split=[{"subset": "v1", "weight": -1}]),
+    route(match=[{"path": "/a", "methods": ["GET"], "headers": {"x-a": {"present": False}, "x-b": "1"}, "query": {"q": {"suffix": "z"}}, "source": {"service": "cart"}}]),
+    route(match=[{"path": {"regex": "/a+"}}]),
+    route(match=[{"path": {"suffix": "/a"}}]),
+    route(match=[{"path": {"exact": "/a", "prefix": "/b"}}]),
+    route(match=[{"path": "a"}]),
+    route(match=[{"headers": {"x a": "1"}}]),
+    route(match=[{"headers": {"x-a": {"present": "yes"}}}]),
+    route(match=[{"methods": ["get"]}]),
+    route(split=[{"subset": "v1", "weight": 1}], stickyOn={"header": "x-user"}),
+    route(split=[{"subset": "v1", "weight": 1}], stickyOn={"source": False}),
+    route(mirror={"subset": "v1", "percent": 0.0001}),
+    route(rewrite={"path": "/a"}),
+    route(rewrite={}),
+    route(redirect={"status": 308, "host": "a.example:1"}),
+    route(redirect={"scheme": "ftp"}),
+    route(directResponse={"status": 503, "body": "away"}),
+    route(directResponse={"body": "away"}),
+    route(headers={"request": {"set": {"x-a": "b"}, "remove": ["x-c"]}}),
+    route(headers={"request": {"set": {"x-a": 5}}}),
+    route(timeout="2s", retries={"attempts": 1}),
+    route(fault={"delay": {"percent": 5, "duration": "1s"}}),
+    rule(**{"from": [{"service": "cart"}, {"namespace": "ops"}], "methods": ["POST"], "paths": ["/a", {"prefix": "/b"}], "headers": {"x-a": "1"}}),
+    rule(action="permit"),
+    rule(paths=[{"regex": "/a+"}]),
+    rule(**{"from": []}),
+    document(authorization={"default": "deny", "mode": "audit"}),
+    document(kind="Namespace", name="shop", timeout="2s"),
+    document(kind="Namespace", name="shop", namespace="shop"),
+    document(kind="Mesh", name="mesh", circuitBreaker={"maxPending": 1}),
+    document(kind="Mesh", name="mesh", routes=[]),
+    document(kind="Mesh", name="mesh", authorization={"rules": []}),
+    document(kind="Endpoints", endpoints=[{"address": "10.0.0.1:443", "zone": "a", "labels": {"version": "v1"}}, {"address": "[::1]:80"}], insecurePlaintext=True),
+    document(kind="Endpoints"),
+    document(kind="Endpoints", endpoints=[]),
+    document(kind="Endpoints", endpoints=[{"address": "localhost:80"}]),
+    document(kind="Endpoints", endpoints=[{"address": "10.0.0.1:443", "zone": "a b"}]),
+]
+
+
+class Schema(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.text = subprocess.run([MESHCTL, "validate", "--schema"], check=True, capture_output=True, text=True, timeout=30).stdout
+        cls.schema = json.loads(cls.text)
+
+    def verdict(self, value):
+        with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+            json.dump(value, file)
+            file.flush()
+            done = subprocess.run([MESHCTL, "validate", "-f", file.name], capture_output=True, text=True, timeout=30)
+        self.assertIn(done.returncode, (0, 5), done.stderr)
+        return done
+
+    def test_it_is_the_one_in_docs(self):
+        self.assertEqual(read("docs", "mesh.schema.json"), self.text, "write it again: meshctl validate --schema > docs/mesh.schema.json")
+
+    def test_it_says_of_each_document_what_the_parser_says(self):
+        verdicts = set()
+        for value in DOCUMENTS:
+            done = self.verdict(value)
+            self.assertEqual(fits(value, self.schema, self.schema), done.returncode == 0, "%s: %s" % (json.dumps(value), done.stderr))
+            verdicts.add(done.returncode)
+        self.assertEqual(verdicts, {0, 5})
+
+    def test_the_pages_name_every_field(self):
+        pages = "".join(read("docs", name) for name in sorted(os.listdir(os.path.join(SRC, "docs"))) if name.endswith(".md"))
+        named = set(re.findall(r"\w+", " ".join(re.findall(r"`([^`\n]+)`", pages))))
+        for kind, schema in self.schema["$defs"].items():
+            for path, _ in leaves(schema):
+                self.assertIn(path.split(".")[-1].rstrip("[]"), named, "%s of kind %s is in no page of docs/" % (path, kind))
+
+    def test_the_tables_of_the_configuration_say_what_is_built_in(self):
+        fields = {path: schema for path, schema in leaves(self.schema["$defs"]["Service"])}
+        tables = re.findall(r"^\| field \| built in \|.*\n\|[- |]+\n((?:\|.*\n)+)", read("docs", "CONFIGURATION.md"), re.M)
+        rows = [row for table in tables for row in re.findall(r"^\| `([\w.]+)` \| `([^`|]+)` \|", table, re.M)]
+        self.assertGreaterEqual(len(rows), 7)
+        for path, built_in in rows:
+            self.assertIn(path, fields, "CONFIGURATION.md has a row for what is no field")
+            default = fields[path].get("default")
+            self.assertEqual(built_in, default if isinstance(default, str) else json.dumps(default), path)
+        told = {path for path, _ in rows}
+        for path, schema in fields.items():
+            if "default" in schema and "." not in path:
+                self.assertIn(path, told, "CONFIGURATION.md has no row for it")
+
+
+if __name__ == "__main__":
+    unittest.main()
