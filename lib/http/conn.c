@@ -87,6 +87,7 @@ void mesh__conn_release(struct mesh__conn *c)
 		struct mesh__http_server *s = c->server;
 
 		mesh__tls_free(c->tls);
+		mesh__buf_fini(&c->early);
 		c->protocol->fini(c);
 		mesh__free(c);
 		mesh__http_server_unref(s);
@@ -234,6 +235,9 @@ bool mesh__conn_send(struct mesh__conn *c, const void *bytes, size_t len, const 
 
 static void on_eof(struct mesh__conn *c)
 {
+	if (mesh__handshakes_keep_eof(c)) {
+		return;
+	}
 	c->eof = true;
 	if (c->state == MESH__CONN_HANDSHAKE) {
 		mesh__conn_close(c, false);
@@ -263,7 +267,7 @@ static void on_tls_failure(struct mesh__conn *c, int code)
 	mesh__conn_linger(c); /* so that the alert arrives, and not a reset */
 }
 
-static void on_ciphertext(struct mesh__conn *c, const char *bytes, size_t len)
+void mesh__conn_decrypt(struct mesh__conn *c, const char *bytes, size_t len)
 {
 	struct mesh__buf *plain = &c->server->plain, *cipher = &c->server->cipher;
 	struct mesh__err err = MESH__NO_ERR;
@@ -295,10 +299,10 @@ static void on_ciphertext(struct mesh__conn *c, const char *bytes, size_t len)
 	if (plain->len > 0 && c->state != MESH__CONN_LINGER) {
 		c->protocol->input(c, plain->data, plain->len);
 	}
-	if (c->closed || c->state == MESH__CONN_LINGER || rc == MESH_OK) {
+	if (c->closed || c->state == MESH__CONN_LINGER || (rc == MESH_OK && !c->early_eof)) {
 		return;
 	}
-	if (rc == MESH_E_CLOSED) {
+	if (rc == MESH_E_CLOSED || rc == MESH_OK) {
 		on_eof(c);
 	} else {
 		on_tls_failure(c, rc);
@@ -321,8 +325,10 @@ static void on_data(void *arg, const char *bytes, size_t len)
 	mesh__conn_hold(c);
 	if (c->state == MESH__CONN_LINGER) {
 		on_lingering(c, len);
+	} else if (c->state == MESH__CONN_HANDSHAKE) {
+		mesh__handshakes_feed(c, bytes, len);
 	} else if (c->tls != NULL) {
-		on_ciphertext(c, bytes, len);
+		mesh__conn_decrypt(c, bytes, len);
 	} else {
 		c->protocol->input(c, bytes, len);
 	}
@@ -373,6 +379,7 @@ static struct mesh__conn *conn_new(struct mesh__http_server *s, const struct mes
 	}
 	c->server = mesh__http_server_ref(s);
 	c->peer = arrival->peer;
+	mesh__buf_init(&c->early, &s->env->mem, SIZE_MAX / 2);
 	mesh__h1_conn_init(c);
 	if (s->options.http2 && c->tls == NULL) {
 		mesh__h2_conn_sniff(c);

@@ -21,10 +21,20 @@ struct mesh__http_logger {
 	int64_t n_left_out;
 };
 
-/* The connections in state HANDSHAKE, in the order of their coming. */
+/* Connections in state HANDSHAKE whose peers wait for our arithmetic. */
+struct mesh__handshake_line {
+	struct mesh__conn *first, *last;
+};
+
+/* The connections in state HANDSHAKE, in the order of their coming; and of them, those with bytes that the loop has not come to (handshakes.c). */
 struct mesh__handshakes {
 	struct mesh__conn *oldest, *newest;
 	int32_t n;
+	struct mesh__handshake_line nearly; /* those nearly done: they have had a flight of ours, or resume a session */
+	struct mesh__handshake_line fresh;  /* the others, the latest first */
+	int64_t spent_us;                  /* on arithmetic, in this turn of the loop */
+	bool turn_ends, slice_posted;      /* that what follows runs */
+	struct mesh__post turn_post, slice_post;
 };
 
 /* On its way from the loop that accepted it. */
@@ -112,6 +122,10 @@ struct mesh__conn {
 	int64_t deadline_us; /* of the state; BUSY has none */
 	struct mesh__conn *older, *newer; /* in server->handshakes */
 	int64_t since_sweep;              /* likewise */
+	struct mesh__handshake_line *line; /* in which it waits; NULL: in none */
+	struct mesh__conn *line_next, *line_prev;
+	struct mesh__buf early;           /* what its peer said meanwhile */
+	bool early_eof;                   /* and that nothing follows it */
 	int busy;            /* calls of ours on the stack, or posted: the memory stays */
 	bool closed;
 	bool doomed;         /* to be closed as soon as the stack is clear of callers */
@@ -214,6 +228,9 @@ void mesh__conn_linger(struct mesh__conn *c);  /* nothing more is sent */
 bool mesh__conn_still_trusted(struct mesh__conn *c);
 void mesh__conn_sweep(struct mesh__conn *c, int64_t now_us);
 
+/* Takes what came over TLS: a part of the handshake, or records. The connection is held. */
+void mesh__conn_decrypt(struct mesh__conn *c, const char *bytes, size_t len);
+
 /* Sends bytes, encrypted where that is due. False: the connection is closed now, or (doomed) soon. */
 bool mesh__conn_send(struct mesh__conn *c, const void *bytes, size_t len, const void *more, size_t more_len);
 
@@ -230,13 +247,22 @@ void mesh__spread_end(struct mesh__http_server *s);
 /* Refuses those who are still on their way. */
 void mesh__spread_fini(struct mesh__http_server *s);
 
-/* ---- handshakes.c: how many at a time ---- */
+/* ---- handshakes.c: how many at a time, and whose turn it is ---- */
 
 void mesh__handshakes_add(struct mesh__http_server *s, struct mesh__conn *c);
 void mesh__handshakes_remove(struct mesh__http_server *s, struct mesh__conn *c);
 
 /* False when one more would be over the limit and all of them are young; else one that is not makes room where need be. */
 bool mesh__handshakes_make_room(struct mesh__http_server *s);
+
+/*
+ * Takes what a peer said in its handshake (mesh__conn_decrypt()): at once, or in a later turn of the loop where this one has spent its time on others' handshakes. So connections that are established are served meanwhile, whoever
+ * and however many want to become so. What is nearly done is finished first; of the others the last to come goes first: when there are more than there is time for, it is the one that still waits. The connection is held.
+ */
+void mesh__handshakes_feed(struct mesh__conn *c, const char *bytes, size_t len);
+
+/* The peer has ended its side. True when that is looked at later, behind what waits: it may hold a request. False also of one whose first flight waits: it has given up, and costs no arithmetic. */
+bool mesh__handshakes_keep_eof(struct mesh__conn *c);
 
 /* ---- exchange.c ---- */
 

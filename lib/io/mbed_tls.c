@@ -144,6 +144,17 @@ void mesh__tls_free(struct mesh__tls *tls)
 	}
 }
 
+bool mesh__tls_offers_session(const struct mesh__tls *tls, const char *in, size_t len)
+{
+	/* RFC 5246, sections 6.2.1 and 7.4: a record's header, that of a handshake message, the version, the client's random, the length of the id. */
+	enum { RECORD = 5, MESSAGE = 4, ID_LEN = RECORD + MESSAGE + 2 + 32, ID, HANDSHAKE = 22, CLIENT_HELLO = 1 };
+	const unsigned char *bytes = (const unsigned char *)in;
+	unsigned char session[MESH__SESSION_MAX_BYTES];
+
+	return tls->conf->sessions != NULL && len >= ID + MESH__SESSION_ID_BYTES && bytes[0] == HANDSHAKE && bytes[RECORD] == CLIENT_HELLO && bytes[ID_LEN] == MESH__SESSION_ID_BYTES &&
+		mesh__sessions_get(tls->conf->sessions, bytes + ID, session) > 0;
+}
+
 bool mesh__tls_established(const struct mesh__tls *tls)
 {
 	return tls->established && !tls->dead;

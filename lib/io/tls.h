@@ -62,6 +62,11 @@ bool mesh__tls_established(const struct mesh__tls *tls);
 /* True when the handshake resumed a session: no certificate was shown in it, the peer's leaf is the one that it showed when the session was made. */
 bool mesh__tls_resumed(const struct mesh__tls *tls);
 
+/*
+ * Whether the connection's first bytes are a ClientHello that offers a session of the cache by its id, so that what follows costs a tenth of a whole handshake. A guess: a ticket of TLS 1.3, and a hello in pieces, is none. Changes nothing.
+ */
+bool mesh__tls_offers_session(const struct mesh__tls *tls, const char *in, size_t len);
+
 /* True when the handshake settled on "h2"; false before its end. */
 bool mesh__tls_is_http2(const struct mesh__tls *tls);
 

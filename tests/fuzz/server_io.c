@@ -78,6 +78,12 @@ void mesh__loop_post(struct mesh__loop *loop, struct mesh__post *post, mesh__loo
 	loop->last = &post->next;
 }
 
+/* What is posted runs once the input at hand has been taken: that is where a turn ends here. */
+void mesh__loop_defer(struct mesh__loop *loop, struct mesh__post *post, mesh__loop_fn fn, void *arg)
+{
+	mesh__loop_post(loop, post, fn, arg);
+}
+
 static bool run_posts(struct mesh__loop *loop)
 {
 	struct mesh__post *post = loop->first;

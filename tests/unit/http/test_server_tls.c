@@ -6,6 +6,7 @@
 #include <arpa/inet.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -397,6 +398,187 @@ static void threat_17_silent_handshakes_make_room_for_a_newcomer(void **state)
 	}
 }
 
+/* ---- Many handshakes in one turn of the loop: each look at the clock takes a whole slice of time ---- */
+
+static int64_t (*still_mono_us)(void *user);
+static atomic_bool ticks;
+
+static int64_t ticking_mono_us(void *user)
+{
+	if (atomic_load(&ticks)) {
+		fake_env_advance_us(&S.fake, 5000);
+	}
+	return still_mono_us(user);
+}
+
+static void open_ticking_server(void)
+{
+	still_mono_us = S.fake.env.mono_us;
+	S.fake.env.mono_us = ticking_mono_us;
+	atomic_store(&ticks, false);
+	open_server(S.conf);
+}
+
+struct gate {
+	struct mesh__post post;
+	bool entered, open; /* under S.mu */
+};
+
+static void pass(void *arg)
+{
+	struct gate *g = arg;
+
+	(void)pthread_mutex_lock(&S.mu);
+	g->entered = true;
+	(void)pthread_cond_broadcast(&S.changed);
+	while (!g->open) {
+		(void)pthread_cond_wait(&S.changed, &S.mu);
+	}
+	(void)pthread_mutex_unlock(&S.mu);
+}
+
+/* The loop stands still from here on; what was accepted before is watched. */
+static void close_gate(struct gate *g)
+{
+	for (int i = 0; i < 4; i++) { /* turns: to accept, to watch, and one to spare */
+		*g = (struct gate){.open = i < 3};
+		mesh__loop_post(S.loop, &g->post, pass, g);
+		(void)pthread_mutex_lock(&S.mu);
+		while (!g->entered) {
+			(void)pthread_cond_wait(&S.changed, &S.mu);
+		}
+		(void)pthread_mutex_unlock(&S.mu);
+	}
+}
+
+static void open_gate(struct gate *g)
+{
+	atomic_store(&ticks, true);
+	(void)pthread_mutex_lock(&S.mu);
+	g->open = true;
+	(void)pthread_cond_broadcast(&S.changed);
+	(void)pthread_mutex_unlock(&S.mu);
+}
+
+enum { ORDERED = 7, TURNS_MAX = 10000 };
+
+/* In which turn of the loop each of some callers was sent something; 0: it was not. */
+struct order {
+	struct mesh__post post;
+	struct caller *callers;
+	int turn, answered, turns[ORDERED];
+	bool done; /* under S.mu */
+};
+
+static void look(void *arg)
+{
+	struct order *o = arg;
+
+	o->turn++;
+	for (int i = 0; i < ORDERED; i++) {
+		struct pollfd p = {.fd = o->callers[i].fd, .events = POLLIN};
+
+		if (o->turns[i] == 0 && poll(&p, 1, 0) == 1) {
+			o->turns[i] = o->turn;
+			o->answered++;
+		}
+	}
+	if (o->answered < ORDERED && o->turn < TURNS_MAX) {
+		mesh__loop_post(S.loop, &o->post, look, o);
+		return;
+	}
+	(void)pthread_mutex_lock(&S.mu);
+	o->done = true;
+	(void)pthread_cond_broadcast(&S.changed);
+	(void)pthread_mutex_unlock(&S.mu);
+}
+
+static void until_looked(struct order *o)
+{
+	(void)pthread_mutex_lock(&S.mu);
+	while (!o->done) {
+		(void)pthread_cond_wait(&S.changed, &S.mu);
+	}
+	(void)pthread_mutex_unlock(&S.mu);
+}
+
+/* Has its first flight ready to be sent. */
+static void dial_only(struct caller *c, struct tls_client *resume)
+{
+	S.resume = resume;
+	dial(c, true);
+	S.resume = NULL;
+	c->code = tls_client_step(c->tls, &c->in, &c->out, &c->plain);
+	assert_int_equal(c->code, 0);
+}
+
+static void between_handshakes_others_are_served_and_what_is_nearly_done_goes_first(void **state)
+{
+	static const char request[] = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
+	enum { FIRST, OLD, MIDDLE, LATE, HALF_DONE, RESUMES, ESTABLISHED };
+	struct caller c[ORDERED];
+	struct order order = {.callers = c};
+	struct gate gate;
+
+	(void)state;
+	open_ticking_server();
+	dial(&c[ESTABLISHED], true);
+	shake_hands(&c[ESTABLISHED], SIZE_MAX);
+	assert_non_null(strstr(ask(&c[ESTABLISHED]), "svc/client"));
+	dial_only(&c[HALF_DONE], NULL);
+	turn(&c[HALF_DONE], SIZE_MAX);
+	for (int i = FIRST; i <= LATE; i++) {
+		dial_only(&c[i], NULL);
+	}
+	dial_only(&c[RESUMES], c[ESTABLISHED].tls);
+	assert_int_equal(tls_client_send(c[ESTABLISHED].tls, request, sizeof(request) - 1, &c[ESTABLISHED].out), 0);
+	close_gate(&gate);
+	for (int i = 0; i < ORDERED; i++) {
+		flush(&c[i], SIZE_MAX);
+	}
+	mesh__loop_post(S.loop, &order.post, look, &order);
+	open_gate(&gate);
+	until_looked(&order);
+	assert_int_equal(order.answered, ORDERED);
+	assert_int_equal(order.turns[ESTABLISHED], order.turns[FIRST]);
+	assert_true(order.turns[FIRST] < order.turns[HALF_DONE]);
+	assert_true(order.turns[HALF_DONE] < order.turns[RESUMES]);
+	assert_true(order.turns[RESUMES] < order.turns[LATE]);
+	assert_true(order.turns[LATE] < order.turns[MIDDLE]);
+	assert_true(order.turns[MIDDLE] < order.turns[OLD]);
+	for (int i = 0; i < ORDERED; i++) {
+		hang_up(&c[i]);
+	}
+}
+
+static void a_request_behind_a_handshake_that_waits_is_answered_though_its_sender_has_ended(void **state)
+{
+	static const char request[] = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
+	struct caller established, first, waits;
+	struct gate gate;
+
+	(void)state;
+	open_ticking_server();
+	dial(&established, true);
+	shake_hands(&established, SIZE_MAX);
+	dial_only(&first, NULL);
+	dial_only(&waits, established.tls);
+	turn(&waits, SIZE_MAX);
+	assert_true(tls_client_established(waits.tls));
+	assert_int_equal(tls_client_send(waits.tls, request, sizeof(request) - 1, &waits.out), 0);
+	close_gate(&gate);
+	flush(&first, SIZE_MAX);
+	flush(&waits, SIZE_MAX);
+	assert_int_equal(shutdown(waits.fd, SHUT_WR), 0);
+	open_gate(&gate);
+	until_closed(&waits);
+	assert_non_null(waits.plain.data);
+	assert_non_null(strstr(waits.plain.data, "svc/client"));
+	hang_up(&established);
+	hang_up(&first);
+	hang_up(&waits);
+}
+
 static void a_rotation_is_for_new_connections_and_drops_no_old_one(void **state)
 {
 	struct mesh__tls_conf *next;
@@ -508,6 +690,8 @@ int main(void)
 		TEST(a_half_open_handshake_ends_at_its_deadline),
 		TEST(handshakes_at_a_time_are_bounded),
 		TEST(threat_17_silent_handshakes_make_room_for_a_newcomer),
+		TEST(between_handshakes_others_are_served_and_what_is_nearly_done_goes_first),
+		TEST(a_request_behind_a_handshake_that_waits_is_answered_though_its_sender_has_ended),
 		TEST(a_rotation_is_for_new_connections_and_drops_no_old_one),
 		TEST(a_revoked_peers_idle_connection_is_closed),
 		TEST(a_peer_whose_certificate_has_expired_since_is_not_served),
