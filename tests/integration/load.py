@@ -1,5 +1,7 @@
 """Calls under way while a test breaks something: many by meshctl call, or one after another through meshctl connect."""
 
+import contextlib
+import glob
 import json
 import re
 import signal
@@ -73,6 +75,16 @@ def p99(times_us, since_us):
 def now_us():
     """On the clock of `Clients`."""
     return time.monotonic_ns() // 1000
+
+
+def kept_waiting(*processes):
+    """Seconds, summed up, that their threads were ready to run while other programs had the processors. 0 where the kernel does not tell."""
+    total_ns = 0
+    for process in processes:
+        for path in glob.glob(f"/proc/{process.pid}/task/*/schedstat"):
+            with contextlib.suppress(OSError), open(path) as f:
+                total_ns += int(f.read().split()[1])
+    return total_ns / 1e9
 
 
 class Clients:
