@@ -102,16 +102,26 @@ static void tell_warnings(struct ctl *ctl, const struct mesh__json *answer)
 	}
 }
 
-/* "Service payments updated", with ".namespace" where it is not the default. */
+void ctl_config_subject(const struct mesh__json *document, char *out)
+{
+	const char *kind_text = mesh__json_text(mesh__json_get(document, "kind")), *name = mesh__json_text(mesh__json_get(document, "name"));
+	const char *ns = mesh__json_text(mesh__json_get(document, "namespace"));
+	enum mesh__kind kind;
+	bool alone = ns == NULL || strcmp(ns, "default") == 0 || (kind_text != NULL && mesh__kind_parse(kind_text, &kind) && mesh__kind_namespace(kind, "", NULL) != NULL);
+
+	(void)snprintf(out, CTL_SUBJECT_MAX, "%s%s%s", name != NULL ? name : "?", alone ? "" : ".", alone ? "" : ns);
+}
+
+/* "Service payments updated" */
 static void print_changes(struct ctl *ctl, const struct mesh__json *answer, const char *suffix)
 {
+	char subject[CTL_SUBJECT_MAX];
+
 	for (const struct mesh__json *c = mesh__json_first(mesh__json_get(answer, "changed")); c != NULL; c = mesh__json_next(c)) {
-		const char *kind = mesh__json_text(mesh__json_get(c, "kind")), *name = mesh__json_text(mesh__json_get(c, "name"));
-		const char *ns = mesh__json_text(mesh__json_get(c, "namespace")), *change = mesh__json_text(mesh__json_get(c, "change"));
-		bool elsewhere = ns != NULL && strcmp(ns, "default") != 0;
-		mesh__buf_printf(&ctl->out, "%s %s%s%s %s%s\n", kind != NULL ? kind : "?", name != NULL ? name : "?",
-			elsewhere ? "." : "", elsewhere ? ns : "",
-			change != NULL ? change : "?", suffix);
+		const char *kind = mesh__json_text(mesh__json_get(c, "kind")), *change = mesh__json_text(mesh__json_get(c, "change"));
+
+		ctl_config_subject(c, subject);
+		mesh__buf_printf(&ctl->out, "%s %s %s%s\n", kind != NULL ? kind : "?", subject, change != NULL ? change : "?", suffix);
 	}
 }
 
@@ -161,33 +171,33 @@ const struct ctl_command ctl_apply = {
 	apply_options, apply_run,
 };
 
-/* ---- get and delete ---- */
+/* ---- delete ---- */
 
-static int read_kind(struct ctl *ctl, const char *text, enum mesh__kind *kind)
+int ctl_config_kind(struct ctl *ctl, const char *text, enum mesh__kind *kind)
 {
-	static const enum mesh__kind kinds[] = {MESH__KIND_SERVICE, MESH__KIND_ENDPOINTS};
-	const char *names[MESH__COUNT(kinds)], *near;
+	static const char *const names[] = {
+#define X(name, text, several) text,
+		MESH__KINDS(X)
+#undef X
+	};
+	const char *near;
 
 	if (mesh__kind_parse(text, kind)) {
 		return CTL_OK;
-	}
-	for (size_t i = 0; i < MESH__COUNT(kinds); i++) {
-		names[i] = mesh__kind_name(kinds[i]);
 	}
 	near = mesh__str_nearest(text, names, MESH__COUNT(names));
 	if (near != NULL) {
 		return ctl_fail(ctl, CTL_USAGE, "unknown kind \"%s\"; did you mean %s?", text, near);
 	}
-	return ctl_fail(ctl, CTL_USAGE, "unknown kind \"%s\"; the kinds are Service and Endpoints", text);
+	return ctl_fail(ctl, CTL_USAGE, "unknown kind \"%s\"; the kinds are Service, Endpoints, Namespace and Mesh", text);
 }
 
-/* "/v1/config?kind=…", with namespace and name where there is a name ("name" or "name.namespace"). */
-static int config_target(struct ctl *ctl, const char *kind_text, const char *name_text, struct mesh__buf *target)
+int ctl_config_target(struct ctl *ctl, const char *kind_text, const char *name_text, struct mesh__buf *target)
 {
 	struct mesh__err err = MESH__NO_ERR;
 	struct mesh__name name;
 	enum mesh__kind kind;
-	int code = read_kind(ctl, kind_text, &kind);
+	int code = ctl_config_kind(ctl, kind_text, &kind);
 
 	mesh__buf_init(target, &ctl->env.mem, TARGET_MAX);
 	if (code != CTL_OK) {
@@ -200,80 +210,11 @@ static int config_target(struct ctl *ctl, const char *kind_text, const char *nam
 	} else if (mesh__service_parse(name_text, ctl_namespace(ctl), &name, &err) != MESH_OK) {
 		return ctl_fail_err(ctl, CTL_USAGE, &err);
 	} else {
-		ctl_target_query(target, "namespace", name.ns);
+		ctl_target_query(target, "namespace", mesh__kind_namespace(kind, name.service, name.ns));
 		ctl_target_query(target, "name", name.service);
 	}
 	return mesh__buf_error(target, "the request", &err) == MESH_OK ? CTL_OK : ctl_fail_err(ctl, CTL_USAGE, &err);
 }
-
-static void print_list(struct ctl *ctl, const struct mesh__json *list)
-{
-	static const char *const heads[] = {"KIND", "NAMESPACE", "NAME", "GENERATION", "UPDATED"};
-	struct ctl_table table;
-
-	ctl_table_init(&table, &ctl->env.mem, heads, MESH__COUNT(heads));
-	for (const struct mesh__json *d = mesh__json_first(list); d != NULL; d = mesh__json_next(d)) {
-		ctl_table_json(&table, d, "kind");
-		ctl_table_json(&table, d, "namespace");
-		ctl_table_json(&table, d, "name");
-		ctl_table_json(&table, d, "generation");
-		ctl_table_time(&table, d, "updated");
-	}
-	ctl_table_print(&table, &ctl->out);
-	ctl_table_fini(&table);
-}
-
-static int print_one(struct ctl *ctl, const struct mesh__json *list)
-{
-	const struct mesh__json *one = mesh__json_first(list);
-
-	if (one == NULL) {
-		return ctl_fail(ctl, CTL_FAILED, "no %s document \"%s\" is in force; `meshctl get %s` lists those that are",
-			ctl_operand(&ctl->args, 0), ctl_operand(&ctl->args, 1), ctl_operand(&ctl->args, 0));
-	}
-	if (ctl->json) {
-		ctl_print_json(&ctl->out, one);
-	} else {
-		ctl_print_pretty(&ctl->out, mesh__json_get(one, "document"), 0);
-		mesh__buf_chr(&ctl->out, '\n');
-	}
-	return CTL_OK;
-}
-
-static int get_run(struct ctl *ctl)
-{
-	const char *name = ctl_operand(&ctl->args, 1);
-	struct mesh__json *list = NULL;
-	struct mesh__buf target;
-	int code = config_target(ctl, ctl_operand(&ctl->args, 0), name, &target);
-
-	if (code == CTL_OK) {
-		code = ctl_admin_once(ctl, "GET", target.data, NULL, &list);
-	}
-	if (code == CTL_OK && name != NULL) {
-		code = print_one(ctl, list);
-	} else if (code == CTL_OK && ctl->json) {
-		ctl_print_json(&ctl->out, list);
-	} else if (code == CTL_OK) {
-		print_list(ctl, list);
-	}
-	mesh__json_free(list);
-	mesh__buf_fini(&target);
-	return code;
-}
-
-static const struct ctl_option namespace_options[] = {
-	{"namespace", 0, CTL_TEXT, "NAME", "of the document (a list: all; a name: MESH_NAMESPACE, else \"default\")", 0, 0},
-	{0},
-};
-
-const struct ctl_command ctl_get = {
-	"get", "KIND [NAME]", 1, 2, "show configuration",
-	"Lists the documents of a kind, or prints the one named NAME (or NAME.NAMESPACE), in a form that `meshctl apply -f -`\n"
-	"takes back. KIND is Service or Endpoints, in any case, singular or plural.",
-	"  $ meshctl get services\n  $ meshctl get service payments > payments.json\n",
-	namespace_options, get_run,
-};
 
 static const struct ctl_option delete_options[] = {
 	{"namespace", 0, CTL_TEXT, "NAME", "of the document (default: MESH_NAMESPACE, else \"default\")", 0, 0},
@@ -285,7 +226,7 @@ static int delete_run(struct ctl *ctl)
 {
 	struct mesh__json *answer = NULL;
 	struct mesh__buf target;
-	int code = config_target(ctl, ctl_operand(&ctl->args, 0), ctl_operand(&ctl->args, 1), &target);
+	int code = ctl_config_target(ctl, ctl_operand(&ctl->args, 0), ctl_operand(&ctl->args, 1), &target);
 
 	if (code == CTL_OK) {
 		ctl_config_query_terms(ctl, &target);
@@ -370,7 +311,10 @@ static int validate_text(struct ctl *ctl, const char *file, const struct mesh__b
 		mesh__buf_chr(&ctl->out, '\n');
 	} else {
 		for (const struct mesh__document *d = documents; d != NULL; d = d->next) {
-			mesh__buf_printf(&ctl->out, "%s %s.%s is valid\n", mesh__kind_name(d->kind), d->name, d->ns);
+			char subject[MESH__SUBJECT_MAX];
+
+			mesh__document_subject(d->kind, d->name, d->ns, subject);
+			mesh__buf_printf(&ctl->out, "%s is valid\n", subject);
 		}
 		(void)fputs(faults.data != NULL ? faults.data : "", ctl->messages);
 	}

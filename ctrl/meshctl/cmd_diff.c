@@ -93,8 +93,10 @@ static int put_json(struct diffing *diff, const struct mesh__document *d, const 
 static int put_lines(struct diffing *diff, const struct mesh__document *d, const struct mesh__buf *before, const struct mesh__buf *after)
 {
 	struct ctl *ctl = diff->ctl;
+	char subject[MESH__SUBJECT_MAX];
 
-	mesh__buf_printf(&ctl->out, "%s %s.%s\n", mesh__kind_name(d->kind), d->name, d->ns);
+	mesh__document_subject(d->kind, d->name, d->ns, subject);
+	mesh__buf_printf(&ctl->out, "%s\n", subject);
 	return ctl_diff_lines(&ctl->env.mem, before->data != NULL ? before->data : "", after->data != NULL ? after->data : "", &ctl->out)
 		? CTL_OK : ctl_fail_memory(ctl);
 }

@@ -36,11 +36,9 @@ static int history_target(struct ctl *ctl, struct mesh__buf *target)
 static void history_row(struct ctl_table *table, const struct mesh__json *generation, const struct mesh__json *change)
 {
 	const char *operator = mesh__json_text(mesh__json_get(generation, "operator"));
-	const char *ns = mesh__json_text(mesh__json_get(change, "namespace")), *name = mesh__json_text(mesh__json_get(change, "name"));
-	bool elsewhere = ns != NULL && strcmp(ns, "default") != 0;
-	char subject[2 * MESH__SERVICE_KEY_MAX];
+	char subject[CTL_SUBJECT_MAX];
 
-	(void)snprintf(subject, sizeof(subject), "%s%s%s", name != NULL ? name : "?", elsewhere ? "." : "", elsewhere ? ns : "");
+	ctl_config_subject(change, subject);
 	ctl_table_json(table, generation, "generation");
 	ctl_table_time(table, generation, "at");
 	ctl_table_json(table, generation, operator != NULL && operator[0] != '\0' ? "operator" : "who");

@@ -90,6 +90,7 @@ static const struct route routes[] = {
 	{"GET", "/v1/members", meshd_admin_members, false},
 	{"GET", "/v1/config", meshd_admin_config_list, false},
 	{"POST", "/v1/config", meshd_admin_config_apply, false},
+	{"GET", "/v1/effective", meshd_admin_effective, false},
 	{"DELETE", "/v1/config", meshd_admin_config_delete, false},
 	{"POST", "/v1/rollback", meshd_admin_rollback, false},
 	{"GET", "/v1/history", meshd_admin_history, false},

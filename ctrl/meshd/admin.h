@@ -41,6 +41,7 @@ void meshd_admin_endpoint_delete(struct meshd *meshd, struct mesh__exchange *x, 
 void meshd_admin_members(struct meshd *meshd, struct mesh__exchange *x, const struct mesh__json *body, const char *rest);
 
 void meshd_admin_config_list(struct meshd *meshd, struct mesh__exchange *x, const struct mesh__json *body, const char *rest);
+void meshd_admin_effective(struct meshd *meshd, struct mesh__exchange *x, const struct mesh__json *body, const char *rest);
 void meshd_admin_config_apply(struct meshd *meshd, struct mesh__exchange *x, const struct mesh__json *body, const char *rest);
 void meshd_admin_config_delete(struct meshd *meshd, struct mesh__exchange *x, const struct mesh__json *body, const char *rest);
 void meshd_admin_rollback(struct meshd *meshd, struct mesh__exchange *x, const struct mesh__json *body, const char *rest);

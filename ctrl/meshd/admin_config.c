@@ -17,7 +17,7 @@ int meshd_admin_filter(struct mesh__exchange *x, struct meshd_admin_filter *filt
 	if (mesh__query_get(query, "kind", kind, sizeof(kind)) && kind[0] != '\0') {
 		filter->any_kind = false;
 		if (!mesh__kind_parse(kind, &filter->kind)) {
-			return mesh__fail(err, MESH_E_INVALID, "kind \"%s\" is none; there are Service and Endpoints", kind);
+			return mesh__fail(err, MESH_E_INVALID, "kind \"%s\" is none; there are Service, Endpoints, Namespace and Mesh", kind);
 		}
 	}
 	if (!mesh__query_get(query, "namespace", filter->ns, sizeof(filter->ns))) {

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "meshd/effective.h"
 #include "meshd/reply.h"
 #include "wire/url.h"
 
@@ -17,6 +18,11 @@ struct keys {
 static int by_text(const void *a, const void *b)
 {
 	return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static bool names_a_service(enum mesh__kind kind)
+{
+	return kind == MESH__KIND_SERVICE || kind == MESH__KIND_ENDPOINTS;
 }
 
 /* The services that have registered and those that documents name, each once. */
@@ -35,7 +41,7 @@ static bool service_keys(struct meshd *meshd, struct mesh__map *seen, struct key
 		const struct meshd_config_entry *entry = e->value;
 
 		mesh__service_key(&entry->row.name, key);
-		if (entry->row.text != NULL && !mesh__map_put(seen, key, meshd, NULL)) {
+		if (entry->row.text != NULL && names_a_service(entry->row.kind) && !mesh__map_put(seen, key, meshd, NULL)) {
 			return false;
 		}
 	}
@@ -52,19 +58,34 @@ static bool service_keys(struct meshd *meshd, struct mesh__map *seen, struct key
 
 /* ---- Services. ---- */
 
+/* What the service goes by; *parsed, which it leads into, is to be freed. False when out of memory. */
+static bool policy_of(struct meshd *meshd, const char *key, const struct mesh__name *name, struct mesh__document **parsed, struct mesh__service_policy *values)
+{
+	struct meshd_effective effective = {.text = NULL};
+	const char *text = NULL;
+	int code = meshd_effective_text(meshd->config, key, &effective, &text, NULL);
+
+	mesh__service_policy_default(values);
+	if (code == MESH_OK && text != NULL) {
+		code = mesh__documents_parse(&meshd->env->mem, key, text, strlen(text), name->ns, parsed, NULL, NULL, NULL);
+	}
+	if (*parsed != NULL) {
+		*values = (*parsed)->service;
+	}
+	meshd_effective_fini(&effective);
+	return code == MESH_OK;
+}
+
 static void put_service(struct meshd *meshd, struct mesh__json_out *json, const char *key)
 {
 	const struct meshd_service *service = meshd_registry_find(meshd->registry, key);
-	const struct meshd_config_entry *policy = meshd_config_find(meshd->config, MESH__KIND_SERVICE, key);
 	const struct meshd_config_entry *statics = meshd_config_find(meshd->config, MESH__KIND_ENDPOINTS, key);
+	struct mesh__document *parsed = NULL;
 	struct mesh__service_policy values;
 	struct mesh__name name;
 
-	mesh__service_policy_default(&values);
-	if (policy != NULL) {
-		values = policy->document->service;
-	}
-	if (mesh__service_parse(key, "default", &name, NULL) != MESH_OK) {
+	if (mesh__service_parse(key, "default", &name, NULL) != MESH_OK || !policy_of(meshd, key, &name, &parsed, &values)) {
+		json->buf->error = MESH_E_NO_MEMORY; /* the key is a name, and what was merged is a document */
 		return;
 	}
 	mesh__json_open(json, NULL, '{');
@@ -78,6 +99,7 @@ static void put_service(struct meshd *meshd, struct mesh__json_out *json, const 
 	mesh__json_put_text(json, "loadBalancer", mesh__balancer_name(values.balancer));
 	mesh__json_put_u64(json, "generation", meshd_config_changed_at(meshd->config, key));
 	mesh__json_close(json, '}');
+	mesh__documents_free(parsed);
 }
 
 void meshd_admin_services(struct meshd *meshd, struct mesh__exchange *x, const struct mesh__json *body, const char *rest)

@@ -211,7 +211,7 @@ static void warn_unknown(struct meshd *meshd, const char *file, const struct mes
 {
 	for (const struct mesh__document *d = documents; d != NULL; d = d->next) {
 		char key[MESH__SERVICE_KEY_MAX];
-		bool here = d->kind == MESH__KIND_ENDPOINTS;
+		bool here = d->kind != MESH__KIND_SERVICE;
 
 		(void)snprintf(key, sizeof(key), "%s.%s", d->name, d->ns);
 		for (const struct mesh__document *other = documents; other != NULL && !here; other = other->next) {
@@ -276,7 +276,7 @@ void meshd_admin_config_delete(struct meshd *meshd, struct mesh__exchange *x, co
 	}
 	if (code == MESH_OK) {
 		(void)snprintf(name.service, sizeof(name.service), "%s", filter.name);
-		(void)snprintf(name.ns, sizeof(name.ns), "%s", filter.ns[0] == '\0' ? "default" : filter.ns);
+		(void)snprintf(name.ns, sizeof(name.ns), "%s", mesh__kind_namespace(filter.kind, filter.name, filter.ns[0] == '\0' ? "default" : filter.ns));
 		code = meshd_plan_delete(meshd->config, filter.kind, &name, &plan, &err);
 	}
 	conclude(meshd, x, &plan, &write, code, &err);

@@ -7,7 +7,11 @@
 
 enum { ENTRY_KEY_MAX = 32 + MESH__SERVICE_KEY_MAX };
 
-static const enum mesh__kind kinds[] = {MESH__KIND_SERVICE, MESH__KIND_ENDPOINTS};
+static const enum mesh__kind kinds[] = {
+#define X(name, text, several) MESH__KIND_##name,
+	MESH__KINDS(X)
+#undef X
+};
 
 struct meshd_config {
 	const struct mesh__env *env;
@@ -160,12 +164,29 @@ const struct meshd_config_entry *meshd_config_find(const struct meshd_config *co
 	return entry != NULL && entry->row.text != NULL ? entry : NULL;
 }
 
+const struct meshd_config_entry *meshd_config_applying(const struct meshd_config *config, enum mesh__kind kind, const char *key)
+{
+	char own[MESH__SERVICE_KEY_MAX];
+	struct mesh__name name;
+
+	if (kind == MESH__KIND_SERVICE || kind == MESH__KIND_ENDPOINTS) {
+		return meshd_config_find_any(config, kind, key);
+	}
+	if (mesh__service_parse(key, "default", &name, NULL) != MESH_OK) {
+		return NULL;
+	}
+	(void)snprintf(name.service, sizeof(name.service), "%s", kind == MESH__KIND_MESH ? "mesh" : name.ns);
+	(void)snprintf(name.ns, sizeof(name.ns), "%s", mesh__kind_namespace(kind, name.service, NULL));
+	mesh__service_key(&name, own);
+	return meshd_config_find_any(config, kind, own);
+}
+
 uint64_t meshd_config_changed_at(const struct meshd_config *config, const char *key)
 {
 	uint64_t newest = 0;
 
 	for (size_t i = 0; i < MESH__COUNT(kinds); i++) {
-		const struct meshd_config_entry *entry = meshd_config_find_any(config, kinds[i], key);
+		const struct meshd_config_entry *entry = meshd_config_applying(config, kinds[i], key);
 
 		newest = entry != NULL && entry->row.generation > newest ? entry->row.generation : newest;
 	}
@@ -207,7 +228,6 @@ static void swap_in(struct meshd_config *config, struct meshd_config_entry *entr
 int meshd_config_write(struct meshd_config *config, struct meshd_config_entry **entries, size_t n, struct meshd_generation *generation, struct mesh__err *err)
 {
 	struct meshd_config_row *rows = mesh__alloc_array(&config->env->mem, n, sizeof(*rows));
-	char key[MESH__SERVICE_KEY_MAX];
 	bool room = rows != NULL;
 	int code;
 
@@ -226,8 +246,7 @@ int meshd_config_write(struct meshd_config *config, struct meshd_config_entry **
 			swap_in(config, entries[i]);
 		}
 		for (size_t i = 0; i < n; i++) {
-			mesh__service_key(&rows[i].name, key);
-			config->changed(config->user, key);
+			config->changed(config->user, rows[i].kind, &rows[i].name);
 		}
 	}
 	mesh__free(rows);

@@ -21,8 +21,8 @@ struct meshd_config_entry {
 	struct mesh__document *document; /* parsed; NULL when deleted */
 };
 
-/* Reads what the store has. A document that this meshd would refuse is an error that names it: the store was written by another version. `changed` runs for each service whose documents a write changed. */
-typedef void (*meshd_config_changed)(void *user, const char *key);
+/* Reads what the store has. A document that this meshd would refuse is an error that names it: the store was written by another version. `changed` runs for each document that a write changed. */
+typedef void (*meshd_config_changed)(void *user, enum mesh__kind kind, const struct mesh__name *name);
 int meshd_config_new(const struct mesh__env *env, struct meshd_store *store, meshd_config_changed changed, void *user, struct meshd_config **out, struct mesh__err *err) MESH__MUST_USE;
 void meshd_config_free(struct meshd_config *config);
 
@@ -45,6 +45,9 @@ const struct meshd_config_entry *meshd_config_find(const struct meshd_config *co
 
 /* The same, or what is left of one that was deleted. */
 const struct meshd_config_entry *meshd_config_find_any(const struct meshd_config *config, enum mesh__kind kind, const char *key);
+
+/* The document of that kind that applies to the service `key`: its own, or its namespace's, or the mesh's; also what is left of a deleted one. NULL: there never was any. */
+const struct meshd_config_entry *meshd_config_applying(const struct meshd_config *config, enum mesh__kind kind, const char *key);
 
 /* The generation that last changed what applies to the service `key`; 0: nothing ever did. */
 uint64_t meshd_config_changed_at(const struct meshd_config *config, const char *key);

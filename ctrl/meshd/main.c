@@ -227,6 +227,13 @@ static void service_changed(void *user, const char *key)
 	meshd_watch_service_changed(meshd->watch, key);
 }
 
+static void config_changed(void *user, enum mesh__kind kind, const struct mesh__name *name)
+{
+	struct meshd *meshd = user;
+
+	meshd_watch_config_changed(meshd->watch, kind, name);
+}
+
 static int trust_record(void *user, struct mesh__record *record, struct mesh__err *err)
 {
 	return meshd_trust_record(user, record, err);
@@ -246,7 +253,7 @@ static int open_state(struct meshd *meshd, struct mesh__err *err)
 	code = code == MESH_OK ? meshd_audit_open(meshd->env, path, &meshd->audit, err) : code;
 	code = code == MESH_OK ? meshd_watch_new(&watch, &meshd->watch, err) : code;
 	code = code == MESH_OK ? meshd_registry_new(meshd->env, meshd->store, &registry, &meshd->registry, err) : code;
-	code = code == MESH_OK ? meshd_config_new(meshd->env, meshd->store, service_changed, meshd, &meshd->config, err) : code;
+	code = code == MESH_OK ? meshd_config_new(meshd->env, meshd->store, config_changed, meshd, &meshd->config, err) : code;
 	if (code == MESH_OK) {
 		meshd_watch_sources(meshd->watch, meshd->registry, meshd->config);
 	}

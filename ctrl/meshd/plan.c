@@ -101,12 +101,13 @@ int meshd_plan_apply(struct meshd_config *config, struct mesh__document *documen
 int meshd_plan_delete(struct meshd_config *config, enum mesh__kind kind, const struct mesh__name *name, struct meshd_plan *out, struct mesh__err *err)
 {
 	struct meshd_config_row row = {.kind = kind, .name = *name};
-	char key[MESH__SERVICE_KEY_MAX];
+	char key[MESH__SERVICE_KEY_MAX], subject[MESH__SUBJECT_MAX];
 
 	*out = (struct meshd_plan){.config = config};
 	mesh__service_key(name, key);
 	if (meshd_config_find(config, kind, key) == NULL) {
-		return mesh__fail(err, MESH_E_NOT_FOUND, "there is no %s %s", mesh__kind_name(kind), key);
+		mesh__document_subject(kind, name->service, name->ns, subject);
+		return mesh__fail(err, MESH_E_NOT_FOUND, "there is no %s", subject);
 	}
 	return add(out, &row, NULL, err);
 }
@@ -218,13 +219,14 @@ int meshd_plan_check(const struct meshd_plan *plan, uint64_t seen, struct mesh__
 	for (size_t i = 0; i < plan->n; i++) {
 		const struct meshd_config_row *row = &plan->entries[i]->row;
 		const struct meshd_config_entry *there;
-		char key[MESH__SERVICE_KEY_MAX];
+		char key[MESH__SERVICE_KEY_MAX], subject[MESH__SUBJECT_MAX];
 
 		mesh__service_key(&row->name, key);
 		there = meshd_config_find_any(plan->config, row->kind, key);
+		mesh__document_subject(row->kind, row->name.service, row->name.ns, subject);
 		if (row->change != MESHD_CHANGE_UNCHANGED && there != NULL && there->row.generation > seen) {
-			return mesh__fail(err, MESH_E_STATE, "%s %s was changed in generation %llu, after generation %llu; nothing was changed now",
-				mesh__kind_name(row->kind), key, (unsigned long long)there->row.generation, (unsigned long long)seen);
+			return mesh__fail(err, MESH_E_STATE, "%s was changed in generation %llu, after generation %llu; nothing was changed now",
+				subject, (unsigned long long)there->row.generation, (unsigned long long)seen);
 		}
 	}
 	return MESH_OK;

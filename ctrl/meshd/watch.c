@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "meshd/effective.h"
 
 /* A service that somebody watches. */
 struct meshd_topic {
@@ -11,6 +12,7 @@ struct meshd_topic {
 	struct meshd_subscription *first;
 	struct meshd_topic *next_changed;
 	bool changed;
+	struct meshd_effective effective; /* made once for all who watch it */
 };
 
 struct meshd_watch {
@@ -81,6 +83,7 @@ static void drop_topic(struct meshd_watch *watch, struct meshd_topic *topic)
 		*at = topic->next_changed;
 	}
 	(void)mesh__map_remove(&watch->topics, topic->key);
+	meshd_effective_fini(&topic->effective);
 	mesh__free(topic);
 }
 
@@ -193,24 +196,29 @@ static void await(struct meshd_subscription *sub, bool had_one)
 
 static bool send_config(struct meshd_subscription *sub)
 {
-	static const enum mesh__kind kinds[] = {MESH__KIND_SERVICE, MESH__KIND_ENDPOINTS};
 	struct meshd_session *session = sub->session;
 	const struct meshd_config *config = session->watch->options.config;
 	struct mesh__record record = {.type = MESH__RECORD_CONFIG, .service = sub->topic->key, .version = meshd_config_generation(config)};
+	const struct meshd_config_entry *endpoints = meshd_config_find(config, MESH__KIND_ENDPOINTS, sub->topic->key);
 	uint64_t changed_at = meshd_config_changed_at(config, sub->topic->key);
 	bool had_one = sub->config_told;
-	char *texts[MESH__COUNT(kinds)];
+	struct mesh__err err = MESH__NO_ERR;
+	const char *policy = NULL;
+	char *texts[2];
 
 	if (sub->config_told && changed_at <= sub->generation && sub->generation <= record.version) {
 		return false;
 	}
+	if (meshd_effective_text(config, sub->topic->key, &sub->topic->effective, &policy, &err) != MESH_OK) {
+		mesh__log(session->watch->env, MESH__LOG_ERROR, "configuration not sent", "service", sub->topic->key, "reason", err.message, (char *)NULL);
+		return false; /* out of memory: the next change, or the client's next session, brings it */
+	}
 	record.documents = texts;
-	for (size_t i = 0; i < MESH__COUNT(kinds); i++) {
-		const struct meshd_config_entry *entry = meshd_config_find(config, kinds[i], sub->topic->key);
-
-		if (entry != NULL) {
-			texts[record.n_documents++] = entry->row.text;
-		}
+	if (policy != NULL) {
+		texts[record.n_documents++] = (char *)(uintptr_t)policy; /* an encoder only reads */
+	}
+	if (endpoints != NULL) {
+		texts[record.n_documents++] = endpoints->row.text;
 	}
 	if (!send(session, &record)) {
 		return false;
@@ -530,16 +538,42 @@ static void note_generation(struct meshd_watch *watch)
 	}
 }
 
-void meshd_watch_service_changed(struct meshd_watch *watch, const char *key)
+static void topic_changed(struct meshd_watch *watch, struct meshd_topic *topic)
 {
-	struct meshd_topic *topic = mesh__map_get(&watch->topics, key);
-
-	note_generation(watch);
 	if (topic != NULL && !topic->changed) {
 		topic->changed = true;
 		topic->next_changed = watch->changed;
 		watch->changed = topic;
 		post_flush(watch);
+	}
+}
+
+void meshd_watch_service_changed(struct meshd_watch *watch, const char *key)
+{
+	topic_changed(watch, mesh__map_get(&watch->topics, key));
+}
+
+static bool in_namespace(const struct meshd_topic *topic, const char *ns)
+{
+	const char *dot = strchr(topic->key, '.');
+
+	return dot != NULL && strcmp(dot + 1, ns) == 0;
+}
+
+void meshd_watch_config_changed(struct meshd_watch *watch, enum mesh__kind kind, const struct mesh__name *name)
+{
+	char key[MESH__SERVICE_KEY_MAX];
+
+	note_generation(watch);
+	if (kind == MESH__KIND_SERVICE || kind == MESH__KIND_ENDPOINTS) {
+		mesh__service_key(name, key);
+		meshd_watch_service_changed(watch, key);
+		return;
+	}
+	for (struct mesh__map_entry *e = mesh__map_next(&watch->topics, NULL); e != NULL; e = mesh__map_next(&watch->topics, e)) {
+		if (kind == MESH__KIND_MESH || in_namespace(e->value, name->ns)) {
+			topic_changed(watch, e->value);
+		}
 	}
 }
 

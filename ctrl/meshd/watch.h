@@ -116,6 +116,7 @@ const char *meshd_watch_subscribed(const struct meshd_subscription *sub);
 
 /* Something changed: those who watch it are told before the loop waits again; several changes at once make one record. */
 void meshd_watch_service_changed(struct meshd_watch *watch, const char *key);
+void meshd_watch_config_changed(struct meshd_watch *watch, enum mesh__kind kind, const struct mesh__name *name);
 void meshd_watch_trust_changed(struct meshd_watch *watch, const struct mesh__trust *trust);
 
 /* Tells those now that are to be told before the loop waits again: for whoever asks how far a change has come. */

@@ -39,6 +39,24 @@ bool mesh__kind_parse(const char *text, enum mesh__kind *kind)
 	return false;
 }
 
+/* Kinds whose namespace follows from what they are. */
+static bool is_named_by_kind(enum mesh__kind kind)
+{
+	return kind == MESH__KIND_NAMESPACE || kind == MESH__KIND_MESH;
+}
+
+const char *mesh__kind_namespace(enum mesh__kind kind, const char *name, const char *said)
+{
+	return kind == MESH__KIND_MESH ? "mesh-system" : kind == MESH__KIND_NAMESPACE ? name : said;
+}
+
+void mesh__document_subject(enum mesh__kind kind, const char *name, const char *ns, char *out)
+{
+	bool alone = is_named_by_kind(kind);
+
+	(void)snprintf(out, MESH__SUBJECT_MAX, "%s %s%s%s", mesh__kind_name(kind), name, alone ? "" : ".", alone ? "" : ns);
+}
+
 /* ---- One document ---- */
 
 static void document_free(struct mesh__document *doc)
@@ -64,12 +82,6 @@ static struct mesh__document *document_new(struct mesh__reading *r)
 	doc->service.arena = doc->arena;
 	r->arena = doc->arena;
 	return doc;
-}
-
-/* Kinds whose namespace follows from what they are. */
-static bool is_named_by_kind(enum mesh__kind kind)
-{
-	return kind == MESH__KIND_NAMESPACE || kind == MESH__KIND_MESH;
 }
 
 void mesh__document_put_head(struct mesh__json_out *out, enum mesh__kind kind, const char *name, const char *ns)
@@ -129,12 +141,14 @@ static bool read_fields(struct mesh__reading *r, const struct mesh__place *at, s
 		known = mesh__read_kind(r, &place, &doc->kind);
 	}
 	mesh__read_fields(r, at, known ? mesh__fields_of_kind(doc->kind) : mesh__fields_of_head(), doc);
-	check_namespace(r, at, doc->kind == MESH__KIND_NAMESPACE ? doc->name : doc->ns);
+	if (!known || doc->kind != MESH__KIND_MESH) {
+		check_namespace(r, at, known ? mesh__kind_namespace(doc->kind, doc->name, doc->ns) : doc->ns);
+	}
 	if (known && doc->kind == MESH__KIND_SERVICE) {
 		mesh__check_subsets(r, at);
 	}
 	if (known && is_named_by_kind(doc->kind)) {
-		(void)snprintf(doc->ns, sizeof(doc->ns), "%s", doc->kind == MESH__KIND_MESH ? "mesh-system" : doc->name);
+		(void)snprintf(doc->ns, sizeof(doc->ns), "%s", mesh__kind_namespace(doc->kind, doc->name, NULL));
 	}
 	return known;
 }

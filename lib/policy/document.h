@@ -65,4 +65,11 @@ void mesh__documents_free(struct mesh__document *documents);
 const char *mesh__kind_name(enum mesh__kind kind);
 bool mesh__kind_parse(const char *text, enum mesh__kind *kind);
 
+/* The namespace of a document of that kind and name: of a Namespace its name, of a Mesh mesh-system, else `said`. */
+const char *mesh__kind_namespace(enum mesh__kind kind, const char *name, const char *said);
+
+/* "Service payments.default", "Namespace shop", "Mesh mesh", into out[MESH__SUBJECT_MAX]: how messages name a document. */
+enum { MESH__SUBJECT_MAX = 160 };
+void mesh__document_subject(enum mesh__kind kind, const char *name, const char *ns, char *out);
+
 #endif

@@ -220,8 +220,8 @@ const struct mesh__word *mesh__kind_words(void)
 	static const struct mesh__word words[] = {
 		{"Service", MESH__KIND_SERVICE},
 		{"Endpoints", MESH__KIND_ENDPOINTS},
-		{"Namespace", MESH__WORD_NOT_YET},
-		{"Mesh", MESH__WORD_NOT_YET},
+		{"Namespace", MESH__KIND_NAMESPACE},
+		{"Mesh", MESH__KIND_MESH},
 		{NULL, 0},
 	};
 

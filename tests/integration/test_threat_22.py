@@ -145,9 +145,12 @@ class Threat22(MeshTest):
                 status, answer = other.control.ask("POST", f"/v1/session/{self.session.id}/{verb}", body)
                 self.assertEqual((status, answer["code"]), (403, "denied"))
                 self.check_audited("session-refused", spiffeId=peers.spiffe("orders"), serial=orders.serial, session=self.session.id, owner=peers.spiffe("payments"))
-        for wrong in (self.session.id[:-1], self.session.id + "0", self.session.id + "%00", "../session/" + self.session.id, "%2e%2e", "", "0" * 32):
+        for wrong in (self.session.id[:-1], self.session.id + "0", "../session/0" + self.session.id, "", "0" * 32):
             status, answer = self.session.control.ask("POST", f"/v1/session/{wrong}/heartbeat", {})
             self.assertEqual((status, answer["code"]), (404, "no-session"), wrong)
+        for path, said in ((f"{self.session.id}%00", (400, "target")), ("%2e%2e", (404, None))):  # no path, and that of another call
+            status, answer = self.session.control.ask("POST", f"/v1/session/{path}/heartbeat", {})
+            self.assertEqual((status, answer.get("error")), said)
         self.nothing_was_done()
 
     def test_a_revoked_certificate_writes_nothing_more(self):

@@ -19,12 +19,13 @@ struct fixture {
 	char changed[256]; /* keys, each with a space before it */
 };
 
-static void on_changed(void *user, const char *key)
+static void on_changed(void *user, enum mesh__kind kind, const struct mesh__name *name)
 {
 	struct fixture *f = user;
 	size_t n = strlen(f->changed);
 
-	(void)snprintf(f->changed + n, sizeof(f->changed) - n, " %s", key);
+	assert_int_equal(kind, MESH__KIND_SERVICE);
+	(void)snprintf(f->changed + n, sizeof(f->changed) - n, " %s.%s", name->service, name->ns);
 }
 
 static void open_config(struct fixture *f)

@@ -19,10 +19,11 @@ struct fixture {
 	struct meshd_config *config;
 };
 
-static void on_changed(void *user, const char *key)
+static void on_changed(void *user, enum mesh__kind kind, const struct mesh__name *name)
 {
 	(void)user;
-	(void)key;
+	(void)kind;
+	(void)name;
 }
 
 static void open_config(struct fixture *f)

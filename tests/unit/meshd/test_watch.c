@@ -19,6 +19,7 @@ struct peer {
 	bool stuck;  /* takes nothing more */
 	bool closed;
 	uint64_t last_sequence;
+	char text[512]; /* of the last configuration's first document; "" when it had none */
 };
 
 struct fixture {
@@ -40,6 +41,13 @@ static void service_changed(void *user, const char *key)
 	struct fixture *f = user;
 
 	meshd_watch_service_changed(f->watch, key);
+}
+
+static void config_changed(void *user, enum mesh__kind kind, const struct mesh__name *name)
+{
+	struct fixture *f = user;
+
+	meshd_watch_config_changed(f->watch, kind, name);
 }
 
 static int trust_record(void *user, struct mesh__record *record, struct mesh__err *err)
@@ -67,7 +75,7 @@ static int setup(void **state)
 	watch.loop = f.loop;
 	if (meshd_watch_new(&watch, &f.watch, NULL) != MESH_OK || meshd_store_open(&f.fake.env, scratch_path(&f.scratch, "meshd.db"), &f.store, NULL) != MESH_OK
 		|| meshd_registry_new(&f.fake.env, f.store, &registry, &f.registry, NULL) != MESH_OK
-		|| meshd_config_new(&f.fake.env, f.store, service_changed, &f, &f.config, NULL) != MESH_OK) {
+		|| meshd_config_new(&f.fake.env, f.store, config_changed, &f, &f.config, NULL) != MESH_OK) {
 		return -1;
 	}
 	meshd_watch_sources(f.watch, f.registry, f.config);
@@ -130,6 +138,7 @@ static bool peer_write(void *user, const void *bytes, size_t len)
 			(int)record.n_instances, (int)record.n_removed);
 	} else if (record.type == MESH__RECORD_CONFIG) {
 		(void)snprintf(peer->seen + n, sizeof(peer->seen) - n, ":%s:%d:%d", record.service, (int)record.version, (int)record.n_documents);
+		(void)snprintf(peer->text, sizeof(peer->text), "%s", record.n_documents == 0 ? "" : record.documents[0]);
 	}
 	mesh__record_fini(&record);
 	return true;
@@ -292,6 +301,49 @@ static void threat_24_one_that_does_not_read_is_dropped_alone(void **state)
 	assert_int_equal(meshd_watch_n_sessions(f->watch), 1);
 }
 
+static void what_is_said_of_all_reaches_those_that_it_is_said_of(void **state)
+{
+	struct fixture *f = *state;
+	struct meshd_session *a, *b;
+
+	a = open_session(f, &f->a);
+	b = open_session(f, &f->b);
+	subscribe(a, "payments.default", 0, 0, false);
+	subscribe(b, "payments.shop", 0, 0, false);
+	f->a.seen[0] = f->b.seen[0] = '\0';
+	apply(f, "{apiVersion: mesh/v1, kind: Mesh, name: mesh, timeout: 9s, connectTimeout: 2s}");
+	turn(f);
+	assert_saw(&f->a, " config:payments.default:1:1");
+	assert_saw(&f->b, " config:payments.shop:1:1");
+	assert_string_equal(f->b.text, "{\"apiVersion\":\"mesh/v1\",\"kind\":\"Service\",\"name\":\"payments\",\"namespace\":\"shop\",\"timeout\":\"9s\",\"connectTimeout\":\"2s\"}");
+	apply(f, "{apiVersion: mesh/v1, kind: Namespace, name: shop, timeout: 8s}");
+	turn(f);
+	assert_saw(&f->a, "");
+	assert_saw(&f->b, " config:payments.shop:2:1");
+	assert_non_null(strstr(f->b.text, "\"timeout\":\"8s\",\"connectTimeout\":\"2s\""));
+	apply(f, "{apiVersion: mesh/v1, kind: Service, name: payments, namespace: shop, connectTimeout: 3s}");
+	turn(f);
+	assert_saw(&f->a, "");
+	assert_saw(&f->b, " config:payments.shop:3:1");
+	assert_non_null(strstr(f->b.text, "\"timeout\":\"8s\",\"connectTimeout\":\"3s\""));
+}
+
+static void who_comes_back_is_told_what_was_said_of_all_meanwhile(void **state)
+{
+	struct fixture *f = *state;
+	struct meshd_session *session;
+
+	apply(f, payments_2s);
+	apply(f, "{apiVersion: mesh/v1, kind: Namespace, name: other, timeout: 8s}"); /* 2: of another namespace */
+	session = open_session(f, &f->a);
+	subscribe(session, "payments.default", 0, 1, false);
+	assert_saw(&f->a, " endpoints:payments.default:full:0+0-0");
+	apply(f, "{apiVersion: mesh/v1, kind: Mesh, name: mesh, timeout: 9s}");       /* 3 */
+	session = open_session(f, &f->b);
+	subscribe(session, "payments.default", 0, 2, false);
+	assert_saw(&f->b, " config:payments.default:3:1 endpoints:payments.default:full:0+0-0");
+}
+
 static struct mesh__msg_ack ack_of(uint64_t sequence, uint64_t generation, const char *refused)
 {
 	return (struct mesh__msg_ack){.sequence = sequence, .generation = generation, .refused = (char *)(uintptr_t)refused, .service = (char *)(uintptr_t)"payments.default"};
@@ -403,6 +455,8 @@ int main(void)
 		T(a_resumed_session_is_told_only_what_it_missed),
 		T(a_replacing_list_ends_the_others),
 		T(threat_24_one_that_does_not_read_is_dropped_alone),
+		T(what_is_said_of_all_reaches_those_that_it_is_said_of),
+		T(who_comes_back_is_told_what_was_said_of_all_meanwhile),
 		T(a_session_runs_the_generation_that_it_took_and_says_why_it_refused_one),
 		T(a_generation_is_taken_when_all_its_records_are_and_its_spread_is_timed_from_the_commit),
 		T(an_ack_of_what_was_never_sent_counts_for_nothing),
