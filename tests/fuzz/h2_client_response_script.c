@@ -23,6 +23,7 @@ struct player {
 	bool open;              /* whatever follows may be either */
 	bool to_head;
 	int64_t length;         /* Content-Length; -1: none */
+	bool enough;            /* so far had come in a piece of its own that a client may leave */
 	bool cut_off;           /* an answer of unsaid length was reset in its middle */
 };
 
@@ -347,6 +348,7 @@ static void say_own(struct player *p, enum step step)
 
 static void cut(struct player *p)
 {
+	p->enough |= is_enough(p) && p->o->verdict != SCRIPT_REFUSE;
 	if (p->response->n_cuts < PEER_PIECES_MAX) {
 		p->response->cuts[p->response->n_cuts++] = p->out.len;
 	}
@@ -434,7 +436,7 @@ void script_play(const uint8_t *data, size_t size, uint32_t id, bool first, bool
 		play_step(&p);
 	}
 	out->verdict = p.ended ? out->verdict : SCRIPT_REFUSE;
-	out->verdict = (p.open || is_enough(&p)) && out->verdict == SCRIPT_REFUSE ? SCRIPT_MAY : out->verdict;
+	out->verdict = (p.open || p.enough || is_enough(&p)) && out->verdict == SCRIPT_REFUSE ? SCRIPT_MAY : out->verdict;
 	out->odd = p.open;
 	response->len = p.out.len < PEER_BYTES_MAX ? p.out.len : PEER_BYTES_MAX;
 	memcpy(response->bytes, p.out.data != NULL ? p.out.data : "", response->len);
