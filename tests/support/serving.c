@@ -142,6 +142,33 @@ void serving_fini(struct serving *s)
 	must(s->n_blocks == 0, "memory of payments is left");
 }
 
+/* ---- Fixtures ---- */
+
+static struct {
+	struct serving *s;
+	mesh_handler_fn handler;
+} fixture;
+
+void serving_fixture(struct serving *s, mesh_handler_fn handler)
+{
+	fixture.s = s;
+	fixture.handler = handler;
+}
+
+int serving_set_up(void **state)
+{
+	(void)state;
+	serving_open(fixture.s, "pool", "streamed", fixture.handler, NULL, NULL);
+	return 0;
+}
+
+int serving_tear_down(void **state)
+{
+	(void)state;
+	serving_fini(fixture.s);
+	return 0;
+}
+
 /* ---- Long bodies ---- */
 
 static char byte_at(size_t at)

@@ -35,6 +35,11 @@ int32_t serving_close(struct serving *s, int64_t drain_ms);
 /* After the close: the rest. Aborts when memory of payments is left. */
 void serving_fini(struct serving *s);
 
+/* The group fixtures of a program whose tests share one that serves in "pool", "streamed"; which, and with what handler, is said before. */
+void serving_fixture(struct serving *s, mesh_handler_fn handler);
+int serving_set_up(void **state);
+int serving_tear_down(void **state);
+
 /* From here on most_bytes is counted anew. */
 void serving_forget_most(struct serving *s);
 

@@ -60,20 +60,6 @@ static void close_cart(void)
 	assert_int_equal(mesh_close(cart, patient_ms()), MESH_OK);
 }
 
-static int set_up(void **state)
-{
-	(void)state;
-	serving_open(&s, "pool", "streamed", handle, NULL, NULL);
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	serving_fini(&s);
-	return 0;
-}
-
 static mesh_request *upload(int64_t length)
 {
 	mesh_request *r = mesh_request_new(cart, "payments", "POST", "/");
@@ -256,5 +242,6 @@ int main(void)
 		cmocka_unit_test(over_http_2_one_that_comes_later_is_refused_and_the_call_goes_on),
 	};
 
-	return cmocka_run_group_tests(tests, set_up, tear_down);
+	serving_fixture(&s, handle);
+	return cmocka_run_group_tests(tests, serving_set_up, serving_tear_down);
 }

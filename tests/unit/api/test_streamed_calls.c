@@ -124,21 +124,6 @@ static void close_cart(void)
 	assert_int_equal(mesh_close(cart, patient_ms()), MESH_OK);
 }
 
-static int set_up(void **state)
-{
-	(void)state;
-	long_body = long_body_bytes(64 << 20, 8 << 20);
-	serving_open(&s, "pool", "streamed", handle, NULL, NULL);
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	serving_fini(&s);
-	return 0;
-}
-
 static mesh_request *request_of(const char *method, const char *path)
 {
 	mesh_request *r = mesh_request_new(cart, "payments", method, path);
@@ -713,5 +698,7 @@ int main(void)
 		cmocka_unit_test(each_step_has_its_time),
 	};
 
-	return cmocka_run_group_tests(tests, set_up, tear_down);
+	long_body = long_body_bytes(64 << 20, 8 << 20);
+	serving_fixture(&s, handle);
+	return cmocka_run_group_tests(tests, serving_set_up, serving_tear_down);
 }

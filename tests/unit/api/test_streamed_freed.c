@@ -164,23 +164,10 @@ static void freed_as_its_call_ends_it_is_told_once_or_not_at_all(void **state)
 	}
 }
 
-static int set_up(void **state)
-{
-	(void)state;
-	serving_open(&s, "pool", "streamed", handle, NULL, NULL);
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	serving_fini(&s);
-	return 0;
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(freed_as_its_call_ends_it_is_told_once_or_not_at_all)};
 
-	return cmocka_run_group_tests(tests, set_up, tear_down);
+	serving_fixture(&s, handle);
+	return cmocka_run_group_tests(tests, serving_set_up, serving_tear_down);
 }
