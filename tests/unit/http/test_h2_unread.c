@@ -6,45 +6,46 @@
 
 #include <cmocka.h>
 
+#include "base/attr.h"
 #include "http/h2_unread.h"
 
 enum { LATE_US = MESH__H2_UNREAD_MS * 1000, QUIET_US = MESH__H2_QUIET_MS * 1000 };
 
-static void only_trailers_are_waited_for(void **state)
+/* A stream ends at 7; each look says how far PINGs were answered, and what is due then. Whoever is told to ask sends PING 4. */
+static void who_had_trailers_has_had_its_quiet_or_its_time(void **state)
 {
-	struct mesh__h2_unread u = {0};
+	static const struct {
+		const char *rule;
+		bool trailers;
+		struct {
+			uint64_t answered;
+			int64_t at_us;
+			enum mesh__h2_unread_verdict due;
+		} looks[6]; /* up to one at 0 */
+	} rows[] = {
+		{"nothing but trailers is waited for", false, {{0, 7, MESH__H2_UNREAD_NONE}}},
+		{"who answers has its quiet, and nothing is left of it", true,
+			{{3, 7, MESH__H2_UNREAD_ASK}, {3, 7, MESH__H2_UNREAD_WAIT}, {4, 6 + LATE_US, MESH__H2_UNREAD_WAIT}, {4, 5 + LATE_US + QUIET_US, MESH__H2_UNREAD_WAIT},
+				{4, 6 + LATE_US + QUIET_US, MESH__H2_UNREAD_NONE}, {4, 6 + LATE_US + QUIET_US, MESH__H2_UNREAD_NONE}}},
+		{"who does not answer has its time", true, {{3, 7, MESH__H2_UNREAD_ASK}, {3, 6 + LATE_US, MESH__H2_UNREAD_WAIT}, {3, 7 + LATE_US, MESH__H2_UNREAD_NONE}}},
+		{"what ended long ago is not asked about", true, {{0, 7 + LATE_US, MESH__H2_UNREAD_NONE}}},
+	};
 
 	(void)state;
-	assert_int_equal(mesh__h2_unread_next(&u, 0, 7), MESH__H2_UNREAD_NONE);
-	mesh__h2_unread_ended(&u, false, 7);
-	assert_int_equal(mesh__h2_unread_next(&u, 0, 7), MESH__H2_UNREAD_NONE);
-}
+	for (size_t i = 0; i < MESH__COUNT(rows); i++) {
+		struct mesh__h2_unread u = {0};
 
-static void who_answers_has_had_its_quiet(void **state)
-{
-	struct mesh__h2_unread u = {0};
-
-	(void)state;
-	mesh__h2_unread_ended(&u, true, 7);
-	assert_int_equal(mesh__h2_unread_next(&u, 3, 7), MESH__H2_UNREAD_ASK);
-	mesh__h2_unread_asked(&u, 4);
-	assert_int_equal(mesh__h2_unread_next(&u, 3, 7), MESH__H2_UNREAD_WAIT);
-	assert_int_equal(mesh__h2_unread_next(&u, 4, 6 + LATE_US), MESH__H2_UNREAD_WAIT);
-	assert_int_equal(mesh__h2_unread_next(&u, 4, 5 + LATE_US + QUIET_US), MESH__H2_UNREAD_WAIT);
-	assert_int_equal(mesh__h2_unread_next(&u, 4, 6 + LATE_US + QUIET_US), MESH__H2_UNREAD_NONE);
-	assert_int_equal(mesh__h2_unread_next(&u, 4, 6 + LATE_US + QUIET_US), MESH__H2_UNREAD_NONE); /* and nothing is left of it */
-}
-
-static void who_does_not_answer_has_had_its_time(void **state)
-{
-	struct mesh__h2_unread u = {0};
-
-	(void)state;
-	mesh__h2_unread_ended(&u, true, 7);
-	assert_int_equal(mesh__h2_unread_next(&u, 0, 7), MESH__H2_UNREAD_ASK);
-	mesh__h2_unread_asked(&u, 1);
-	assert_int_equal(mesh__h2_unread_next(&u, 0, 6 + LATE_US), MESH__H2_UNREAD_WAIT);
-	assert_int_equal(mesh__h2_unread_next(&u, 0, 7 + LATE_US), MESH__H2_UNREAD_NONE);
+		assert_int_equal(mesh__h2_unread_next(&u, 0, 7), MESH__H2_UNREAD_NONE);
+		mesh__h2_unread_ended(&u, rows[i].trailers, 7);
+		for (size_t n = 0; n < MESH__COUNT(rows[i].looks) && rows[i].looks[n].at_us > 0; n++) {
+			if (mesh__h2_unread_next(&u, rows[i].looks[n].answered, rows[i].looks[n].at_us) != rows[i].looks[n].due) {
+				fail_msg("%s: look %zu", rows[i].rule, n);
+			}
+			if (rows[i].looks[n].due == MESH__H2_UNREAD_ASK) {
+				mesh__h2_unread_asked(&u, 4);
+			}
+		}
+	}
 }
 
 static void another_streams_end_asks_anew_and_gives_more_time_for_its_own_trailers_alone(void **state)
@@ -65,23 +66,11 @@ static void another_streams_end_asks_anew_and_gives_more_time_for_its_own_traile
 	}
 }
 
-static void what_ended_long_ago_is_not_asked_about(void **state)
-{
-	struct mesh__h2_unread u = {0};
-
-	(void)state;
-	mesh__h2_unread_ended(&u, true, 7);
-	assert_int_equal(mesh__h2_unread_next(&u, 0, 7 + LATE_US), MESH__H2_UNREAD_NONE);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(only_trailers_are_waited_for),
-		cmocka_unit_test(who_answers_has_had_its_quiet),
-		cmocka_unit_test(who_does_not_answer_has_had_its_time),
+		cmocka_unit_test(who_had_trailers_has_had_its_quiet_or_its_time),
 		cmocka_unit_test(another_streams_end_asks_anew_and_gives_more_time_for_its_own_trailers_alone),
-		cmocka_unit_test(what_ended_long_ago_is_not_asked_about),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
