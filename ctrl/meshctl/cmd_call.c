@@ -26,6 +26,7 @@ struct calling {
 	int64_t timeout_ms; /* 0: the service's */
 	int64_t calls, threads, rate_thousandths;
 	bool async;
+	bool idempotent;
 };
 
 static int read_body(struct calling *c)
@@ -107,6 +108,7 @@ static int read_arguments(struct calling *c)
 	c->threads = ctl_number(args, "concurrency", 1);
 	c->rate_thousandths = ctl_number(args, "rate", 0);
 	c->async = ctl_flag(args, "async");
+	c->idempotent = ctl_flag(args, "idempotent");
 	if (code == CTL_OK && !c->async && c->threads > CTL_LOAD_THREADS_MAX) {
 		code = ctl_fail(c->ctl, CTL_USAGE, "-c %lld: at most %d threads; with --async one has up to %d calls under way", (long long)c->threads, CTL_LOAD_THREADS_MAX,
 			CTL_LOAD_UNDER_WAY_MAX);
@@ -130,6 +132,9 @@ static int32_t fill_request(const struct calling *c, mesh_request *request)
 	}
 	if (code == MESH_OK && c->has_body) {
 		code = mesh_request_body(request, c->body.data, c->body.len);
+	}
+	if (code == MESH_OK && c->idempotent) {
+		code = mesh_request_idempotent(request, 1);
 	}
 	if (code == MESH_OK && c->timeout_ms > 0) {
 		code = mesh_request_timeout(request, c->timeout_ms);
@@ -342,6 +347,7 @@ static const struct ctl_option call_options[] = {
 	{"concurrency", 'c', CTL_INTEGER, "N", "so many at a time (default: 1), each on a thread", 1, CTL_LOAD_UNDER_WAY_MAX},
 	{"async", 0, CTL_FLAG, NULL, "all of them on one thread, which waits for none", 0, 0},
 	{"rate", 0, CTL_DECIMAL, "R", "begin R calls a second (default: as fast as it goes)", 1, INT64_C(1000000000)},
+	{"idempotent", 0, CTL_FLAG, NULL, "it may be processed twice, and so be repeated, whatever its method", 0, 0},
 	{"timeout", 0, CTL_DURATION, "TIME", "for each call, tries included (default: the service's)", 1, 86400000},
 	{0},
 };

@@ -228,12 +228,22 @@ MESH_API int32_t mesh_request_body(mesh_request *request, const void *bytes, siz
 /* The time that the call may take in all, every try and wait included; default: the service's `timeout`, built in 15 s. MESH_E_INVALID unless 1 to 86400000. */
 MESH_API int32_t mesh_request_timeout(mesh_request *request, int64_t timeout_ms);
 
-/* Makes the call part of the inbound request that it is made for: what is left of that one's deadline bounds it. `inbound` must not have been replied to yet. */
+/*
+ * Makes the call part of the inbound request that it is made for: what is left of that one's deadline bounds it, and where that one is a retry, or is made for one, this call is not tried again: retries must not multiply from hop to hop.
+ * `inbound` must not have been replied to yet.
+ */
 MESH_API int32_t mesh_request_parent(mesh_request *request, const mesh_inbound *inbound);
 
 /*
- * Makes the call and waits for its end, on this thread. MESH_OK means that a response came, whatever its status. What surely never reached
- * a handler is tried again on another endpoint, within the deadline; anything else is not repeated. A request may be called again once its call has ended (its results are
+ * Says whether the call is idempotent (1) or not (0), whatever its method: to process it twice is as good as once. Unless it is said, GET, HEAD, OPTIONS, PUT and DELETE are (RFC 9110 section 9.2.2). A call that is not is never tried
+ * again when a handler may have seen it. Before the call; MESH_E_INVALID for any other number.
+ */
+MESH_API int32_t mesh_request_idempotent(mesh_request *request, int32_t idempotent);
+
+/*
+ * Makes the call and waits for its end, on this thread. MESH_OK means that a response came, whatever its status. By the service's
+ * `retries` (docs/RETRIES.md) a call is tried again, on an endpoint not yet tried where there is one, within the deadline and the budget: what surely reached no handler, and of what may have been processed only what is idempotent.
+ * A request may be called again once its call has ended (its results are
  * then replaced), but not while one is under way: MESH_E_STATE. Errors: any code above; mesh_request_error() has the rest. On the mesh's own threads, where nothing may wait: MESH_E_WOULD_BLOCK.
  */
 MESH_API int32_t mesh_call(mesh_request *request);

@@ -71,6 +71,16 @@ int32_t mesh_request_parent(mesh_request *r, const mesh_inbound *inbound)
 		return MESH_E_INVALID;
 	}
 	r->parent_deadline_us = inbound->deadline_us;
+	r->parent_retried = inbound->retried;
+	return MESH_OK;
+}
+
+int32_t mesh_request_idempotent(mesh_request *r, int32_t idempotent)
+{
+	if (r == NULL || idempotent < 0 || idempotent > 1) {
+		return MESH_E_INVALID;
+	}
+	r->idempotent = idempotent == 1;
 	return MESH_OK;
 }
 

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Of a message; the rest is left to what went wrong. */
+/* Of a message, for what is said before it or behind; the rest is left to what went wrong. */
 enum { CONTEXT_MAX = 220 };
 
 /* Messages carry bytes from networks and files: keep a terminal or a log line from being driven by them. */
@@ -64,6 +64,18 @@ int mesh__wrap(struct mesh__err *err, const char *fmt, ...)
 	(void)vsnprintf(context, sizeof(context), fmt, args);
 	va_end(args);
 	return mesh__fail_at(err, err->origin, err->code, "%.*s: %s", CONTEXT_MAX, context, err->message);
+}
+
+void mesh__err_more(struct mesh__err *err, const char *fmt, ...)
+{
+	char more[sizeof(err->message)];
+	va_list args;
+
+	va_start(args, fmt);
+	(void)vsnprintf(more, sizeof(more), fmt, args);
+	va_end(args);
+	more[CONTEXT_MAX] = '\0';
+	(void)mesh__fail_at(err, err->origin, err->code, "%.*s; %s", (int)(sizeof(err->message) - sizeof("; ") - strlen(more)), err->message, more);
 }
 
 int mesh__fail_memory(struct mesh__err *err)

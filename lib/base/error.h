@@ -64,6 +64,9 @@ int mesh__fail_at(struct mesh__err *err, enum mesh__origin origin, int code, con
 /* Puts "context: " before the message that *err carries; returns its code. A NULL error has none: MESH_E_INTERNAL, so wrap an error of your own. */
 int mesh__wrap(struct mesh__err *err, const char *fmt, ...) MESH__PRINTF(2, 3);
 
+/* Puts "; more" behind the message of *err, which has one, and is cut where both are too long. */
+void mesh__err_more(struct mesh__err *err, const char *fmt, ...) MESH__PRINTF(2, 3);
+
 /* MESH_E_NO_MEMORY with its message. */
 int mesh__fail_memory(struct mesh__err *err);
 

@@ -102,6 +102,9 @@ bool mesh__client_response_trailer_field(const struct mesh__client_response *r, 
 /* How far the request got, for the retry rule. */
 enum mesh__sent { MESH__SENT_NOTHING, MESH__SENT_MAYBE };
 
+/* In how many milliseconds its Retry-After (RFC 9110 section 10.2.3) has one come back, by the wall clock at `wall_ms` where it names a date: 0 to a day; -1: it has none that can be read. Pure. */
+int64_t mesh__client_response_retry_after_ms(const struct mesh__client_response *r, int64_t wall_ms);
+
 struct mesh__client_result {
 	enum mesh__sent sent;          /* SENT_NOTHING: surely no byte of it left, or over HTTP/2 the peer said that it has not processed it (RFC 9113 section 8.7); with TLS 1.3 or any doubt: MAYBE */
 	bool reused;                   /* on a connection that had served before */

@@ -258,7 +258,7 @@ static int judge_trailers(struct mesh__easy *e)
 	    mesh__str_eq(mesh__client_response_header(e->head.response, MESH__H2_ENDS_APART), "1")) {
 		return MESH_OK;
 	}
-	return mesh__fail_at(&e->stopped, MESH__ORIGIN_PEER, MESH_E_RESET, "the response ended before the request, and this libcurl may have lost a part of it; the request may have been processed and was not repeated");
+	return mesh__fail_at(&e->stopped, MESH__ORIGIN_PEER, MESH_E_RESET, "the response ended before the request, and this libcurl may have lost a part of it; the request may have been processed");
 }
 
 static size_t on_header(char *line, size_t size, size_t n, void *arg)

@@ -107,7 +107,7 @@ static struct verdict maybe_sent(const struct mesh__easy *e, CURLcode curl_code)
 		return (struct verdict){MESH_E_TLS, MESH__ORIGIN_TLS, "the peer refused this side's certificate, after the request may have been sent", ""};
 	}
 	return (struct verdict){MESH_E_RESET, MESH__ORIGIN_PEER,
-		begun ? "the connection broke in the middle of the response" : "the connection broke before a response came; the request may have been processed and was not repeated", ""};
+		begun ? "the connection broke in the middle of the response" : "the connection broke before a response came; the request may have been processed", ""};
 }
 
 /* Before 8.0 libcurl drops trailers where it reads GOAWAY, or the connection's end, before it has handed them on, and says that all is well. Of gRPC's they are the half that counts. */
@@ -120,7 +120,7 @@ static int check_trailers(const struct mesh__easy *e, struct mesh__err *err)
 	if (!e->http2 || e->has_trailers || !(announced || grpc)) {
 		return MESH_OK;
 	}
-	return mesh__fail_at(err, MESH__ORIGIN_PEER, MESH_E_RESET, "%s: the response ended without its trailers%s; the request may have been processed and was not repeated", e->where, grpc ? ", gRPC's status among them" : "");
+	return mesh__fail_at(err, MESH__ORIGIN_PEER, MESH_E_RESET, "%s: the response ended without its trailers%s; the request may have been processed", e->where, grpc ? ", gRPC's status among them" : "");
 }
 
 /* Over HTTP/2 libcurl is told to ignore the length, and before 8.0 it takes a stream that was reset for one that ended, where the peer then broke the rules and the connection off. */

@@ -32,6 +32,7 @@ static void read_mesh_fields(struct mesh_inbound *in)
 	if (tried != NULL && mesh__str_u64(tried, strlen(tried), MOST_TRIES, &n) && n > 0) {
 		in->try_number = (int32_t)n;
 	}
+	in->retried = in->try_number > 1 || mesh__str_eq(mesh__exchange_header(in->x, "mesh-retried"), "1");
 	if (left != NULL && mesh__str_u64(left, strlen(left), LONGEST_DEADLINE_MS, &n)) {
 		in->deadline_us = mesh__exchange_arrived_us(in->x) + (int64_t)n * 1000;
 	} else {

@@ -1,3 +1,4 @@
+#include "outbound/destination.h"
 #include "outbound/steps.h"
 #include "policy/deadline.h"
 
@@ -16,5 +17,8 @@ int mesh__step_admit(struct mesh_request *r)
 		return r->err.code;
 	}
 	r->held = r->service->destination;
+	if (r->tries == 0) {
+		mesh__budget_deposit(&r->held->budget, &mesh__retries_of(r)->budget, r->now_us);
+	}
 	return MESH_OK;
 }

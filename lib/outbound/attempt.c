@@ -19,9 +19,17 @@ static enum mesh__try_end judge(const struct mesh_request *r, int code)
 	case MESH_OK:
 		return mesh__response_not_processed(&r->response) ? MESH__TRY_NOT_PROCESSED : MESH__TRY_ANSWERED;
 	case MESH_E_TIMEOUT:
+		if (r->try_deadline_us < r->deadline_us) { /* its own time, and not the call's */
+			return r->result.sent == MESH__SENT_NOTHING ? MESH__TRY_UNCONNECTED : MESH__TRY_UNSURE;
+		}
+		return MESH__TRY_STOPPED;
 	case MESH_E_CANCELLED:
 	case MESH_E_CLOSED:
 		return MESH__TRY_STOPPED;
+	case MESH_E_CONNECT:
+	case MESH_E_TLS:
+	case MESH_E_IDENTITY:
+		return r->result.sent == MESH__SENT_NOTHING ? MESH__TRY_UNCONNECTED : MESH__TRY_UNSURE;
 	case MESH_E_OVERLOADED:
 	case MESH_E_NO_MEMORY:
 	case MESH_E_INVALID:
@@ -54,14 +62,16 @@ static int exchange(struct mesh_request *r, struct mesh__pool *pool)
 		/* The caller's fields end at n_fields; the room behind them is ours. */
 		if (r->tries > 0) { /* without it, the first */
 			r->fields[request.n_fields++] = (struct mesh__client_field){"mesh-try", decimal((uint64_t)r->tries + 1, r->numbers[0])};
+		} else if (r->parent_retried) { /* there is no second try of it */
+			r->fields[request.n_fields++] = (struct mesh__client_field){"mesh-retried", "1"};
 		}
-		r->fields[request.n_fields++] = (struct mesh__client_field){"mesh-deadline-ms", decimal((uint64_t)mesh__deadline_left_ms(r->deadline_us, r->now_us), r->numbers[1])};
+		r->fields[request.n_fields++] = (struct mesh__client_field){"mesh-deadline-ms", decimal((uint64_t)mesh__deadline_left_ms(r->try_deadline_us, r->now_us), r->numbers[1])};
 	}
 	mesh__grpc_add_fields(r, &request);
 	if (r->parked) {
 		return mesh__parked_exchange(r, pool, &request);
 	}
-	return mesh__pool_exchange(pool, &request, r->service->policy.connect_timeout_ms, r->deadline_us, r->cancel, &r->response, &r->result, &r->err);
+	return mesh__pool_exchange(pool, &request, r->service->policy.connect_timeout_ms, r->try_deadline_us, r->cancel, &r->response, &r->result, &r->err);
 }
 
 int mesh__step_attempt(struct mesh_request *r)
@@ -71,6 +81,7 @@ int mesh__step_attempt(struct mesh_request *r)
 	mesh__client_response_clear(&r->response);
 	memset(&r->result, 0, sizeof(r->result));
 	mesh__err_clear(&r->err);
+	r->try_deadline_us = mesh__deadline_of_try(r->deadline_us, mesh__retries_of(r)->per_try_timeout_ms, r->now_us);
 	atomic_fetch_add_explicit(&r->endpoint->inflight, 1, memory_order_relaxed);
 	r->try_code = mesh__endpoint_pool(r->endpoint, r->snapshot->creds, &pool, &r->err);
 	if (r->try_code == MESH_OK) {
@@ -86,6 +97,9 @@ void mesh__step_judge(struct mesh_request *r)
 		atomic_fetch_sub_explicit(&r->endpoint->inflight, 1, memory_order_relaxed);
 	}
 	r->end = judge(r, r->try_code);
+	if (r->err.code == MESH_E_TIMEOUT && r->end != MESH__TRY_STOPPED) {
+		mesh__err_more(&r->err, "perTryTimeout: %lld ms", (long long)mesh__retries_of(r)->per_try_timeout_ms);
+	}
 	if (r->end == MESH__TRY_NOT_PROCESSED) {
 		(void)mesh__fail_at(&r->err, MESH__ORIGIN_PEER, MESH_E_OVERLOADED, "%s %s answered %d and did not process the request", r->endpoint->instance, r->endpoint->address, r->response.status);
 	}

@@ -23,6 +23,12 @@ static enum state after_resolve(const struct mesh_request *r)
 	return r->service == NULL ? STATE_AWAIT : r->service->policy.n_routes > 0 ? STATE_ROUTE : STATE_PICK;
 }
 
+/* An answer that no rule would have repeated, as almost all are; one whose body is on its way to the application is repeated by none. */
+static bool is_last_word(const struct mesh_request *r)
+{
+	return (r->end == MESH__TRY_ANSWERED && r->response.status < MESH__RETRY_CODE_MIN && !r->is_grpc) || mesh__observe_later(r);
+}
+
 /* The state after the step at hand; *parked: but the step's wait has only begun. */
 static enum state step(struct mesh_request *r, bool *parked)
 {
@@ -51,7 +57,7 @@ static enum state step(struct mesh_request *r, bool *parked)
 		return STATE_OBSERVE;
 	case STATE_OBSERVE:
 		mesh__step_observe(r);
-		return r->end == MESH__TRY_ANSWERED ? STATE_DONE : STATE_RETRY;
+		return is_last_word(r) ? STATE_DONE : STATE_RETRY;
 	case STATE_RETRY:
 		return !mesh__step_retry(r) ? STATE_DONE : r->wait_ms > 0 ? STATE_PAUSE : STATE_PICK;
 	case STATE_PAUSE:
@@ -74,11 +80,10 @@ static MESH__NOINLINE bool advance(struct mesh_request *r)
 	return !parked;
 }
 
-/* An answer that says "not processed" is still an answer: when no other try can be made the caller gets it as it is, unless the caller has cancelled meanwhile. */
+/* An answer that asks for another try is still an answer: when none can be made the caller gets it as it is, unless the caller has cancelled meanwhile. */
 static bool answered(const struct mesh_request *r)
 {
-	return r->response.status != 0 && r->tries > 0 &&
-		(r->end == MESH__TRY_ANSWERED || (r->end == MESH__TRY_NOT_PROCESSED && r->err.code != MESH_E_CANCELLED && r->err.code != MESH_E_CLOSED));
+	return r->response.status != 0 && r->tries > 0 && (r->end == MESH__TRY_ANSWERED || r->end == MESH__TRY_NOT_PROCESSED) && r->err.code != MESH_E_CANCELLED && r->err.code != MESH_E_CLOSED;
 }
 
 bool mesh__call_on_own_thread(const struct mesh__outbound *o)

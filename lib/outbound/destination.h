@@ -10,6 +10,7 @@
 #include "control/snapshot.h"
 #include "http/client.h"
 #include "policy/breaker.h"
+#include "policy/budget.h"
 #include "telemetry/metrics.h"
 
 struct mesh__destination_list;
@@ -37,6 +38,7 @@ struct mesh__destination {
 	char apart[MESH__APART];                /* what calls change, from what they read */
 	_Atomic int refs;
 	_Atomic int32_t requests;
+	struct mesh__budget budget;             /* of retries */
 	char apart_too[MESH__APART];
 };
 

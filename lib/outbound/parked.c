@@ -97,7 +97,7 @@ static void on_flown(void *arg, int code, const struct mesh__client_result *resu
 
 int mesh__parked_exchange(struct mesh_request *r, struct mesh__pool *pool, const struct mesh__client_request *what)
 {
-	struct mesh__flight_options o = {.request = *what, .response = &r->response, .connect_timeout_ms = r->service->policy.connect_timeout_ms, .deadline_us = r->deadline_us,
+	struct mesh__flight_options o = {.request = *what, .response = &r->response, .connect_timeout_ms = r->service->policy.connect_timeout_ms, .deadline_us = r->try_deadline_us,
 		.done = on_flown, .arg = r};
 	int code;
 

@@ -31,6 +31,7 @@ struct mesh_request *mesh__request_new(struct mesh__outbound *outbound, const ch
 	r->method = keep_text(&room, method, method_size);
 	r->path = keep_text(&room, path, path_size);
 	r->outbound = outbound;
+	r->idempotent = mesh__retry_method_is_idempotent(r->method);
 	mesh__client_response_init(&r->response, outbound->env, outbound->max_body_bytes);
 	mesh__request_clear(r);
 	r->cancel = mesh__cancel_new(outbound->env);

@@ -32,6 +32,8 @@ struct mesh_request {
 	bool is_grpc;                       /* its content type says so */
 	bool says_grpc_timeout;             /* the timeout was said as grpc-timeout, and goes on as that */
 	int64_t parent_deadline_us;         /* 0: no parent */
+	bool parent_retried;                /* which is a retry, or made for one: this call makes none */
+	bool idempotent;                    /* by its method, or because the caller says so */
 	struct mesh__cancel *cancel;
 
 	/* The call under way (or the last one). */
@@ -50,6 +52,7 @@ struct mesh_request {
 	bool drawn;                         /* its turn in a split is: */
 	uint64_t turn;
 	int64_t begun_us, deadline_us;
+	int64_t try_deadline_us;            /* of the try at hand: no later than the call's */
 	int64_t now_us;                     /* the last look at the clock: since then nothing has waited */
 	struct mesh__endpoint *endpoint;    /* of the try at hand, in it */
 	struct mesh__destination *held;     /* that counts the try at hand, in it; NULL: none does */

@@ -46,8 +46,14 @@ void mesh__observe_landed(struct mesh_request *request, bool failed);
 /* What the try teaches: latency, counters, the trail of endpoints. It is under way no more, unless it streams on. */
 void mesh__step_observe(struct mesh_request *request);
 
-/* Whether to try again, and after how long: request->wait_ms. Fills in whether it may have been processed. */
+/* Whether to try again, and after how long: request->wait_ms. Takes that from the destination's budget. Fills in whether it may have been processed. */
 bool mesh__step_retry(struct mesh_request *request);
+
+/* What the call goes by: its route's rule, or its service's. */
+const struct mesh__retries *mesh__retries_of(const struct mesh_request *request);
+
+/* Whether mesh__step_retry() would try again, were the answer whose head is there now whole. Changes nothing. */
+bool mesh__retry_would(const struct mesh_request *request);
 
 /* Waits out the backoff. MESH_OK, MESH_E_WOULD_BLOCK. */
 int mesh__step_pause(struct mesh_request *request) MESH__MUST_USE;

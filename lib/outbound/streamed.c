@@ -324,14 +324,25 @@ static int64_t on_read(void *arg, char *buf, size_t size)
 	return (int64_t)n;
 }
 
+/* The head is the application's. The call's deadline ends here, unless the application has set it. */
+static void hand_over(struct mesh__streamed *s)
+{
+	struct mesh_request *r = s->request;
+
+	s->until_us = r->timeout_ms != 0 ? r->deadline_us : INT64_MAX;
+	s->head_due = true;
+	moved(s);
+	post(s);
+}
+
 static int on_data(void *arg, const char *bytes, size_t len)
 {
 	struct mesh__streamed *s = ((struct mesh_request *)arg)->streamed;
 	int code = mesh__pipe_put(&s->down, bytes, len);
 
-	/* Before the application has the call nobody reads, and what an answer that may be tried again says is short. */
+	/* What an answer that is tried again says is short; one with more to say is the application's to read. */
 	if (code == MESH_E_WOULD_BLOCK && !atomic_load(&s->told) && !s->head_due) {
-		code = MESH_E_TOO_LARGE;
+		hand_over(s);
 	}
 	if (code == MESH_OK) {
 		moved(s);
@@ -339,17 +350,13 @@ static int on_data(void *arg, const char *bytes, size_t len)
 	return code;
 }
 
-/* The call's deadline ends here, unless the application has set it. An answer that asks for another try is judged when it is whole. */
+/* An answer that would be followed by another try is judged when it is whole. */
 static bool on_head(void *arg)
 {
 	struct mesh_request *r = arg;
-	struct mesh__streamed *s = r->streamed;
 
-	if (s->download && !mesh__response_not_processed(&r->response)) {
-		s->until_us = r->timeout_ms != 0 ? r->deadline_us : INT64_MAX;
-		s->head_due = true;
-		moved(s);
-		post(s);
+	if (r->streamed->download && !mesh__retry_would(r)) {
+		hand_over(r->streamed);
 	}
 	return true;
 }
@@ -382,7 +389,7 @@ void mesh__streamed_board(struct mesh_request *r, struct mesh__flight_options *o
 	struct mesh__streamed *s = r->streamed;
 
 	s->begun_us = mesh__mono_us(r->outbound->env);
-	s->until_us = r->deadline_us;
+	s->until_us = r->try_deadline_us;
 	o->streamed = true;
 	o->head = on_head;
 	if (s->upload) {

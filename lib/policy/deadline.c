@@ -23,6 +23,11 @@ int64_t mesh__deadline_decide(const struct mesh__deadline_inputs *in, int64_t no
 	return ms > (INT64_MAX - now_us) / 1000 ? INT64_MAX : now_us + ms * 1000;
 }
 
+int64_t mesh__deadline_of_try(int64_t deadline_us, int64_t per_try_ms, int64_t now_us)
+{
+	return per_try_ms > 0 && per_try_ms < (deadline_us - now_us) / 1000 ? now_us + per_try_ms * 1000 : deadline_us;
+}
+
 int64_t mesh__deadline_left_ms(int64_t deadline_us, int64_t now_us)
 {
 	int64_t left_us = deadline_us - now_us;

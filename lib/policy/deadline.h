@@ -15,6 +15,9 @@ struct mesh__deadline_inputs {
 /* The moment, on the clock of `now_us`, when the call must be over. */
 int64_t mesh__deadline_decide(const struct mesh__deadline_inputs *in, int64_t now_us);
 
+/* When a try that begins now must be over: at the call's deadline, or before that when its own time, perTryTimeout, has passed; 0: it has none. */
+int64_t mesh__deadline_of_try(int64_t deadline_us, int64_t per_try_ms, int64_t now_us);
+
 /* The whole milliseconds from now to the deadline, rounded up; 0 when it has passed. */
 int64_t mesh__deadline_left_ms(int64_t deadline_us, int64_t now_us);
 

@@ -83,7 +83,7 @@ static const struct mesh__field_rule shared_rules[] = {
 	{.name = "timeout", .type = MESH__FIELD_DURATION, .min = 1, .max = DAY_MS, MESH__AT(struct mesh__document, service.timeout_ms), .says = "of the whole call, every try and wait included"},
 	{.name = "connectTimeout", .type = MESH__FIELD_DURATION, .min = 1, .max = MINUTE_MS, MESH__AT(struct mesh__document, service.connect_timeout_ms), .says = "to connect and shake hands"},
 	{.name = "loadBalancer", .type = MESH__FIELD_MAP, .fields = &load_balancer_fields, MESH__AT(struct mesh__document, service), .says = "how an endpoint is chosen"},
-	{.name = "retries", .type = MESH__FIELD_MAP, .not_yet = true, .fields = &mesh__fields_of_retries, MESH__AT(struct mesh__document, service.retries), .says = "what is tried again, and how often"},
+	{.name = "retries", .type = MESH__FIELD_MAP, .fields = &mesh__fields_of_retries, MESH__AT(struct mesh__document, service.retries), .says = "what is tried again, and how often"},
 	{.name = "hedging", .type = MESH__FIELD_MAP, .not_yet = true, .fields = &mesh__fields_of_hedging, MESH__AT(struct mesh__document, service.hedging), .says = "when a second try goes out beside the first"},
 	{.name = "circuitBreaker", .type = MESH__FIELD_MAP, .fields = &circuit_breaker_fields, MESH__AT(struct mesh__document, service.breaker), .says = "how much is under way at once"},
 	{.name = "outlierDetection", .type = MESH__FIELD_MAP, .not_yet = true, .fields = &mesh__fields_of_outlier, .says = "which endpoints are left alone for a while"},

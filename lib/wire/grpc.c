@@ -143,6 +143,15 @@ bool mesh__grpc_timeout_parse(const char *text, int64_t *us)
 	return false;
 }
 
+/* ---- grpc-retry-pushback-ms ---- */
+
+int64_t mesh__grpc_pushback_parse(const char *text)
+{
+	uint64_t ms;
+
+	return mesh__str_u64(text, strlen(text), INT32_MAX, &ms) ? (int64_t)ms : -1;
+}
+
 /* ---- grpc-message ---- */
 
 static bool stands_for_itself(char c)

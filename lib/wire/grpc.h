@@ -50,6 +50,9 @@ void mesh__grpc_timeout_format(int64_t left_us, char out[MESH__GRPC_TIMEOUT_TEXT
 /* The reverse, rounded up to whole microseconds, so that what was sent as a time is one. Zero is taken as such: some send it for what is late. False, *us untouched, when it is not one to eight digits and a unit. */
 bool mesh__grpc_timeout_parse(const char *text, int64_t *us);
 
+/* The value of `grpc-retry-pushback-ms` ("gRPC Retry Design", A6-client-retries.md): after how many milliseconds to try again, at most 2147483647; -1: never, which is what a number below 0 says, and whatever is none. */
+int64_t mesh__grpc_pushback_parse(const char *text);
+
 /* Appends `text` percent-encoded for `grpc-message`: printable ASCII but '%' stands for itself. The buffer's bound may cut it at its end. */
 void mesh__grpc_message_encode(struct mesh__buf *out, const char *text);
 

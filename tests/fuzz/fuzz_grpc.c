@@ -46,6 +46,14 @@ static void check_status(const char *text)
 	check(status == MESH__GRPC_UNKNOWN || strcmp(text, (int)status < 10 ? spelt + 1 : spelt) == 0);
 }
 
+static void check_pushback(const char *text)
+{
+	int64_t ms = mesh__grpc_pushback_parse(text);
+
+	check(ms >= -1 && ms <= INT32_MAX);
+	check(ms == -1 || (strtoll(text, NULL, 10) == ms && strspn(text, "0123456789") == strlen(text)));
+}
+
 static void check_message(const char *text)
 {
 	struct mesh__buf value, back;
@@ -78,6 +86,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	memcpy(text, data, size);
 	check_timeout(text);
 	check_status(text);
+	check_pushback(text);
 	check_message(text);
 	check(!mesh__grpc_content_type(text) || strlen(text) >= strlen("application/grpc"));
 	mesh__free(text);

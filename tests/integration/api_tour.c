@@ -407,6 +407,8 @@ static void tour_checked_call(mesh *m)
 	CHECK_CODE(mesh_request_timeout(r, 0), MESH_E_INVALID);
 	CHECK_CODE(mesh_request_timeout(r, 86400001), MESH_E_INVALID);
 	CHECK_CODE(mesh_request_timeout(r, 7000), MESH_OK);
+	CHECK_CODE(mesh_request_idempotent(r, 2), MESH_E_INVALID);
+	CHECK_CODE(mesh_request_idempotent(r, 0), MESH_OK);
 	for (int again = 0; again < 2; again++) { /* a request may be called again */
 		CHECK_CODE(mesh_call(r), MESH_OK);
 		CHECK(mesh_response_status(r) == 201 && mesh_request_tries(r) == 1 && mesh_request_error(r) == NULL);

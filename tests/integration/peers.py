@@ -267,12 +267,16 @@ def reset(tls):
 
 # ---- static endpoints ----
 
-def endpoints_file(path, service, *addresses, patient=False):
-    """A `kind: Endpoints` document for MESH_ENDPOINTS; patient: with the time to connect that a sanitized handshake may need."""
+ONE_TRY = {"retries": {"attempts": 0}}
+
+
+def endpoints_file(path, service, *addresses, patient=False, fields=None):
+    """A `kind: Endpoints` document for MESH_ENDPOINTS; patient: with the time to connect that a sanitized handshake may need; `fields` of the service's document."""
+    fields = {**({"connectTimeout": support.PATIENCE["connectTimeout"]} if patient and support.PATIENCE else {}), **(fields or {})}
     with open(path, "w") as f:
         f.write(f"apiVersion: mesh/v1\nkind: Endpoints\nname: {service}\nendpoints:\n" + "".join(f"- address: {a}\n" for a in addresses))
-        if patient and support.PATIENCE:
-            f.write(f"---\napiVersion: mesh/v1\nkind: Service\nname: {service}\nconnectTimeout: {support.PATIENCE['connectTimeout']}\n")
+        if fields:
+            f.write("---\n" + json.dumps({"apiVersion": "mesh/v1", "kind": "Service", "name": service, **fields}) + "\n")
     return path
 
 

@@ -1,4 +1,4 @@
-"""What may have reached a handler is never sent twice; what surely reached none is, on another endpoint. A server of ours counts every request that comes."""
+"""What may have reached a handler is never sent twice, unless it is idempotent; what surely reached none is, on another endpoint. A server of ours counts every request that comes."""
 
 import json
 import os
@@ -90,12 +90,16 @@ class NeverSentTwice(support.MeshTest):
                 self.assertEqual(dying.connections, 1, "on the connection of the first")
                 self.assertEqual((second["code"], second["mayBeProcessed"], second["tries"]), ("MESH_E_RESET", 1, 1), second)
 
-    def test_libcurl_s_own_second_send_does_not_happen_for_a_get_either(self):
-        """This version repeats only what surely reached no handler, whatever the method: the rule that says otherwise comes with `retries`."""
+    def test_a_get_is_sent_once_a_try_and_libcurl_s_own_second_send_does_not_happen(self):
         dying = self.server(answer_once_then(die_after_request))
         _, second = self.calls([dying.address], "GET", "GET")
-        self.assertEqual(len(dying.requests), 2)
-        self.assertEqual((second["code"], second["mayBeProcessed"]), ("MESH_E_RESET", 1))
+        self.assertEqual((second["code"], second["tries"]), ("MESH_OK", 2), "the retry's connection answers once")
+        self.assertEqual(len([r for r in dying.requests if r]), 3)
+        dying = self.server(die_after_request)
+        (only,) = self.calls([dying.address], "GET")
+        self.assertEqual((only["code"], only["tries"], only["mayBeProcessed"]), ("MESH_E_RESET", 3, 1))
+        self.assertEqual([r.split(b"\r\n")[0] for r in dying.requests], [b"GET / HTTP/1.1"] * 3)
+        self.assertEqual([b"mesh-try: %d\r\n" % n in r for n, r in enumerate(dying.requests, 1)], [False, True, True])
 
     def test_meshctl_says_that_it_may_have_been_processed(self):
         dying = self.server(die_after_request)
@@ -125,8 +129,8 @@ class NeverSentTwice(support.MeshTest):
     def test_tries_name_where_they_went(self):
         dead = [f"127.0.0.1:{support.free_port()}", f"127.0.0.1:{support.free_port()}"]
         (result,) = self.calls(dead, "POST")
-        self.assertEqual((result["code"], result["mayBeProcessed"], result["tries"], result["origin"]), ("MESH_E_CONNECT", 0, 2, "connect"), result)
-        self.assertEqual({e.split()[1] for e in result["endpoints"]}, set(dead), "each was tried, none twice")
+        self.assertEqual((result["code"], result["mayBeProcessed"], result["tries"], result["origin"]), ("MESH_E_CONNECT", 0, 3, "connect"), result)
+        self.assertEqual({e.split()[1] for e in result["endpoints"][:2]}, set(dead), "none twice while there was another")
 
     def test_a_connection_that_the_server_closed_while_idle_fails_no_call(self):
         def answer_and_close(server, tls):

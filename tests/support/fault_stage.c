@@ -47,9 +47,12 @@ void fault_stage_fini(struct fault_stage *s)
 
 mesh *fault_stage_open(struct fault_stage *s, const struct mesh__addr *addresses, size_t n, const char *connect_timeout)
 {
-	mesh_options *options = two_meshes_options_at(&s->meshes, "cart", addresses, n, connect_timeout);
+	char fields[128];
+	mesh_options *options;
 	mesh *m = NULL;
 
+	(void)snprintf(fields, sizeof(fields), "connectTimeout: %s\nretries: {attempts: %zu, retryOn: [unsent, connect-failure], backoff: {base: 0s}}\n", connect_timeout, n - 1);
+	options = two_meshes_options_with(&s->meshes, "cart", addresses, n, fields);
 	if (mesh_open(options, &m, NULL) != MESH_OK || mesh_wait_ready(m, patience(10000), NULL) != MESH_OK) {
 		(void)fprintf(stderr, "fault_stage: the caller does not open\n");
 		abort();

@@ -34,7 +34,7 @@ struct outcome {
 void fault_stage_init(struct fault_stage *s);
 void fault_stage_fini(struct fault_stage *s);
 
-/* A mesh for cart, with these endpoints of payments. A machine under load must not look like a fault: the connect timeout is none of a test's concern unless it says so. Closed by the caller. */
+/* A mesh for cart, with these endpoints of payments, each of which is tried once at most, and only by a call that surely reached none before. A machine under load must not look like a fault: the connect timeout is none of a test's concern unless it says so. Closed by the caller. */
 mesh *fault_stage_open(struct fault_stage *s, const struct mesh__addr *addresses, size_t n, const char *connect_timeout);
 #define FAULT_STAGE_PATIENT "60s"
 

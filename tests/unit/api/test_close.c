@@ -30,7 +30,7 @@ static void keep(void *user, mesh_inbound *in)
 
 static void *call_once(void *arg)
 {
-	mesh_request *r = mesh_request_new(arg, "payments", "GET", "/");
+	mesh_request *r = mesh_request_new(arg, "payments", "POST", "/");
 
 	assert_non_null(r);
 	assert_int_equal(mesh_request_timeout(r, 60000), MESH_OK);

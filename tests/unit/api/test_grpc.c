@@ -203,12 +203,13 @@ static void the_caller_gets_what_came_and_the_status_is_counted(void **state)
 	mesh_request_free(r);
 	assert_int_equal(counted("NOT_FOUND"), 1);
 	close_stage();
-	/* There is nowhere else to ask. */
+	/* There is nowhere else to ask: it was asked three times. */
 	open_stage(&alone_refused);
 	r = call("application/grpc");
 	assert_string_equal(mesh_response_header(r, "grpc-status"), "14");
+	assert_int_equal(mesh_request_tries(r), 3);
 	mesh_request_free(r);
-	assert_int_equal(counted("UNAVAILABLE"), 1);
+	assert_int_equal(counted("UNAVAILABLE"), 3);
 	close_stage();
 }
 

@@ -69,6 +69,7 @@ static void threat_32_null_requests_are_refused(void **state)
 	assert_int_equal(mesh_request_body(NULL, "a", 1), MESH_E_INVALID);
 	assert_int_equal(mesh_request_timeout(NULL, 1), MESH_E_INVALID);
 	assert_int_equal(mesh_request_parent(NULL, NULL), MESH_E_INVALID);
+	assert_int_equal(mesh_request_idempotent(NULL, 1), MESH_E_INVALID);
 	assert_int_equal(mesh_call(NULL), MESH_E_INVALID);
 	mesh_cancel(NULL);
 	assert_int_equal(mesh_response_status(NULL), 0);

@@ -204,6 +204,7 @@ static bool call(mesh *m)
 		return false;
 	}
 	assert_int_equal(CALL(mesh_request_timeout)(r, patience(PATIENCE_MS)), MESH_OK);
+	assert_int_equal(CALL(mesh_request_idempotent)(r, 0), MESH_OK);
 	if (CALL(mesh_request_header)(r, "x-order", "7") == MESH_OK && CALL(mesh_request_body)(r, "five", 5) == MESH_OK) {
 		bool answered = CALL(mesh_call)(r) == MESH_OK;
 

@@ -35,7 +35,7 @@ struct call {
 static void *make_call(void *arg)
 {
 	struct call *c = arg;
-	mesh_request *r = mesh_request_new(cart, "payments", "GET", "/");
+	mesh_request *r = mesh_request_new(cart, "payments", "POST", "/");
 
 	assert_int_equal(mesh_request_timeout(r, patience(LONG_MS)), MESH_OK);
 	c->code = mesh_call(r);
@@ -140,7 +140,7 @@ static void a_request_is_taken_and_replied_to(void **state)
 	(void)state;
 	begin(&c);
 	in = next();
-	assert_string_equal(mesh_inbound_method(in), "GET");
+	assert_string_equal(mesh_inbound_method(in), "POST");
 	assert_string_equal(mesh_inbound_peer_service(in), "cart");
 	assert_int_equal(mesh_reply(in, 200, "pulled", 6), MESH_OK);
 	finish(&c, 200);

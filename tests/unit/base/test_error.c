@@ -81,6 +81,28 @@ static void context_goes_before_and_leaves_room(void **state)
 	assert_non_null(strstr(err.message, "zz: the end"));
 }
 
+static void what_is_added_goes_behind_and_is_never_lost(void **state)
+{
+	struct mesh__err err = MESH__NO_ERR;
+	char longer[1000];
+
+	(void)state;
+	(void)mesh__fail_at(&err, MESH__ORIGIN_PEER, MESH_E_RESET, "the connection broke");
+	mesh__err_more(&err, "not repeated: %s", "no\ttime");
+	assert_string_equal(err.message, "the connection broke; not repeated: no?time");
+	assert_int_equal(err.code, MESH_E_RESET);
+	assert_int_equal(err.origin, MESH__ORIGIN_PEER);
+	memset(longer, 'y', sizeof(longer));
+	longer[sizeof(longer) - 1] = '\0';
+	(void)mesh__fail(&err, MESH_E_IO, "%s", longer);
+	mesh__err_more(&err, "the end");
+	assert_int_equal(strlen(err.message), sizeof(err.message) - 1);
+	assert_string_equal(strchr(err.message, ';'), "; the end");
+	(void)mesh__fail(&err, MESH_E_IO, "short");
+	mesh__err_more(&err, "%s", longer);
+	assert_memory_equal(err.message, "short; yyy", 10);
+}
+
 static void every_code_and_origin_has_its_name(void **state)
 {
 	static const char *const origins[] = {"local", "policy", "control", "connect", "tls", "peer"};
@@ -110,6 +132,7 @@ int main(void)
 		cmocka_unit_test(messages_are_cut_and_printable),
 		cmocka_unit_test(the_old_message_may_be_an_argument_of_the_new),
 		cmocka_unit_test(context_goes_before_and_leaves_room),
+		cmocka_unit_test(what_is_added_goes_behind_and_is_never_lost),
 		cmocka_unit_test(every_code_and_origin_has_its_name),
 	};
 

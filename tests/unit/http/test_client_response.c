@@ -430,6 +430,36 @@ static int set_up(void **state)
 	return mesh__client_init(NULL);
 }
 
+static void retry_after_is_seconds_or_a_date(void **state)
+{
+	static const struct {
+		const char *value; /* NULL: no such field */
+		int64_t ms;
+	} rows[] = {
+		{NULL, -1}, {"", -1}, {"0", 0}, {"1", 1000}, {"120", 120000}, {"86400", 86400000}, {"86401", 86400000}, {"20241106", 86400000}, {"99999999999999999999", 86400000},
+		{"-1", -1}, {"soon", -1}, {"1.5 s", -1},
+		{"Sun, 06 Nov 1994 08:49:47 GMT", 9500}, {"Sunday, 06-Nov-94 08:49:47 GMT", 9500}, {"Sun Nov  6 08:49:47 1994", 9500}, /* the three forms of RFC 9110 section 5.6.7 */
+		{"Sun, 06 Nov 1994 08:49:37 GMT", 0}, {"Sun, 06 Nov 1994 08:49:30 GMT", 0}, {"Thu, 01 Jan 1970 00:00:00 GMT", 0}, {"Tue, 08 Nov 1994 08:49:37 GMT", 86400000}, {"Fri, 31 Dec 9999 23:59:59 GMT", 86400000},
+	};
+	const int64_t wall_ms = INT64_C(784111777500); /* Sun, 06 Nov 1994 08:49:37.5 GMT */
+
+	(void)state;
+	for (size_t i = 0; i < MESH__COUNT(rows); i++) {
+		struct mesh__client_response r;
+		struct mesh__head head;
+		char text[128];
+		int64_t ms;
+		mesh__client_response_init(&r, &env, 100);
+		(void)snprintf(text, sizeof(text), "HTTP/1.1 503 x\r\n%s%s\r\n\r\n", rows[i].value == NULL ? "X: y" : "Retry-After: ", rows[i].value == NULL ? "" : rows[i].value);
+		assert_int_equal(read_lines(text, &r, &head, NULL), MESH_OK);
+		ms = mesh__client_response_retry_after_ms(&r, wall_ms);
+		if (ms != rows[i].ms) {
+			fail_msg("\"%s\" is %lld ms, not %lld", rows[i].value == NULL ? "(none)" : rows[i].value, (long long)ms, (long long)rows[i].ms);
+		}
+		mesh__client_response_fini(&r);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -438,6 +468,7 @@ int main(void)
 		cmocka_unit_test(over_http2_frames_say_what_lines_say_in_http1),
 		cmocka_unit_test(threat_5_trailers_are_few_and_forge_nothing),
 		cmocka_unit_test(threat_5_trailers_are_bounded),
+		cmocka_unit_test(retry_after_is_seconds_or_a_date),
 		cmocka_unit_test(knows_whether_the_connection_goes_on),
 		cmocka_unit_test(a_response_is_whole_or_an_error),
 		cmocka_unit_test(responses_are_bounded),

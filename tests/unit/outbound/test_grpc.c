@@ -80,7 +80,7 @@ static void a_call_with_grpcs_content_type_takes_its_deadline_along(void **state
 	(void)state;
 	service.policy.protocol = MESH__PROTOCOL_GRPC;
 	stage.r->now_us = 5000000;
-	stage.r->deadline_us = 6500001;
+	stage.r->try_deadline_us = 6500001;
 	assert_null(added("grpc-timeout"));
 	assert_null(added("te"));
 	assert_int_equal(mesh__request_field(stage.r, "Content-Type", "application/json"), MESH_OK);
@@ -107,7 +107,7 @@ static void the_callers_grpc_timeout_is_its_timeout_and_what_is_left_goes_on(voi
 	assert_int_equal(mesh__request_field(stage.r, "grpc-timeout", "soon"), MESH_E_INVALID);
 	assert_int_equal(stage.r->timeout_ms, 86400000);
 	assert_int_equal(stage.r->n_fields, 0); /* never twice */
-	stage.r->deadline_us = 42;
+	stage.r->try_deadline_us = 42;
 	assert_string_equal(added("grpc-timeout"), "42u");
 }
 

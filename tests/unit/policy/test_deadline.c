@@ -46,6 +46,21 @@ static void a_deadline_beyond_the_clock_is_its_end(void **state)
 	}
 }
 
+static void a_try_ends_at_its_own_time_or_with_the_call(void **state)
+{
+	static const struct {
+		int64_t deadline_us, per_try_ms, now_us, try_us;
+	} rows[] = {
+		{1000000, 0, 0, 1000000}, {1000000, 100, 0, 100000}, {1000000, 100, 850000, 950000}, {1000000, 100, 900000, 1000000}, {1000000, 100, 999999, 1000000},
+		{1000000, 100, 2000000, 1000000}, {1000000, 5000, 0, 1000000}, {INT64_MAX, 100, 7, 100007}, {INT64_MAX, INT64_MAX, 7, INT64_MAX}, {1000000, -1, 0, 1000000},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < MESH__COUNT(rows); i++) {
+		assert_int_equal(mesh__deadline_of_try(rows[i].deadline_us, rows[i].per_try_ms, rows[i].now_us), rows[i].try_us);
+	}
+}
+
 static void what_is_left_is_rounded_up_and_never_negative(void **state)
 {
 	static const struct {
@@ -66,6 +81,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_smallest_of_caller_policy_and_parent_holds),
 		cmocka_unit_test(a_deadline_beyond_the_clock_is_its_end),
+		cmocka_unit_test(a_try_ends_at_its_own_time_or_with_the_call),
 		cmocka_unit_test(what_is_left_is_rounded_up_and_never_negative),
 	};
 

@@ -352,7 +352,7 @@ static void refuses_unknown_fields_with_a_suggestion(void **state)
 static void refuses_every_other_field_of_policy_md_as_not_in_force_yet(void **state)
 {
 	static const char *const fields[] = {
-		"retries: {attempts: 2}", "hedging: {delay: p95}", "outlierDetection: {}", "healthCheck: {path: /healthz}",
+		"hedging: {delay: p95}", "outlierDetection: {}", "healthCheck: {path: /healthz}",
 		"rateLimit: {requestsPerSecond: 1}", "concurrencyLimit: {mode: aimd}", "subsets: []", "routes: []", "failover: [{service: dr}]",
 		"authorization: {default: deny}",
 	};
@@ -503,13 +503,13 @@ static void refuses_what_is_no_yaml_with_its_place(void **state)
 
 static void tells_all_faults_at_once(void **state)
 {
-	struct parsed p = parse("kind: Service\nname: A\ntimout: 1s\nretries: {}\nprotocol: tcp\n---\nkind: Endpoints\nname: b\n");
+	struct parsed p = parse("kind: Service\nname: A\ntimout: 1s\nhedging: {}\nprotocol: tcp\n---\nkind: Endpoints\nname: b\n");
 
 	(void)state;
 	assert_string_equal(text_of(&p.faults),
 		"f.yaml:2:7: name: \"A\" is no name; use lower-case letters, digits and inner hyphens, at most 63\n"
 		"f.yaml:3:1: timout: unknown field; did you mean \"timeout\"?\n"
-		"f.yaml:4:1: retries: not in force yet: this version would do nothing with it\n"
+		"f.yaml:4:1: hedging: not in force yet: this version would do nothing with it\n"
 		"f.yaml:5:11: protocol: tcp is not in force yet; in this version: http, http2, grpc\n"
 		"f.yaml:1:1: apiVersion: is missing\n"
 		"f.yaml:7:1: apiVersion: is missing\n"

@@ -211,6 +211,19 @@ static void a_message_is_not_lost_over_a_bad_escape(void **state)
 	}
 }
 
+static void pushback_is_a_time_or_never(void **state)
+{
+	static const struct {
+		const char *text;
+		int64_t ms;
+	} rows[] = {{"0", 0}, {"1", 1}, {"400", 400}, {"2147483647", 2147483647}, {"2147483648", -1}, {"-1", -1}, {"-0", -1}, {"+1", -1}, {"", -1}, {"soon", -1}, {"1.5", -1}, {"1 ", -1}, {"99999999999999999999", -1}};
+
+	(void)state;
+	for (size_t i = 0; i < MESH__COUNT(rows); i++) {
+		assert_int_equal(mesh__grpc_pushback_parse(rows[i].text), rows[i].ms);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -225,6 +238,7 @@ int main(void)
 		cmocka_unit_test(tells_grpc_by_its_content_type),
 		cmocka_unit_test(messages_are_percent_encoded_and_back),
 		cmocka_unit_test(a_message_is_not_lost_over_a_bad_escape),
+		cmocka_unit_test(pushback_is_a_time_or_never),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
