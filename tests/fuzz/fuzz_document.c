@@ -6,6 +6,7 @@
 
 #include "base/buf.h"
 #include "policy/document.h"
+#include "policy/effective.h"
 #include "support/alloc_fail.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -31,6 +32,32 @@ static void check_round_trip(const struct mesh__mem *mem, const struct mesh__doc
 	mesh__documents_free(again);
 }
 
+/* What it says alone is what its service goes by: a Service's own text, and of the others a document of any service. */
+static void check_effective(const struct mesh__mem *mem, const struct mesh__document *doc)
+{
+	static const enum mesh__layer layers[] = {[MESH__KIND_SERVICE] = MESH__LAYER_SERVICE, [MESH__KIND_NAMESPACE] = MESH__LAYER_NAMESPACE, [MESH__KIND_MESH] = MESH__LAYER_MESH};
+	const char *texts[MESH__LAYERS] = {NULL};
+	struct mesh__document *again;
+	struct mesh__name name = {.service = "any", .ns = "other"};
+	struct mesh__buf text;
+
+	if (doc->kind == MESH__KIND_ENDPOINTS) {
+		return;
+	}
+	if (doc->kind == MESH__KIND_SERVICE) {
+		memcpy(name.service, doc->name, sizeof(name.service));
+		memcpy(name.ns, doc->ns, sizeof(name.ns));
+	}
+	texts[layers[doc->kind]] = doc->text;
+	mesh__buf_init(&text, mem, MESH__DOCUMENT_MAX_BYTES);
+	check(mesh__effective(mem, &name, texts, &text, NULL) == MESH_OK);
+	check(doc->kind != MESH__KIND_SERVICE || strcmp(text.data, doc->text) == 0);
+	check(mesh__documents_parse(mem, "effective", text.data, text.len, "elsewhere", &again, NULL, NULL, NULL) == MESH_OK);
+	check(strcmp(again->text, text.data) == 0);
+	mesh__documents_free(again);
+	mesh__buf_fini(&text);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct mesh__document *list;
@@ -47,6 +74,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	check((code == MESH_OK) == (faults.len == 0));
 	for (const struct mesh__document *doc = list; doc != NULL; doc = doc->next) {
 		check_round_trip(&mem.mem, doc);
+		check_effective(&mem.mem, doc);
 	}
 	mesh__documents_free(list);
 	mesh__buf_fini(&faults);

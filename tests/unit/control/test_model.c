@@ -476,19 +476,17 @@ static void static_documents_say_the_same_in_any_order(void **state)
 
 static void static_documents_of_the_namespace_and_the_mesh_are_what_a_services_says_nothing_of(void **state)
 {
-	static char mesh_text[] = "{\"timeout\":\"9s\",\"connectTimeout\":\"3s\",\"circuitBreaker\":{\"maxPending\":3}}", other_text[] = "{\"connectTimeout\":\"9s\"}", own_text[] = "{\"timeout\":\"8s\",\"connectTimeout\":\"2s\"}";
-	struct mesh__document whole = {.kind = MESH__KIND_MESH, .name = "mesh", .ns = "mesh-system", .text = mesh_text};
-	struct mesh__document other = {.kind = MESH__KIND_NAMESPACE, .name = "other", .ns = "other", .text = other_text, .next = &whole};
-	struct mesh__document own = {.kind = MESH__KIND_NAMESPACE, .name = "default", .ns = "default", .text = own_text, .next = &other};
+	static const char text[] = STATIC_ENDPOINTS "---\n" STATIC_POLICY
+		"---\napiVersion: mesh/v1\nkind: Mesh\nname: mesh\ntimeout: 9s\nconnectTimeout: 3s\ncircuitBreaker: {maxPending: 3}\n"
+		"---\napiVersion: mesh/v1\nkind: Namespace\nname: other\nconnectTimeout: 9s\n"
+		"---\napiVersion: mesh/v1\nkind: Namespace\nname: default\ntimeout: 8s\nconnectTimeout: 2s\n";
 	struct mesh__document *documents = NULL;
 
 	(void)state;
 	mesh__model_free(f.model);
 	assert_int_equal(mesh__model_new(&f.fake.env, &f.source, "mesh.local", "default", &f.model, &f.err), MESH_OK);
-	assert_int_equal(mesh__documents_parse(mesh__mem_libc(), "static.yaml", STATIC_ENDPOINTS "---\n" STATIC_POLICY, strlen(STATIC_ENDPOINTS "---\n" STATIC_POLICY), "default", &documents, NULL, NULL, NULL), MESH_OK);
-	documents->next->next = &own;
+	assert_int_equal(mesh__documents_parse(mesh__mem_libc(), "static.yaml", text, strlen(text), "default", &documents, NULL, NULL, NULL), MESH_OK);
 	assert_int_equal(mesh__model_static(f.model, documents, &f.err), MESH_OK);
-	documents->next->next = NULL;
 	assert_int_equal(service()->policy.timeout_ms, 3000);
 	assert_int_equal(service()->policy.connect_timeout_ms, 2000);
 	assert_int_equal(service()->policy.breaker.max_pending, 3);
