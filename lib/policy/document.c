@@ -81,6 +81,7 @@ static struct mesh__document *document_new(struct mesh__reading *r)
 	mesh__service_policy_default(&doc->service);
 	doc->service.arena = doc->arena;
 	r->arena = doc->arena;
+	r->n_regexes = 0;
 	return doc;
 }
 

@@ -113,9 +113,9 @@ static const struct mesh__field_rule service_head_rules[] = {
 };
 
 static const struct mesh__field_rule service_rules[] = {
-	{.name = "subsets", .type = MESH__FIELD_LIST, .not_yet = true, .unique = true, .max = MESH__SUBSETS_MAX, .item = &subset_item, .item_size = sizeof(struct mesh__subset), MESH__AT(struct mesh__document, service.subsets),
+	{.name = "subsets", .type = MESH__FIELD_LIST, .unique = true, .max = MESH__SUBSETS_MAX, .item = &subset_item, .item_size = sizeof(struct mesh__subset), MESH__AT(struct mesh__document, service.subsets),
 		.example = "[{name: v1, labels: {version: v1}}]", .says = "parts of the service's instances"},
-	{.name = "routes", .type = MESH__FIELD_LIST, .not_yet = true, .unique = true, .max = MESH__ROUTES_MAX, .item = &route_item, .item_size = sizeof(struct mesh__route), MESH__AT(struct mesh__document, service.routes),
+	{.name = "routes", .type = MESH__FIELD_LIST, .unique = true, .max = MESH__ROUTES_MAX, .item = &route_item, .item_size = sizeof(struct mesh__route), MESH__AT(struct mesh__document, service.routes),
 		.example = "[{name: default, split: [{subset: v1, weight: 100}]}]", .says = "the first that matches a request tells where it goes"},
 	{.name = "failover", .type = MESH__FIELD_LIST, .not_yet = true, .min = 1, .max = MESH__SIDES_MAX, .item = &failover_item, .example = "[{service: payments-dr}]", .says = "services that take over, in order"},
 	{.name = "authorization", .type = MESH__FIELD_MAP, .not_yet = true, .fields = &mesh__fields_of_authorization, MESH__AT(struct mesh__document, service.authorization), .says = "who may call it"},

@@ -3,6 +3,7 @@
 
 #include "policy/fields.h"
 #include "policy/forms.h"
+#include "policy/regex.h"
 
 /* ---- Text ---- */
 
@@ -25,6 +26,33 @@ static void write_present(struct mesh__json_out *out, const char *name, const vo
 
 static const struct mesh__custom_field present = {read_present, write_present, "\"type\":\"boolean\""};
 
+static void free_regex(void *regex)
+{
+	mesh__regex_free(regex);
+}
+
+static const struct mesh__regex *compile(struct mesh__reading *r, const struct mesh__place *at, const char *pattern)
+{
+	struct mesh__regex *regex = NULL;
+	struct mesh__err err = MESH__NO_ERR;
+
+	if (++r->n_regexes > MESH__REGEXES_MAX) {
+		mesh__reading_fault(r, at, "is one too many: a document has at most %d regular expressions", MESH__REGEXES_MAX);
+		return NULL;
+	}
+	if (mesh__regex_new(r->mem, pattern, strlen(pattern), &regex, &err) != MESH_OK) {
+		r->no_memory |= err.code == MESH_E_NO_MEMORY;
+		mesh__reading_fault(r, at, "%s", err.message);
+		return NULL;
+	}
+	if (!mesh__arena_take(r->arena, regex, free_regex)) {
+		r->no_memory = true;
+		mesh__regex_free(regex);
+		return NULL;
+	}
+	return regex;
+}
+
 /* Its text is there; the one member that is said tells how it is compared. */
 static void finish_matcher(struct mesh__reading *r, const struct mesh__place *at, void *base)
 {
@@ -32,21 +60,25 @@ static void finish_matcher(struct mesh__reading *r, const struct mesh__place *at
 		const char *name;
 		enum mesh__match_how how;
 	} hows[] = {{"exact", MESH__MATCH_EXACT}, {"prefix", MESH__MATCH_PREFIX}, {"suffix", MESH__MATCH_SUFFIX}, {"regex", MESH__MATCH_REGEX}};
-	const char *said = at->node->kind == MESH__NODE_SCALAR ? "exact" : at->node->child->key;
+	const struct mesh__node *member = at->node->kind == MESH__NODE_SCALAR ? NULL : at->node->child;
+	const char *said = member == NULL ? "exact" : member->key;
 	struct mesh__matcher *matcher = base;
 
-	(void)r;
 	for (size_t i = 0; matcher->text != NULL && i < MESH__COUNT(hows); i++) {
 		if (strcmp(said, hows[i].name) == 0) {
 			matcher->how = hows[i].how;
 			matcher->len = strlen(matcher->text);
 		}
 	}
+	if (matcher->how == MESH__MATCH_REGEX) {
+		struct mesh__place place = mesh__place_of(at, member);
+		matcher->regex = compile(r, &place, matcher->text);
+	}
 }
 
 #define EXACT(of) {.name = "exact", .type = MESH__FIELD_TEXT, .form = of, MESH__AT(struct mesh__matcher, text), .says = "equal to it"}
 #define PREFIX(of, what) {.name = "prefix", .type = MESH__FIELD_TEXT, .form = of, MESH__AT(struct mesh__matcher, text), .says = what}
-#define REGEX {.name = "regex", .type = MESH__FIELD_TEXT, .not_yet = true, .form = &mesh__form_pattern, MESH__AT(struct mesh__matcher, text), .says = "the whole of it matches the regular expression (PCRE2)"}
+#define REGEX {.name = "regex", .type = MESH__FIELD_TEXT, .form = &mesh__form_pattern, MESH__AT(struct mesh__matcher, text), .says = "the whole of it matches the regular expression (PCRE2)"}
 #define ON_BORDERS "begins with it, up to the border of a segment"
 
 static const struct mesh__field_rule path_rules[] = {EXACT(&mesh__form_path), PREFIX(&mesh__form_path, ON_BORDERS), REGEX};

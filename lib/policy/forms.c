@@ -3,12 +3,13 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "policy/regex.h"
 #include "policy/service.h"
 #include "wire/name.h"
 #include "wire/path.h"
 #include "wire/url.h"
 
-enum { HEADER_NAME_MAX = 128, METHOD_MAX = 32, HOST_MAX = 253, PATTERN_MAX = 256 };
+enum { HEADER_NAME_MAX = 128, METHOD_MAX = 32, HOST_MAX = 253 };
 
 static bool as_it_stands(const char *text, char *normal)
 {
@@ -150,5 +151,5 @@ const struct mesh__text_form mesh__form_value = {MESH__TEXT_MAX, check_value, NU
 const struct mesh__text_form mesh__form_text = {MESH__TEXT_MAX, NULL, NULL};
 const struct mesh__text_form mesh__form_path = {MESH__TEXT_MAX, check_path, "^/[^?# ]*$"};
 const struct mesh__text_form mesh__form_host = {HOST_MAX, check_host, "^[-.:0-9A-Za-z\\[\\]]+$"};
-const struct mesh__text_form mesh__form_pattern = {PATTERN_MAX, NULL, NULL};
+const struct mesh__text_form mesh__form_pattern = {MESH__REGEX_PATTERN_MAX, NULL, NULL};
 const struct mesh__text_form mesh__form_body = {MESH__DIRECT_BODY_MAX, NULL, NULL};

@@ -26,6 +26,7 @@ struct mesh__reading {
 	struct mesh__buf *faults;   /* may be NULL */
 	struct mesh__buf *warnings; /* may be NULL */
 	size_t n_faults;
+	size_t n_regexes;           /* of the document at hand */
 	size_t n_not_yet;           /* of them: nothing is wrong with the value */
 	struct mesh__err first;     /* the first fault */
 	bool no_memory;

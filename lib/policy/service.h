@@ -30,6 +30,7 @@ enum {
 	MESH__AUTHZ_RULES_MAX = 256,
 	MESH__AUTHZ_SOURCES_MAX = 64,  /* of a rule */
 	MESH__AUTHZ_PATHS_MAX = 64,
+	MESH__REGEXES_MAX = 256,       /* of a document: what they take once compiled, and one request's time, have a bound */
 	MESH__RETRIES_MAX = 10,
 	MESH__TEXT_MAX = 1024,         /* of a value or a path */
 	MESH__DIRECT_BODY_MAX = 16384

@@ -55,9 +55,9 @@ class Gateway:
         self.url = self.child.wait_for_output(r"http://127[0-9.:]+", 30).group(0)
         self.opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
-    def ask(self, path="/", method="GET", body=None):
+    def ask(self, path="/", method="GET", body=None, headers={}):
         """What the echo saw. Raises HTTPError when the call failed."""
-        request = urllib.request.Request(self.url + path, method=method, data=body)
+        request = urllib.request.Request(self.url + path, method=method, data=body, headers=headers)
         with self.opener.open(request, timeout=60) as answer:
             return json.loads(answer.read())
 

@@ -76,6 +76,18 @@ static void leave(struct mesh__endpoint *e)
 	f.left++;
 }
 
+static void labels(const struct mesh__endpoint *e, struct mesh__labels *out)
+{
+	*out = (struct mesh__labels){.version = e->version[0] == '\0' ? NULL : e->version};
+}
+
+static struct mesh__counter *routed(void *ctx, const char *to)
+{
+	assert_ptr_equal(ctx, &f);
+	assert_non_null(to);
+	return NULL;
+}
+
 static struct mesh__destination *make_destination(void *ctx, const char *key)
 {
 	(void)ctx;
@@ -89,7 +101,7 @@ static void begin(void)
 	fake_env_init(&f.fake);
 	fail_mem_init(&f.mem);
 	f.fake.env.mem = f.mem.mem;
-	f.source = (struct mesh__endpoint_source){TEST_DESTINATION(make_destination), .make = make, .ref = ref, .unref = unref, .leave = leave, .ctx = &f};
+	f.source = (struct mesh__endpoint_source){TEST_DESTINATION(make_destination), .make = make, .ref = ref, .unref = unref, .leave = leave, .labels = labels, .routed = routed, .ctx = &f};
 	assert_int_equal(mesh__model_new(&f.fake.env, &f.source, "mesh.local", "default", &f.model, &f.err), MESH_OK);
 }
 
@@ -423,6 +435,28 @@ static void threat_28_a_document_that_does_not_parse_is_refused_with_its_fault_a
 	}
 }
 
+/* Not when the first call is sent there: that would wait, and with the control plane away in vain. */
+static void a_service_that_a_route_leads_to_is_asked_for_with_the_document(void **state)
+{
+	struct mesh__msg_interest *list;
+	size_t n;
+
+	(void)state;
+	must(three);
+	assert_false(mesh__model_wants_more(f.model));
+	must(CONFIG("1", DOCUMENT("\\\"routes\\\":[{\\\"name\\\":\\\"a\\\",\\\"split\\\":[{\\\"weight\\\":1},{\\\"service\\\":\\\"next\\\",\\\"weight\\\":1}]}]")));
+	assert_true(mesh__model_wants_more(f.model));
+	assert_false(mesh__model_wants_more(f.model));
+	assert_int_equal(mesh__model_interests(f.model, &list, &n, &f.err), MESH_OK);
+	assert_int_equal(n, 2);
+	assert_true(strcmp(list[0].service, "next.default") == 0 || strcmp(list[1].service, "next.default") == 0);
+	mesh__free(list);
+	assert_int_equal(service()->policy.n_routes, 1);
+	must(CONFIG("2", ""));
+	assert_false(mesh__model_wants_more(f.model));
+	assert_int_equal(service()->policy.n_routes, 0);
+}
+
 static void a_configuration_alone_does_not_make_a_service_known(void **state)
 {
 	bool changed = true;
@@ -626,6 +660,7 @@ int main(void)
 		TEST(a_document_is_in_force_and_one_that_is_withdrawn_is_not),
 		TEST(a_destination_outlives_what_is_built_and_hears_of_its_policy),
 		TEST(threat_28_a_document_that_does_not_parse_is_refused_with_its_fault_and_the_last_good_stays),
+		TEST(a_service_that_a_route_leads_to_is_asked_for_with_the_document),
 		TEST(a_configuration_alone_does_not_make_a_service_known),
 		TEST(static_documents_say_the_same_in_any_order),
 		TEST(static_documents_of_the_namespace_and_the_mesh_are_what_a_services_says_nothing_of),

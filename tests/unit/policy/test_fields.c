@@ -328,6 +328,7 @@ static void what_a_value_leaves_out_is_filled_in(void **state)
 static const struct {
 	const char *lines, *faults;
 } refusals[] = {
+	{"routes: [{name: a, match: [{path: {regex: \"/(a\"}}]}]\n", "f:4:43: routes[0].match[0].path.regex: not a regular expression: missing closing parenthesis (at character 4)\n"},
 	{"retries: {attempts: 11}\n", "f:4:21: retries.attempts: 11 is out of range; it may be from 0 to 10\n"},
 	{"retries: {retryOn: unsent}\n", "f:4:20: retries.retryOn: wants a list such as [unsent, connect-failure, 503]\n"},
 	{"retries: {retryOn: [unsend, 200, 503x]}\n",
@@ -527,6 +528,26 @@ static void lists_are_taken_up_to_their_bounds(void **state)
 	}
 }
 
+static void a_document_has_so_many_regular_expressions_and_no_more(void **state)
+{
+	char lines[64 * 1024];
+
+	(void)state;
+	for (int n = MESH__REGEXES_MAX; n <= MESH__REGEXES_MAX + 1; n++) {
+		size_t len = (size_t)snprintf(lines, sizeof(lines), "apiVersion: mesh/v1\nkind: Service\nname: payments\nroutes:\n");
+		struct read read;
+		for (int i = 0; i < n; i++) {
+			if (i % MESH__MATCHES_MAX == 0) {
+				len += (size_t)snprintf(lines + len, sizeof(lines) - len, "- name: r%d\n  match:\n", i);
+			}
+			len += (size_t)snprintf(lines + len, sizeof(lines) - len, "  - path: {regex: a%d}\n", i);
+		}
+		read = read_with(mesh__mem_libc(), MESH__KIND_SERVICE, lines);
+		assert_string_equal(read.faults.len == 0 ? "" : read.faults.data, n == MESH__REGEXES_MAX ? "" : "f:271:19: routes[4].match[0].path.regex: is one too many: a document has at most 256 regular expressions\n");
+		done(&read);
+	}
+}
+
 static void text_is_taken_up_to_its_bound(void **state)
 {
 	static const struct {
@@ -596,6 +617,7 @@ int main(void)
 		cmocka_unit_test(a_namespace_and_a_mesh_take_what_is_the_same_for_all),
 		cmocka_unit_test(what_is_one_services_is_refused_there),
 		cmocka_unit_test(lists_are_taken_up_to_their_bounds),
+		cmocka_unit_test(a_document_has_so_many_regular_expressions_and_no_more),
 		cmocka_unit_test(text_is_taken_up_to_its_bound),
 		cmocka_unit_test(every_failing_allocation_is_told_and_nothing_leaks),
 	};
