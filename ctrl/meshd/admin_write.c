@@ -206,19 +206,34 @@ static void reply_faults(struct meshd *meshd, struct mesh__exchange *x, const st
 	meshd_reply_json(x, 422, &out);
 }
 
-/* A document about a service that nobody has seen is most often a slip of the pen; it may also be written ahead. */
-static void warn_unknown(struct meshd *meshd, const char *file, const struct mesh__document *documents, struct mesh__buf *warnings)
+/* Whether somebody has registered as the service, or its endpoints are or come to be in a document. */
+static bool is_known(const struct meshd *meshd, const struct mesh__document *documents, const char *key)
+{
+	for (const struct mesh__document *d = documents; d != NULL; d = d->next) {
+		char own[MESH__SERVICE_KEY_MAX];
+
+		(void)snprintf(own, sizeof(own), "%s.%s", d->name, d->ns);
+		if (d->kind == MESH__KIND_ENDPOINTS && strcmp(own, key) == 0) {
+			return true;
+		}
+	}
+	return meshd_registry_find(meshd->registry, key) != NULL || meshd_config_find(meshd->config, MESH__KIND_ENDPOINTS, key) != NULL;
+}
+
+/* A document about a service that nobody has seen, or that names one, is most often a slip of the pen; it may also be written ahead. */
+static void warn_unknown(const struct meshd *meshd, const char *file, const struct mesh__document *documents, struct mesh__buf *warnings)
 {
 	for (const struct mesh__document *d = documents; d != NULL; d = d->next) {
 		char key[MESH__SERVICE_KEY_MAX];
-		bool here = d->kind != MESH__KIND_SERVICE;
 
 		(void)snprintf(key, sizeof(key), "%s.%s", d->name, d->ns);
-		for (const struct mesh__document *other = documents; other != NULL && !here; other = other->next) {
-			here = other->kind == MESH__KIND_ENDPOINTS && strcmp(other->name, d->name) == 0 && strcmp(other->ns, d->ns) == 0;
-		}
-		if (!here && meshd_registry_find(meshd->registry, key) == NULL && meshd_config_find(meshd->config, MESH__KIND_ENDPOINTS, key) == NULL) {
+		if (d->kind == MESH__KIND_SERVICE && !is_known(meshd, documents, key)) {
 			mesh__buf_printf(warnings, "%s:%d:1: name: service %s has not registered yet\n", file, d->line, key);
+		}
+		for (const struct mesh__reference *other = d->references; other != NULL; other = other->next) {
+			if (strcmp(other->service, key) != 0 && !is_known(meshd, documents, other->service)) {
+				mesh__buf_printf(warnings, "%s:%d:%d: %s: service %s has not registered yet\n", file, other->line, other->column, other->path, other->service);
+			}
 		}
 	}
 }

@@ -82,6 +82,7 @@ static struct mesh__document *document_new(struct mesh__reading *r)
 	doc->service.arena = doc->arena;
 	r->arena = doc->arena;
 	r->n_regexes = 0;
+	r->referred = r->warnings == NULL ? NULL : &doc->references;
 	return doc;
 }
 

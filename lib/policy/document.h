@@ -35,6 +35,14 @@ struct mesh__static_endpoint {
 	const char *zone;    /* NULL: none */
 };
 
+/* Another service that a document names, and where. */
+struct mesh__reference {
+	struct mesh__reference *next;
+	const char *service; /* its key, "service.namespace" */
+	const char *path;    /* "routes[0].split[1].service" */
+	int line, column;
+};
+
 struct mesh__document {
 	enum mesh__kind kind;
 	char name[MESH__LABEL_MAX + 1];
@@ -47,6 +55,7 @@ struct mesh__document {
 	struct mesh__static_endpoint *endpoints;
 	size_t n_endpoints;
 	bool insecure_plaintext; /* `insecurePlaintext: true`: no mesh identity, plain HTTP; logged by whoever uses it */
+	struct mesh__reference *references; /* in their order; NULL also where nobody asked for warnings */
 	struct mesh__document *next;
 };
 

@@ -36,6 +36,7 @@ static bool check_service(struct mesh__reading *r, const struct mesh__place *at,
 		return false;
 	}
 	mesh__service_key(&name, normal);
+	mesh__reading_refer(r, at, normal);
 	return true;
 }
 

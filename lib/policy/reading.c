@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "policy/document.h"
 
 struct mesh__place mesh__place_of(const struct mesh__place *up, const struct mesh__node *node)
 {
@@ -89,6 +90,26 @@ void mesh__reading_warn(struct mesh__reading *r, const struct mesh__place *at, c
 	compose(&line, at, fmt, args);
 	va_end(args);
 	add_line(r, r->warnings, at, &line);
+}
+
+void mesh__reading_refer(struct mesh__reading *r, const struct mesh__place *at, const char *service)
+{
+	struct mesh__reference *reference;
+	char path[PATH_TEXT];
+
+	if (r->referred == NULL) {
+		return;
+	}
+	(void)put_path(at, path);
+	reference = mesh__arena_alloc(r->arena, 1, sizeof(*reference));
+	if (reference == NULL) {
+		r->no_memory = true;
+		return;
+	}
+	*reference = (struct mesh__reference){.service = mesh__arena_strdup(r->arena, service), .path = mesh__arena_strdup(r->arena, path), .line = at->line, .column = at->column};
+	r->no_memory |= reference->service == NULL || reference->path == NULL;
+	*r->referred = reference;
+	r->referred = &reference->next;
 }
 
 bool mesh__reading_full(const struct mesh__reading *r)

@@ -18,6 +18,8 @@
 /* More are not told: a document of a megabyte must not be answered with ten. */
 enum { MESH__FAULTS_MAX = 1000 };
 
+struct mesh__reference; /* policy/document.h */
+
 struct mesh__reading {
 	const struct mesh__mem *mem;
 	struct mesh__arena *arena;  /* of the document at hand: what is read is kept there */
@@ -25,6 +27,7 @@ struct mesh__reading {
 	const char *file;
 	struct mesh__buf *faults;   /* may be NULL */
 	struct mesh__buf *warnings; /* may be NULL */
+	struct mesh__reference **referred; /* where the next one goes; NULL: nobody asks */
 	size_t n_faults;
 	size_t n_regexes;           /* of the document at hand */
 	size_t n_not_yet;           /* of them: nothing is wrong with the value */
@@ -49,6 +52,9 @@ struct mesh__place mesh__place_of_item(const struct mesh__place *up, const struc
 /* Tells a fault, or a warning: "file:line:column: path: text". */
 void mesh__reading_fault(struct mesh__reading *r, const struct mesh__place *at, const char *fmt, ...) MESH__PRINTF(3, 4);
 void mesh__reading_warn(struct mesh__reading *r, const struct mesh__place *at, const char *fmt, ...) MESH__PRINTF(3, 4);
+
+/* Keeps that the document names that other service there. */
+void mesh__reading_refer(struct mesh__reading *r, const struct mesh__place *at, const char *service);
 
 /* True when so many faults were told that the rest is passed over. */
 bool mesh__reading_full(const struct mesh__reading *r);

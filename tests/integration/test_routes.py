@@ -196,6 +196,17 @@ class RegexBudget(Routed):
         self.assertIn("bad.yaml:6:26: routes[0].match[0].path.regex: not a regular expression: missing closing parenthesis (at character 4)", done.stderr)
 
 
+class References(Routed):
+    def test_a_service_that_is_named_and_has_not_registered_is_warned_of_in_its_place(self):
+        path = os.path.join(self.mesh.dir, "ahead.yaml")
+        with open(path, "w") as f:
+            f.write("apiVersion: mesh/v1\nkind: Service\nname: payments\nroutes:\n- name: a\n"
+                    "  split: [{service: payments, weight: 1}, {service: payment, weight: 1}, {service: drawn-up.later, weight: 1}]\n"
+                    "---\napiVersion: mesh/v1\nkind: Endpoints\nname: drawn-up\nnamespace: later\nendpoints: [{address: \"127.0.0.1:9\"}]\n")
+        told = self.mesh.ctl("apply", "--dry-run", "-f", path).stderr
+        self.assertEqual(told.strip(), "meshctl: warning: %s:6:53: routes[0].split[1].service: service payment.default has not registered yet" % path)
+
+
 class RoutesPage(pages.Page):
     def test_each_command_prints_what_the_page_says(self):
         self.run_page("ROUTES.md")

@@ -688,7 +688,7 @@ static void every_failing_allocation_is_an_error_without_a_leak(void **state)
 		const char *text;
 		int code;
 	} rows[] = {
-		{SERVICE "timeout: 1s\nloadBalancer: {policy: roundRobin}\n---\n" ENDPOINTS "endpoints: [{address: 10.0.0.1:1, zone: a, labels: {version: v}}]\ninsecurePlaintext: true\n", MESH_OK},
+		{SERVICE "timeout: 1s\nloadBalancer: {policy: roundRobin}\nroutes: [{name: a, split: [{service: b, weight: 1}]}]\n---\n" ENDPOINTS "endpoints: [{address: 10.0.0.1:1, zone: a, labels: {version: v}}]\ninsecurePlaintext: true\n", MESH_OK},
 		{SERVICE "timout: 1s\nretries: 1\n", MESH_E_INVALID},
 	};
 

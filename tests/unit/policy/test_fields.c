@@ -323,6 +323,28 @@ static void what_a_value_leaves_out_is_filled_in(void **state)
 	done(&read);
 }
 
+static void other_services_that_are_named_are_told_with_their_places_to_whoever_asks_for_warnings(void **state)
+{
+	static const char text[] = HEAD "routes:\n- name: a\n  split: [{service: b, weight: 1}, {service: c.other, weight: 1}, {weight: 1}]\n";
+	struct mesh__document *d = NULL;
+	struct mesh__buf warnings;
+
+	(void)state;
+	mesh__buf_init(&warnings, mesh__mem_libc(), OUTPUT_MAX);
+	assert_int_equal(mesh__documents_parse(mesh__mem_libc(), "f", text, strlen(text), "shop", &d, NULL, &warnings, NULL), MESH_OK);
+	assert_string_equal(d->references->service, "b.shop");
+	assert_string_equal(d->references->path, "routes[0].split[0].service");
+	assert_int_equal(d->references->line, 6);
+	assert_int_equal(d->references->column, 21);
+	assert_string_equal(d->references->next->service, "c.other");
+	assert_null(d->references->next->next);
+	mesh__documents_free(d);
+	assert_int_equal(mesh__documents_parse(mesh__mem_libc(), "f", text, strlen(text), "shop", &d, NULL, NULL, NULL), MESH_OK);
+	assert_null(d->references);
+	mesh__documents_free(d);
+	mesh__buf_fini(&warnings);
+}
+
 /* ---- What is refused: the whole line ---- */
 
 static const struct {
@@ -613,6 +635,7 @@ int main(void)
 		cmocka_unit_test(the_rules_of_authorization_are_what_it_says),
 		cmocka_unit_test(every_form_of_a_value_is_taken_and_written_canonically),
 		cmocka_unit_test(what_a_value_leaves_out_is_filled_in),
+		cmocka_unit_test(other_services_that_are_named_are_told_with_their_places_to_whoever_asks_for_warnings),
 		cmocka_unit_test(each_fault_is_told_in_its_place),
 		cmocka_unit_test(a_namespace_and_a_mesh_take_what_is_the_same_for_all),
 		cmocka_unit_test(what_is_one_services_is_refused_there),
