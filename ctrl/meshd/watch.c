@@ -165,7 +165,7 @@ static void send_endpoints(struct meshd_subscription *sub)
 	uint64_t version = service == NULL ? 0 : service->version;
 	struct mesh__record record;
 
-	if (sub->endpoints_told && version == sub->endpoints_version) {
+	if (sub->config_only || (sub->endpoints_told && version == sub->endpoints_version)) {
 		return;
 	}
 	if (!meshd_registry_delta(session->watch->options.registry, sub->topic->key, sub->endpoints_version, &record)) {
@@ -352,7 +352,7 @@ static struct meshd_subscription *add_subscription(struct meshd_session *session
 		return NULL;
 	}
 	*sub = (struct meshd_subscription){.session = session, .topic = topic, .endpoints_version = interest->endpoints_version, .endpoints_told = interest->endpoints_version > 0,
-		.generation = interest->generation, .config_told = interest->generation > 0};
+		.generation = interest->generation, .config_told = interest->generation > 0, .config_only = interest->config_only};
 	sub->next_of_topic = topic->first;
 	sub->link_of_topic = &topic->first;
 	if (sub->next_of_topic != NULL) {
@@ -363,6 +363,16 @@ static struct meshd_subscription *add_subscription(struct meshd_session *session
 	session->subscriptions = sub;
 	session->n_subscriptions++;
 	return sub;
+}
+
+/* Who watched the configuration alone may want the endpoints too, but not the other way round: what it has it would have to forget. */
+static void widen(struct meshd_subscription *sub, const struct mesh__msg_interest *interest)
+{
+	if (sub->config_only && !interest->config_only) {
+		sub->config_only = false;
+		sub->endpoints_version = interest->endpoints_version;
+		sub->endpoints_told = interest->endpoints_version > 0;
+	}
 }
 
 /* Lets go of those that a replacing list did not name. */
@@ -397,6 +407,7 @@ int meshd_watch_subscribe(struct meshd_session *session, const struct mesh__msg_
 		if (sub == NULL && (sub = add_subscription(session, &msg->services[i])) == NULL) {
 			return mesh__fail_memory(err);
 		}
+		widen(sub, &msg->services[i]);
 		sub->keep = true;
 		tell(sub);
 	}

@@ -37,6 +37,7 @@ struct meshd_subscription {
 	uint64_t endpoints_version;  /* what it has; 0 with `endpoints_told` false: nothing */
 	uint64_t generation;
 	bool endpoints_told, config_told;
+	bool config_only;            /* its endpoints are not asked for */
 	uint64_t awaited;            /* the sequence of the newest CONFIG record that has no answer yet; 0: none */
 	int64_t awaited_ms;          /* since when one has none, wall clock */
 	char *refused;               /* why it refused what it was sent last; NULL: it did not */

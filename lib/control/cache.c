@@ -33,7 +33,9 @@ static bool take(const struct mesh__env *env, const char *line, size_t len, stru
 	if (code == MESH_OK && record.type == MESH__RECORD_TRUST) {
 		code = mesh__credentials_trust(credentials, &record, &changed, &err);
 	} else if (code == MESH_OK) {
-		(void)mesh__model_want(model, record.service == NULL ? "" : record.service);
+		if (record.type == MESH__RECORD_ENDPOINTS || record.service == NULL || !mesh__model_is_own(model, record.service)) {
+			(void)mesh__model_want(model, record.service == NULL ? "" : record.service);
+		}
 		code = mesh__model_apply(model, &record, &changed, &err);
 	}
 	if (code != MESH_OK) {

@@ -45,6 +45,7 @@ struct mesh__control {
 	struct mesh__post wish_post, serve_post, leave_post;
 	bool wish_posted, serve_posted;
 	atomic_bool unable;            /* changed under the lock, with what is posted for it */
+	_Atomic int guard;             /* enum mesh__guard, of the snapshot of the moment */
 	struct mesh__msg_instance instance;
 	mesh__loop_fn left;
 	void *left_arg;
@@ -81,10 +82,29 @@ static void try_again(struct mesh__control *c, bool *due, const struct mesh__err
 	mesh__timer_start(c->retry, RETRY_MS, 0);
 }
 
+static void register_instance(struct mesh__control *c);
+
+static enum mesh__guard guard_of(const struct mesh__service_policy *own)
+{
+	return own == NULL ? MESH__GUARD_UNKNOWN : own->authorization.default_deny || own->authorization.n_rules > 0 ? MESH__GUARD_RULED : MESH__GUARD_OPEN;
+}
+
+/* While it is not known who may call, nobody is told that this instance is there. */
+static void guard(struct mesh__control *c, enum mesh__guard guard)
+{
+	bool was_unknown = atomic_exchange(&c->guard, (int)guard) == MESH__GUARD_UNKNOWN;
+
+	if (was_unknown && guard != MESH__GUARD_UNKNOWN) {
+		mesh__status_set(&c->status, MESH__FACT_GUARDED, true);
+		register_instance(c);
+	}
+}
+
 static void publish(struct mesh__control *c)
 {
+	const struct mesh__service_policy *own = mesh__model_own_policy(c->model);
 	const struct mesh__svid *svid = c->credentials.svid;
-	struct mesh__snapshot *snapshot = mesh__snapshot_new(c->env, c->credentials.creds, svid == NULL ? NULL : &svid->leaf.name, mesh__model_services(c->model));
+	struct mesh__snapshot *snapshot = mesh__snapshot_new(c->env, c->credentials.creds, svid == NULL ? NULL : &svid->leaf.name, mesh__model_services(c->model), own);
 	struct mesh__err err = MESH__NO_ERR;
 
 	c->publish_due = false;
@@ -94,18 +114,25 @@ static void publish(struct mesh__control *c)
 		return;
 	}
 	mesh__swap_put(&c->swap, snapshot);
+	guard(c, guard_of(own));
 	mesh__status_set(&c->status, MESH__FACT_IDENTITY, c->credentials.creds != NULL);
+}
+
+static void cache_now(struct mesh__control *c)
+{
+	struct mesh__err err = MESH__NO_ERR;
+
+	if (c->options.state != NULL && mesh__cache_save(c->options.state, c->env, &c->credentials, c->model, &err) != MESH_OK) {
+		mesh__log(c->env, MESH__LOG_WARN, "snapshot not kept", "reason", err.message, (char *)NULL);
+	}
 }
 
 static void save_cache(void *arg)
 {
 	struct mesh__control *c = arg;
-	struct mesh__err err = MESH__NO_ERR;
 
 	c->cache_due = false;
-	if (mesh__cache_save(c->options.state, c->env, &c->credentials, c->model, &err) != MESH_OK) {
-		mesh__log(c->env, MESH__LOG_WARN, "snapshot not kept", "reason", err.message, (char *)NULL);
-	}
+	cache_now(c);
 }
 
 static void cache_soon(struct mesh__control *c)
@@ -178,9 +205,13 @@ static int on_record(void *arg, const struct mesh__record *record, struct mesh__
 	if (mesh__model_wants_more(c->model)) {
 		mesh__link_subscribe(c->link);
 	}
+	if (changed && record->type == MESH__RECORD_CONFIG && mesh__model_is_own(c->model, record->service)) {
+		cache_now(c); /* before it is acknowledged, and before this instance is registered: who may call is known after any end of this process */
+	} else if (changed) {
+		cache_soon(c);
+	}
 	if (changed) {
 		publish(c);
-		cache_soon(c);
 	}
 	mesh__count(mesh__metrics_counter(c->options.metrics, "mesh_records_total", "Records from the control plane, by verdict.", "verdict", code == MESH_OK ? "taken" : "refused"), 1);
 	return code;
@@ -220,12 +251,15 @@ static void on_link_state(void *arg, const struct mesh__err *err)
 
 static void first_identity(struct mesh__control *c)
 {
+	const struct mesh__name *self = &c->credentials.svid->leaf.name;
 	struct mesh__err err = MESH__NO_ERR;
+	char own[MESH__SERVICE_KEY_MAX];
 	int code;
 
 	c->begin_due = false;
-	mesh__model_trust_domain(c->model, c->credentials.svid->leaf.name.trust_domain);
-	code = mesh__model_static(c->model, c->options.documents, &err);
+	mesh__model_trust_domain(c->model, self->trust_domain);
+	mesh__service_key(self, own);
+	code = mesh__model_own(c->model, own, c->link == NULL) ? mesh__model_static(c->model, c->options.documents, &err) : mesh__fail_memory(&err);
 	if (code == MESH_E_NO_MEMORY) {
 		try_again(c, &c->begin_due, &err); /* not ready without them */
 		return;
@@ -418,17 +452,16 @@ static void register_instance(struct mesh__control *c)
 {
 	struct mesh__msg_instance instance = {0};
 	struct mesh__err err = MESH__NO_ERR;
-	bool copied, serves, left;
+	bool copied, serves, waits;
 
 	c->register_due = false;
 	(void)pthread_mutex_lock(&c->mu);
-	c->serve_posted = false;
-	left = c->left != NULL;
 	serves = c->instance.instance != NULL && !atomic_load(&c->unable);
-	copied = serves && !left && mesh__msg_instance_copy(&c->env->mem, &c->instance, &instance);
+	waits = c->left != NULL || (serves && mesh__control_guard(c) == MESH__GUARD_UNKNOWN);
+	copied = serves && !waits && mesh__msg_instance_copy(&c->env->mem, &c->instance, &instance);
 	(void)pthread_mutex_unlock(&c->mu);
-	if (left) {
-		return;
+	if (waits) {
+		return; /* for good, or for guard() */
 	}
 	if (!serves) {
 		withdraw_instance(c);
@@ -449,6 +482,9 @@ static void serve_posted(void *arg)
 	struct mesh__control *c = arg;
 
 	if (!is_orphan(c)) {
+		(void)pthread_mutex_lock(&c->mu);
+		c->serve_posted = false;
+		(void)pthread_mutex_unlock(&c->mu);
 		register_instance(c);
 	}
 }
@@ -514,6 +550,11 @@ void mesh__control_able(struct mesh__control *c, const char *why)
 bool mesh__control_is_able(const struct mesh__control *c)
 {
 	return !atomic_load_explicit(&c->unable, memory_order_relaxed);
+}
+
+enum mesh__guard mesh__control_guard(const struct mesh__control *c)
+{
+	return (enum mesh__guard)atomic_load_explicit(&c->guard, memory_order_acquire);
 }
 
 static void leave_posted(void *arg)

@@ -46,6 +46,13 @@ void mesh__control_identity_failed(struct mesh__control *control, const struct m
 struct mesh__snapshot *mesh__control_snapshot(struct mesh__control *control) MESH__MUST_USE;
 
 /*
+ * What the serving side has to ask of each request. Any thread, and cheap: it is asked for every one. UNKNOWN: who may call is not known yet, so nobody; OPEN: everybody may; RULED: the snapshot's `own` tells. It is true of the snapshot
+ * that is given out afterwards, or of a newer one.
+ */
+enum mesh__guard { MESH__GUARD_UNKNOWN, MESH__GUARD_OPEN, MESH__GUARD_RULED };
+enum mesh__guard mesh__control_guard(const struct mesh__control *control);
+
+/*
  * Asks for service `key` where it is not subscribed to, and waits until it is in the snapshot and there is an identity; *out is that snapshot. Any thread but the loop's. MESH_E_TIMEOUT and MESH_E_NOT_READY (with the
  * last reason), MESH_E_CANCELLED, MESH_E_DENIED (no identity, for good), MESH_E_NO_SERVICE (no control plane, and not among the static ones).
  */

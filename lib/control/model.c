@@ -20,8 +20,10 @@ struct service {
 	char key[MESH__SERVICE_KEY_MAX];
 	struct mesh__name name;
 	struct mesh__destination *destination; /* one reference, as long as the model lives: what is under way must not be forgotten */
-	bool wanted;                 /* subscribed to */
+	bool wanted;                 /* subscribed to, as one that is called */
+	bool own;                    /* what this process is: its configuration alone is subscribed to, unless it is wanted too */
 	bool answered;               /* the control plane has told of its endpoints */
+	bool configured;             /* and of its configuration */
 	bool known;
 	uint64_t version, generation;
 	struct mesh__map instances;  /* id -> struct instance */
@@ -42,6 +44,8 @@ struct mesh__model {
 	uint64_t record;           /* counts those applied */
 	bool wants_more;           /* a document has added to what is subscribed to */
 	struct mesh__map services; /* key -> struct service */
+	struct service *own;       /* one of them; NULL: not known yet */
+	bool alone;                /* no control plane will tell of it */
 	struct mesh__map built;    /* key -> struct mesh__service, one reference */
 };
 
@@ -412,7 +416,10 @@ static int apply_config(struct mesh__model *m, struct service *s, const struct m
 	s->documents = texts;
 	s->n_documents = record->n_documents;
 	s->generation = record->version;
-	want_destinations(m, &s->policy);
+	s->configured = true;
+	if (s->wanted) {
+		want_destinations(m, &s->policy);
+	}
 	return MESH_OK;
 }
 
@@ -422,14 +429,15 @@ int mesh__model_apply(struct mesh__model *m, const struct mesh__record *record, 
 	int code;
 
 	*changed = false;
-	if (s == NULL || !s->wanted) {
+	if (s == NULL || !(s->wanted || (s->own && record->type == MESH__RECORD_CONFIG))) {
 		return mesh__fail(err, MESH_E_INVALID, "%s was not asked for", record->service == NULL ? "a record without a service" : record->service);
 	}
 	code = record->type == MESH__RECORD_ENDPOINTS ? apply_endpoints(m, s, record, err) : apply_config(m, s, record, err);
-	if (code == MESH_OK && (s->answered || s->n_fixed > 0)) {
+	if (code == MESH_OK && s->wanted && (s->answered || s->n_fixed > 0)) {
 		code = build(m, s, err);
 		*changed = code == MESH_OK;
 	}
+	*changed = *changed || (code == MESH_OK && s->own && record->type == MESH__RECORD_CONFIG);
 	return code;
 }
 
@@ -538,6 +546,9 @@ bool mesh__model_want(struct mesh__model *m, const char *key)
 		return false;
 	}
 	s->wanted = true;
+	if (s->own) {
+		want_destinations(m, &s->policy); /* what is called is told of with the rest; this was there before it was called */
+	}
 	return true;
 }
 
@@ -547,6 +558,26 @@ bool mesh__model_wants_more(struct mesh__model *m)
 
 	m->wants_more = false;
 	return more;
+}
+
+bool mesh__model_own(struct mesh__model *m, const char *key, bool alone)
+{
+	m->alone = alone;
+	m->own = get_service(m, key);
+	if (m->own != NULL) {
+		m->own->own = true;
+	}
+	return m->own != NULL;
+}
+
+bool mesh__model_is_own(const struct mesh__model *m, const char *key)
+{
+	return m->own != NULL && strcmp(m->own->key, key) == 0;
+}
+
+const struct mesh__service_policy *mesh__model_own_policy(const struct mesh__model *m)
+{
+	return m->own != NULL && (m->own->configured || m->alone) ? &m->own->policy : NULL;
 }
 
 bool mesh__model_may_want(const struct mesh__model *m, const char *key)
@@ -567,8 +598,8 @@ int mesh__model_interests(const struct mesh__model *m, struct mesh__msg_interest
 	}
 	for (struct mesh__map_entry *e = mesh__map_next(&m->services, NULL); e != NULL; e = mesh__map_next(&m->services, e)) {
 		struct service *s = e->value;
-		if (s->wanted) {
-			list[(*n)++] = (struct mesh__msg_interest){.service = s->key, .endpoints_version = s->version, .generation = s->generation};
+		if (s->wanted || s->own) {
+			list[(*n)++] = (struct mesh__msg_interest){.service = s->key, .endpoints_version = s->version, .generation = s->generation, .config_only = !s->wanted};
 		}
 	}
 	return MESH_OK;
@@ -597,7 +628,7 @@ void mesh__model_dump(const struct mesh__model *m, struct mesh__buf *out)
 		if (s->wanted && s->answered) {
 			dump_endpoints(m, s, out);
 		}
-		if (s->wanted && s->n_documents > 0) {
+		if ((s->wanted && s->n_documents > 0) || (s->own && s->configured)) { /* that there is none for itself is worth knowing: until it is known nobody is let in */
 			struct mesh__record r = {.type = MESH__RECORD_CONFIG, .sequence = 1, .version = s->generation, .service = s->key, .documents = s->documents, .n_documents = s->n_documents};
 			mesh__record_encode(&r, out);
 		}

@@ -22,7 +22,7 @@ void mesh__model_trust_domain(struct mesh__model *model, const char *trust_domai
 int mesh__model_static(struct mesh__model *model, const struct mesh__document *documents, struct mesh__err *err) MESH__MUST_USE;
 
 /*
- * Applies an ENDPOINTS or CONFIG record. MESH_OK and *changed, or the refusal: MESH_E_INVALID (a set that merely comes empty, a document that does not parse, a service never asked for), MESH_E_NO_MEMORY. What stood before stands then.
+ * Applies an ENDPOINTS or CONFIG record. MESH_OK and *changed, or the refusal: MESH_E_INVALID (a set that merely comes empty, a document that does not parse, a service, or the endpoints of one, never asked for), MESH_E_NO_MEMORY. What stood before stands then.
  */
 int mesh__model_apply(struct mesh__model *model, const struct mesh__record *record, bool *changed, struct mesh__err *err) MESH__MUST_USE;
 
@@ -34,6 +34,13 @@ bool mesh__model_want(struct mesh__model *model, const char *key);
 
 /* Whether a document has, since this was last asked, named services as destinations that were not subscribed to. Now they are. */
 bool mesh__model_wants_more(struct mesh__model *model);
+
+/* Says which service this process is: its configuration is subscribed to, unless it is `alone`, without a control plane. Before any record. False when out of memory. */
+bool mesh__model_own(struct mesh__model *model, const char *key, bool alone) MESH__MUST_USE;
+bool mesh__model_is_own(const struct mesh__model *model, const char *key);
+
+/* What that service's documents say, borrowed until the next apply; NULL: the control plane has not told yet. */
+const struct mesh__service_policy *mesh__model_own_policy(const struct mesh__model *model);
 
 /* Whether asking for it again may help: it is not subscribed to, and there is room for it. */
 bool mesh__model_may_want(const struct mesh__model *model, const char *key);

@@ -32,7 +32,7 @@ struct mesh__group *mesh__service_subset(const struct mesh__service *service, co
 	return NULL;
 }
 
-struct mesh__snapshot *mesh__snapshot_new(const struct mesh__env *env, struct mesh__creds *creds, const struct mesh__name *self, const struct mesh__map *services)
+struct mesh__snapshot *mesh__snapshot_new(const struct mesh__env *env, struct mesh__creds *creds, const struct mesh__name *self, const struct mesh__map *services, const struct mesh__service_policy *own)
 {
 	struct mesh__snapshot *s = mesh__alloc(&env->mem, sizeof(*s));
 
@@ -43,6 +43,11 @@ struct mesh__snapshot *mesh__snapshot_new(const struct mesh__env *env, struct me
 	s->creds = creds == NULL ? NULL : mesh__creds_ref(creds);
 	if (self != NULL) {
 		s->self = *self;
+	}
+	if (own != NULL) {
+		mesh__service_policy_copy(&s->own, own);
+	} else {
+		mesh__service_policy_default(&s->own);
 	}
 	mesh__map_init(&s->services, env);
 	for (struct mesh__map_entry *e = mesh__map_next(services, NULL); e != NULL; e = mesh__map_next(services, e)) {
@@ -70,6 +75,7 @@ void mesh__snapshot_unref(struct mesh__snapshot *snapshot)
 		mesh__service_unref(e->value);
 	}
 	mesh__map_fini(&snapshot->services);
+	mesh__service_policy_fini(&snapshot->own);
 	if (snapshot->creds != NULL) {
 		mesh__creds_unref(snapshot->creds);
 	}

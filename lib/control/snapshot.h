@@ -94,11 +94,12 @@ struct mesh__snapshot {
 	char apart[MESH__APART];
 	struct mesh__creds *creds;   /* NULL: no identity yet */
 	struct mesh__name self;      /* whose they are */
+	struct mesh__service_policy own; /* of the service that this process is; built in while it is not known. With a reference to its arena */
 	struct mesh__map services;   /* "service.namespace" -> struct mesh__service, one reference each */
 };
 
-/* Copies the references of `services`; `self` NULL without creds. NULL when out of memory. */
-struct mesh__snapshot *mesh__snapshot_new(const struct mesh__env *env, struct mesh__creds *creds, const struct mesh__name *self, const struct mesh__map *services) MESH__MUST_USE;
+/* Copies the references of `services`, and `own`, unless that is NULL: not known; `self` NULL without creds. NULL when out of memory. */
+struct mesh__snapshot *mesh__snapshot_new(const struct mesh__env *env, struct mesh__creds *creds, const struct mesh__name *self, const struct mesh__map *services, const struct mesh__service_policy *own) MESH__MUST_USE;
 struct mesh__snapshot *mesh__snapshot_ref(struct mesh__snapshot *snapshot);
 void mesh__snapshot_unref(struct mesh__snapshot *snapshot);
 

@@ -73,7 +73,7 @@ static bool ready_locked(const struct mesh__status *s)
 	if (!s->has_servers || f[MESH__FACT_UNABLE]) {
 		return f[MESH__FACT_IDENTITY] && !f[MESH__FACT_UNABLE];
 	}
-	return f[MESH__FACT_IDENTITY] && f[MESH__FACT_HEARD] && (!f[MESH__FACT_SERVING] || f[MESH__FACT_REGISTERED] || f[MESH__FACT_APART]);
+	return f[MESH__FACT_IDENTITY] && f[MESH__FACT_HEARD] && (!f[MESH__FACT_SERVING] || (f[MESH__FACT_GUARDED] && (f[MESH__FACT_REGISTERED] || f[MESH__FACT_APART])));
 }
 
 bool mesh__status_is_ready(struct mesh__status *s, char *why)
@@ -113,7 +113,8 @@ static int not_ready_locked(const struct mesh__status *s, struct mesh__err *err)
 	if (s->facts[MESH__FACT_UNABLE]) {
 		return mesh__fail(err, MESH_E_TIMEOUT, "not ready: %s", s->unable);
 	}
-	missing = !s->facts[MESH__FACT_IDENTITY] ? "no identity yet" : !s->facts[MESH__FACT_HEARD] ? "no word from the control plane yet" : "not registered yet";
+	missing = !s->facts[MESH__FACT_IDENTITY] ? "no identity yet" : !s->facts[MESH__FACT_HEARD] ? "no word from the control plane yet"
+		: !s->facts[MESH__FACT_GUARDED] ? "who may call this service is not known yet" : "not registered yet";
 
 	return mesh__fail_at(err, MESH__ORIGIN_CONTROL, MESH_E_TIMEOUT, "not ready: %s%s%.300s", missing, trouble_prefix(s), s->last.message);
 }

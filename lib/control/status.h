@@ -15,6 +15,7 @@ enum mesh__fact {
 	MESH__FACT_HEARD,      /* meshd has told of trust since the start, or the cached snapshot was read */
 	MESH__FACT_APART,      /* no session is open, and the last attempt at one failed */
 	MESH__FACT_SERVING,    /* a registration was asked for */
+	MESH__FACT_GUARDED,    /* what this process lets in is known */
 	MESH__FACT_REGISTERED,
 	MESH__FACT_UNABLE,     /* the application says that it cannot serve: `unable` */
 	MESH__FACT_REFUSED,    /* there will be no identity */
@@ -55,7 +56,7 @@ void mesh__status_trouble(struct mesh__status *status, const struct mesh__err *e
 void mesh__status_able(struct mesh__status *status, const char *why);
 
 /*
- * Ready: an identity, the control plane's first word (or a cached one), and the registration where one was asked for, unless meshd was found out of reach; and nothing from the application to the contrary, whose word is put
+ * Ready: an identity, the control plane's first word (or a cached one), and where a registration was asked for that, unless meshd was found out of reach, and what may be let in; and nothing from the application to the contrary, whose word is put
  * into why[MESH__UNABLE_MAX], unless that is NULL ("" when it has said nothing).
  */
 bool mesh__status_is_ready(struct mesh__status *status, char *why);

@@ -137,6 +137,9 @@ void mesh__msg_subscribe_encode(const struct mesh__msg_subscribe *msg, struct me
 		mesh__json_put_text(&json, "service", msg->services[i].service);
 		mesh__json_put_u64(&json, "endpoints_version", msg->services[i].endpoints_version);
 		mesh__json_put_u64(&json, "generation", msg->services[i].generation);
+		if (msg->services[i].config_only) {
+			mesh__json_put_bool(&json, "config_only", true);
+		}
 		mesh__json_close(&json, '}');
 	}
 	mesh__json_close(&json, ']');
@@ -158,6 +161,7 @@ static void take_services(struct mesh__fields *f, struct mesh__msg_subscribe *ou
 		interest->service = mesh__field_text(&inner, "service", MESH__TEXT_SERVICE_KEY, MESH__REQUIRED);
 		interest->endpoints_version = mesh__field_u64(&inner, "endpoints_version", MESH__OPTIONAL);
 		interest->generation = mesh__field_u64(&inner, "generation", MESH__OPTIONAL);
+		interest->config_only = mesh__field_bool(&inner, "config_only", false);
 		out->n_services++;
 		mesh__fields_join(f, &inner);
 	}

@@ -72,6 +72,7 @@ struct mesh__msg_interest {
 	char *service;            /* "service.namespace" */
 	uint64_t endpoints_version;
 	uint64_t generation;
+	bool config_only;         /* of what it does not call: no endpoints. Of a service that is named again with false, they follow */
 };
 
 struct mesh__msg_subscribe {

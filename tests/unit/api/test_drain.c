@@ -124,11 +124,14 @@ static void ignore(void *user, mesh_inbound *in)
 static void a_meshd_that_hangs_does_not_keep_closing_waiting(void **state)
 {
 	mesh_options *o = two_meshes_payments(&t);
+	static char service[] = "payments.default";
+	struct mesh__record own = {.type = MESH__RECORD_CONFIG, .version = 1, .service = service};
 	char address[MESH__ADDR_TEXT], url[96], body[FAKE_MESHD_TEXT];
 	int64_t begun_ms;
 	mesh *payments;
 
 	(void)state;
+	fake_meshd_greet(&meshd, &own);
 	mesh__addr_format(&meshd.address, address);
 	(void)snprintf(url, sizeof(url), "https://%s", address);
 	assert_int_equal(mesh_options_set(o, "control", url), MESH_OK);

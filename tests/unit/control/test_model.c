@@ -585,6 +585,51 @@ static void no_more_services_are_asked_for_than_a_subscription_holds(void **stat
 	assert_false(mesh__model_want(f.model, KEY));
 }
 
+/* ---- What this process is. ---- */
+
+static void of_itself_a_process_is_told_the_configuration(void **state)
+{
+	struct mesh__buf text;
+	bool changed;
+
+	(void)state;
+	mesh__model_free(f.model);
+	assert_int_equal(mesh__model_new(&f.fake.env, &f.source, "mesh.local", "default", &f.model, &f.err), MESH_OK);
+	assert_true(mesh__model_own(f.model, KEY, false));
+	assert_true(mesh__model_is_own(f.model, KEY));
+	assert_true(interest().config_only);
+	assert_null(mesh__model_own_policy(f.model));
+	must_refuse(three, "not asked for");
+	must(CONFIG("7", DOCUMENT(TIMEOUT("3s"))));
+	assert_int_equal(mesh__model_own_policy(f.model)->timeout_ms, 3000);
+	assert_null(service()); /* who calls it waits until its endpoints are told */
+	must(CONFIG("8", "")); /* that there is none is known, too, and kept */
+	assert_int_equal(mesh__model_own_policy(f.model)->timeout_ms, 15000);
+	mesh__buf_init(&text, mesh__mem_libc(), 1 << 20);
+	mesh__model_dump(f.model, &text);
+	assert_non_null(strstr(text.data, "\"version\":\"8\""));
+	mesh__buf_fini(&text);
+	assert_true(mesh__model_want(f.model, KEY)); /* it calls itself */
+	assert_false(interest().config_only);
+	assert_int_equal(interest().generation, 8);
+	assert_int_equal(apply_line(three, &changed), MESH_OK);
+	has("abc");
+}
+
+static void who_has_no_control_plane_goes_by_its_own_documents(void **state)
+{
+	static const char text[] = "{apiVersion: mesh/v1, kind: Service, name: payments, timeout: 2s}";
+	struct mesh__document *documents;
+
+	(void)state;
+	assert_int_equal(mesh__documents_parse(mesh__mem_libc(), "t", text, sizeof(text) - 1, "default", &documents, NULL, NULL, NULL), MESH_OK);
+	assert_true(mesh__model_own(f.model, KEY, true));
+	assert_int_equal(mesh__model_own_policy(f.model)->timeout_ms, 15000);
+	assert_int_equal(mesh__model_static(f.model, documents, &f.err), MESH_OK);
+	assert_int_equal(mesh__model_own_policy(f.model)->timeout_ms, 2000);
+	mesh__documents_free(documents);
+}
+
 /* ---- Out of memory. ---- */
 
 /* Applies `line` with every allocation failing once: what calls see is what was or what is to be, and the same record can be taken afterwards. */
@@ -667,6 +712,8 @@ int main(void)
 		TEST(static_endpoints_stand_beside_the_registered_ones_and_are_warned_of_when_plaintext),
 		TEST(what_was_dumped_brings_an_empty_model_to_the_same_place),
 		TEST(a_service_is_new_once),
+		TEST(of_itself_a_process_is_told_the_configuration),
+		TEST(who_has_no_control_plane_goes_by_its_own_documents),
 		TEST(no_more_services_are_asked_for_than_a_subscription_holds),
 		cmocka_unit_test(survives_every_failing_allocation_of_a_delta),
 		cmocka_unit_test(survives_every_failing_allocation_of_a_whole_set),

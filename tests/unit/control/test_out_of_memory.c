@@ -191,16 +191,18 @@ static void run(void)
 
 static void greet(void)
 {
-	static char service[] = "payments.default", id[] = "one", address[] = "127.0.0.1:1";
+	static char service[] = "payments.default", self[] = "cart.default", id[] = "one", address[] = "127.0.0.1:1";
 	static char document[] = "apiVersion: mesh/v1\nkind: Service\nname: payments\ntimeout: 2s\n";
 	static char *documents[] = {document};
 	struct mesh__msg_instance instance = {.instance = id, .addresses = {address}, .n_addresses = 1};
 	struct mesh__record trust = {.type = MESH__RECORD_TRUST, .version = 1, .roots_pem = stage.ca.root};
 	struct mesh__record config = {.type = MESH__RECORD_CONFIG, .version = 1, .service = service, .documents = documents, .n_documents = 1};
+	struct mesh__record own = {.type = MESH__RECORD_CONFIG, .version = 1, .service = self};
 	struct mesh__record endpoints = {.type = MESH__RECORD_ENDPOINTS, .version = 1, .service = service, .full = true, .known = true, .instances = &instance, .n_instances = 1};
 
 	fake_meshd_greet(&stage.meshd, &trust);
 	fake_meshd_greet(&stage.meshd, &config);
+	fake_meshd_greet(&stage.meshd, &own);
 	fake_meshd_greet(&stage.meshd, &endpoints);
 }
 

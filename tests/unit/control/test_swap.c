@@ -50,7 +50,7 @@ static int teardown(void **state)
 
 static struct mesh__snapshot *new_snapshot(void)
 {
-	struct mesh__snapshot *s = mesh__snapshot_new(&f.fake.env, NULL, NULL, &f.none);
+	struct mesh__snapshot *s = mesh__snapshot_new(&f.fake.env, NULL, NULL, &f.none, NULL);
 
 	assert_non_null(s);
 	return s;
@@ -175,7 +175,7 @@ static void a_snapshot_holds_its_services_whatever_becomes_of_the_map(void **sta
 	(void)state;
 	mesh__map_init(&services, &f.fake.env);
 	assert_true(mesh__map_put(&services, "payments.default", service, NULL));
-	s = mesh__snapshot_new(&f.fake.env, NULL, NULL, &services);
+	s = mesh__snapshot_new(&f.fake.env, NULL, NULL, &services, NULL);
 	assert_non_null(s);
 	assert_int_equal(service->refs, 2);
 	mesh__service_unref(mesh__map_remove(&services, "payments.default"));
@@ -202,7 +202,7 @@ static void a_snapshot_for_which_there_is_no_memory_leaves_everything_as_it_was(
 	}
 	while (s == NULL) {
 		fail_mem_next(&f.mem, ++n);
-		s = mesh__snapshot_new(&f.fake.env, NULL, NULL, &services);
+		s = mesh__snapshot_new(&f.fake.env, NULL, NULL, &services, NULL);
 		for (int i = 0; i < 8; i++) {
 			assert_int_equal(service[i]->refs, s == NULL ? 1 : 2);
 		}

@@ -226,6 +226,32 @@ static void a_subscriber_is_told_what_is_there_and_then_only_changes(void **stat
 	assert_saw(&f->a, "");
 }
 
+static void who_asks_for_the_configuration_alone_is_told_no_endpoints(void **state)
+{
+	struct fixture *f = *state;
+	struct mesh__msg_interest own = {.service = (char *)(uintptr_t)"payments.default", .config_only = true};
+	struct mesh__msg_subscribe msg = {.services = &own, .n_services = 1, .replace = true};
+	struct meshd_session *session;
+
+	join(f, "a");
+	session = open_session(f, &f->a);
+	assert_int_equal(meshd_watch_subscribe(session, &msg, NULL), MESH_OK);
+	assert_saw(&f->a, " config:payments.default:0:0");
+	join(f, "b");
+	apply(f, payments_2s);
+	turn(f);
+	assert_saw(&f->a, " config:payments.default:1:1");
+	own.generation = 1;
+	own.config_only = false; /* it calls itself now */
+	assert_int_equal(meshd_watch_subscribe(session, &msg, NULL), MESH_OK);
+	assert_saw(&f->a, " endpoints:payments.default:full:2+2-0");
+	own.config_only = true;
+	assert_int_equal(meshd_watch_subscribe(session, &msg, NULL), MESH_OK);
+	join(f, "c");
+	turn(f);
+	assert_saw(&f->a, " endpoints:payments.default:delta:3+1-0");
+}
+
 static void several_changes_before_the_loop_turns_make_one_record(void **state)
 {
 	struct fixture *f = *state;
@@ -451,6 +477,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		T(a_subscriber_is_told_what_is_there_and_then_only_changes),
+		T(who_asks_for_the_configuration_alone_is_told_no_endpoints),
 		T(several_changes_before_the_loop_turns_make_one_record),
 		T(a_resumed_session_is_told_only_what_it_missed),
 		T(a_replacing_list_ends_the_others),

@@ -97,7 +97,7 @@ static void instance_survives_encoding(void **state)
 
 static void subscription_survives_encoding(void **state)
 {
-	struct mesh__msg_interest services[] = {{"payments.default", UINT64_MAX, 7}, {"cart.shop", 0, 0}};
+	struct mesh__msg_interest services[] = {{"payments.default", UINT64_MAX, 7, false}, {"cart.shop", 0, 0, true}};
 	struct mesh__msg_subscribe in = {services, 2, true, 9007199254740993}, none = {NULL, 0, false, 0}, back;
 
 	(void)state;
@@ -106,7 +106,9 @@ static void subscription_survives_encoding(void **state)
 	assert_string_equal(back.services[0].service, "payments.default");
 	assert_true(back.services[0].endpoints_version == UINT64_MAX);
 	assert_int_equal(back.services[0].generation, 7);
+	assert_false(back.services[0].config_only);
 	assert_string_equal(back.services[1].service, "cart.shop");
+	assert_true(back.services[1].config_only);
 	assert_true(back.replace);
 	assert_true(back.trust_version == 9007199254740993);
 	mesh__msg_subscribe_fini(&back);
