@@ -1,9 +1,10 @@
 #include <stddef.h>
 
+#include "inbound/authorize.h"
 #include "inbound/server.h"
 #include "inbound/stream.h"
 
-/* Deadline, then (when they come) authorization, rate and concurrency limits, then the handler (POLICY.md, Order in a call). */
+/* Deadline, then authorization, then (when they come) rate and concurrency limits, then the handler (POLICY.md, Order in a call). */
 static bool is_late(struct mesh_server *server, struct mesh_inbound *in)
 {
 	if (mesh__inbound_left_ms(in) != 0) {
@@ -84,7 +85,7 @@ void mesh__dispatch(void *user, struct mesh__exchange *x)
 		return;
 	}
 	mesh__count(server->requests, 1);
-	if (is_late(server, in) || is_unready(server, in)) {
+	if (is_late(server, in) || !mesh__inbound_authorize(server, in) || is_unready(server, in)) {
 		return;
 	}
 	if (server->stream_bodies && !mesh__inbound_stream_open(in)) {

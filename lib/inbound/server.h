@@ -11,6 +11,7 @@
 
 #include "control/control.h"
 #include "http/server.h"
+#include "inbound/authorize.h"
 #include "inbound/inbound.h"
 #include "inbound/loops.h"
 #include "inbound/pull.h"
@@ -69,6 +70,7 @@ struct mesh_server {
 	void *user;
 	struct mesh__addr address;
 	struct mesh__counter *requests, *late, *overloaded, *unready;
+	struct mesh__authz_record authz;
 	mesh__loop_fn gone;
 	void *gone_arg;
 	atomic_bool stopping;              /* what is queued for the handlers is refused */

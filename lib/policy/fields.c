@@ -118,7 +118,7 @@ static const struct mesh__field_rule service_rules[] = {
 	{.name = "routes", .type = MESH__FIELD_LIST, .unique = true, .max = MESH__ROUTES_MAX, .item = &route_item, .item_size = sizeof(struct mesh__route), MESH__AT(struct mesh__document, service.routes),
 		.example = "[{name: default, split: [{subset: v1, weight: 100}]}]", .says = "the first that matches a request tells where it goes"},
 	{.name = "failover", .type = MESH__FIELD_LIST, .not_yet = true, .min = 1, .max = MESH__SIDES_MAX, .item = &failover_item, .example = "[{service: payments-dr}]", .says = "services that take over, in order"},
-	{.name = "authorization", .type = MESH__FIELD_MAP, .not_yet = true, .fields = &mesh__fields_of_authorization, MESH__AT(struct mesh__document, service.authorization), .says = "who may call it"},
+	{.name = "authorization", .type = MESH__FIELD_MAP, .fields = &mesh__fields_of_authorization, MESH__AT(struct mesh__document, service.authorization), .says = "who may call it"},
 };
 
 /* What one field alone cannot know. */
@@ -153,7 +153,7 @@ static const struct mesh__field_rule defaults_rules[] = {
 	IS_A_SERVICES("subsets"),
 	IS_A_SERVICES("routes"),
 	IS_A_SERVICES("failover"),
-	{.name = "authorization", .type = MESH__FIELD_MAP, .not_yet = true, .fields = &mesh__fields_of_authorization_defaults, MESH__AT(struct mesh__document, service.authorization), .says = "who may call its services"},
+	{.name = "authorization", .type = MESH__FIELD_MAP, .fields = &mesh__fields_of_authorization_defaults, MESH__AT(struct mesh__document, service.authorization), .says = "who may call its services"},
 };
 
 static void check_mesh(struct mesh__reading *r, const struct mesh__place *at, void *base)

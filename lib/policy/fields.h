@@ -38,10 +38,12 @@ extern const struct mesh__fields mesh__fields_of_retries;          /* struct mes
 extern const struct mesh__fields mesh__fields_of_hedging;          /* struct mesh__hedging */
 extern const struct mesh__fields mesh__fields_of_labels;           /* struct mesh__labels */
 extern const struct mesh__fields mesh__fields_of_source;           /* struct mesh__source */
+extern const struct mesh__fields mesh__fields_of_caller;           /* struct mesh__source, of what a certificate proves */
 extern const struct mesh__fields mesh__fields_of_path_match;       /* struct mesh__matcher: a route's */
 extern const struct mesh__fields mesh__fields_of_plain_path_match; /* struct mesh__matcher: a rule's */
 extern const struct mesh__field_rule mesh__method_item;            /* const char * */
 extern const struct mesh__field_rule mesh__named_match_item;       /* struct mesh__named_match */
+extern const struct mesh__field_rule mesh__plain_named_match_item; /* the same without regular expressions */
 extern const struct mesh__fields mesh__fields_of_sticky;           /* struct mesh__sticky */
 extern const struct mesh__fields mesh__fields_of_subset;           /* struct mesh__subset */
 extern const struct mesh__fields mesh__fields_of_route;            /* struct mesh__route */

@@ -6,7 +6,7 @@ static const struct mesh__word actions[] = {{"deny", false}, {"allow", true}, {N
 static const struct mesh__word defaults[] = {{"allow", false}, {"deny", true}, {NULL, 0}};
 static const struct mesh__word modes[] = {{"enforce", false}, {"audit", true}, {NULL, 0}};
 
-static const struct mesh__field_rule source_item = {.type = MESH__FIELD_MAP, .fields = &mesh__fields_of_source, MESH__ALL_OF(struct mesh__source)};
+static const struct mesh__field_rule source_item = {.type = MESH__FIELD_MAP, .fields = &mesh__fields_of_caller, MESH__ALL_OF(struct mesh__source)};
 static const struct mesh__field_rule path_item = {.type = MESH__FIELD_MAP, .fields = &mesh__fields_of_plain_path_match, MESH__ALL_OF(struct mesh__matcher)};
 
 static const struct mesh__field_rule authz_rules[] = {
@@ -15,7 +15,7 @@ static const struct mesh__field_rule authz_rules[] = {
 	{.name = "from", .type = MESH__FIELD_LIST, .min = 1, .max = MESH__AUTHZ_SOURCES_MAX, .item = &source_item, .item_size = sizeof(struct mesh__source), MESH__AT(struct mesh__authz_rule, from), .example = "[{service: cart}]", .says = "who calls; left out: everybody"},
 	{.name = "methods", .type = MESH__FIELD_LIST, .unique = true, .min = 1, .max = MESH__METHODS_MAX, .item = &mesh__method_item, .item_size = sizeof(const char *), MESH__AT(struct mesh__authz_rule, methods.names), .example = "[GET, POST]", .says = "left out: every method"},
 	{.name = "paths", .type = MESH__FIELD_LIST, .min = 1, .max = MESH__AUTHZ_PATHS_MAX, .item = &path_item, .item_size = sizeof(struct mesh__matcher), MESH__AT(struct mesh__authz_rule, paths), .example = "[/make-payment, {prefix: /admin}]", .says = "the path as normalised; left out: every path"},
-	{.name = "headers", .type = MESH__FIELD_DICT, .max = MESH__MATCH_FIELDS_MAX, .form = &mesh__form_header, .item = &mesh__named_match_item, .item_size = sizeof(struct mesh__named_match), MESH__AT(struct mesh__authz_rule, headers), .example = "{x-canary: {exact: \"1\"}}", .says = "all of them"},
+	{.name = "headers", .type = MESH__FIELD_DICT, .max = MESH__MATCH_FIELDS_MAX, .form = &mesh__form_header, .item = &mesh__plain_named_match_item, .item_size = sizeof(struct mesh__named_match), MESH__AT(struct mesh__authz_rule, headers), .example = "{x-canary: {exact: \"1\"}}", .says = "all of them"},
 };
 
 static const struct mesh__fields authz_fields = {MESH__RULES(authz_rules)};

@@ -87,14 +87,22 @@ static const struct mesh__field_rule text_rules[] = {
 	EXACT(&mesh__form_value),
 	PREFIX(&mesh__form_value, "begins with it"),
 	{.name = "suffix", .type = MESH__FIELD_TEXT, .form = &mesh__form_value, MESH__AT(struct mesh__matcher, text), .says = "ends with it"},
-	REGEX,
 	{.name = "present", .type = MESH__FIELD_CUSTOM, .custom = &present, MESH__ALL_OF(struct mesh__matcher), .says = "true: there, whatever its value; false: not there"},
 };
+static const struct mesh__field_rule regex_rules[] = {REGEX};
+/* A pattern that is not decided in time holds for nothing, which whoever sends the text brings about: a rule that denies must not go by one. */
+static const struct mesh__field_rule no_regex_rules[] = {
+	{.name = "regex", .type = MESH__FIELD_ELSEWHERE, .says = "is for routes: who may call is compared exactly, or by prefix or suffix"},
+};
+static const struct mesh__fields regex_too = {MESH__RULES(regex_rules)}, no_regex = {MESH__RULES(no_regex_rules)};
 
 const struct mesh__fields mesh__fields_of_path_match = {MESH__RULES(path_rules), .one_of = true, .scalar = "exact", .check = finish_matcher};
 const struct mesh__fields mesh__fields_of_plain_path_match = {MESH__RULES(plain_path_rules), .one_of = true, .scalar = "exact", .check = finish_matcher};
-static const struct mesh__fields text_match = {MESH__RULES(text_rules), .one_of = true, .scalar = "exact", .check = finish_matcher};
+static const struct mesh__fields text_match = {MESH__RULES(text_rules), .more = &regex_too, .one_of = true, .scalar = "exact", .check = finish_matcher};
 
+static const struct mesh__fields plain_text_match = {MESH__RULES(text_rules), .more = &no_regex, .one_of = true, .scalar = "exact", .check = finish_matcher};
+
+const struct mesh__field_rule mesh__plain_named_match_item = {.type = MESH__FIELD_MAP, .fields = &plain_text_match, MESH__AT(struct mesh__named_match, value)};
 const struct mesh__field_rule mesh__named_match_item = {.type = MESH__FIELD_MAP, .fields = &text_match, MESH__AT(struct mesh__named_match, value)};
 
 const struct mesh__field_rule mesh__method_item = {.type = MESH__FIELD_TEXT, .form = &mesh__form_method, .size = sizeof(const char *)};
@@ -121,13 +129,24 @@ static void finish_source(struct mesh__reading *r, const struct mesh__place *at,
 	}
 }
 
-static const struct mesh__field_rule source_rules[] = {
+static const struct mesh__field_rule caller_rules[] = {
 	{.name = "service", .type = MESH__FIELD_TEXT, .form = &mesh__form_label, MESH__AT(struct mesh__source, service), .says = "the calling service"},
 	{.name = "namespace", .type = MESH__FIELD_TEXT, .form = &mesh__form_label, MESH__AT(struct mesh__source, ns), .says = "its namespace; of a service without one: the document's own"},
+};
+
+static const struct mesh__field_rule source_labels[] = {
 	{.name = "labels", .type = MESH__FIELD_MAP, .fields = &mesh__fields_of_labels, MESH__AT(struct mesh__source, labels), .says = "of the calling instance"},
 };
 
-const struct mesh__fields mesh__fields_of_source = {MESH__RULES(source_rules), .check = finish_source};
+static const struct mesh__field_rule caller_labels[] = {
+	{.name = "labels", .type = MESH__FIELD_ELSEWHERE, .says = "are for routes: a certificate proves service and namespace, and nothing else"},
+};
+
+static const struct mesh__fields of_source_labels = {MESH__RULES(source_labels)};
+static const struct mesh__fields of_caller_labels = {MESH__RULES(caller_labels)};
+
+const struct mesh__fields mesh__fields_of_source = {MESH__RULES(caller_rules), .more = &of_source_labels, .check = finish_source};
+const struct mesh__fields mesh__fields_of_caller = {MESH__RULES(caller_rules), .more = &of_caller_labels, .check = finish_source};
 
 /* ---- What calls are told apart by ---- */
 

@@ -111,6 +111,7 @@ static bool check_value(struct mesh__reading *r, const struct mesh__place *at, c
 	return false;
 }
 
+/* Kept as requests' paths are when they are compared with it. */
 static bool check_path(struct mesh__reading *r, const struct mesh__place *at, const char *text, char *normal)
 {
 	if (!mesh__target_valid(text, strlen(text)) || strchr(text, '?') != NULL) {

@@ -67,23 +67,25 @@ bool mesh__match_method(const struct mesh__methods *methods, const struct mesh__
 	return methods->n == 0;
 }
 
-static bool header_holds(const struct mesh__named_match *h, struct mesh__request_view *view)
+static bool header_holds(const struct mesh__named_match *h, enum mesh__values values, struct mesh__request_view *view)
 {
 	const char *value;
 	bool there = false;
 
 	for (size_t at = 0; (value = view->header(view->ctx, h->name, &at)) != NULL; there = true) {
-		if (text_holds(&h->value, value, view)) {
-			return true;
+		bool holds = text_holds(&h->value, value, view);
+
+		if (holds != (values == MESH__EVERY_VALUE)) {
+			return holds;
 		}
 	}
-	return !there && (h->value.how == MESH__MATCH_ABSENT || h->value.how == MESH__MATCH_ANY);
+	return there ? values == MESH__EVERY_VALUE : (h->value.how == MESH__MATCH_ABSENT || h->value.how == MESH__MATCH_ANY);
 }
 
-bool mesh__match_headers(const struct mesh__named_match *headers, size_t n, struct mesh__request_view *view)
+bool mesh__match_headers(const struct mesh__named_match *headers, size_t n, enum mesh__values values, struct mesh__request_view *view)
 {
 	for (size_t i = 0; i < n; i++) {
-		if (!header_holds(&headers[i], view)) {
+		if (!header_holds(&headers[i], values, view)) {
 			return false;
 		}
 	}

@@ -23,10 +23,13 @@ struct mesh__request_view {
 
 enum { MESH__GIVE_UPS_MAX = 4 };
 
-/* All that is said holds. Of several fields, or parameters, of one name one that fits is enough; ABSENT: there is none. */
+/* Of several fields of one name: one that fits is enough, or all must. */
+enum mesh__values { MESH__ANY_VALUE, MESH__EVERY_VALUE };
+
+/* All that is said holds. Of several parameters of one name one that fits is enough; ABSENT: there is none. */
 bool mesh__match_path(const struct mesh__matcher *matcher, struct mesh__request_view *view);
 bool mesh__match_method(const struct mesh__methods *methods, const struct mesh__request_view *view);
-bool mesh__match_headers(const struct mesh__named_match *headers, size_t n, struct mesh__request_view *view);
+bool mesh__match_headers(const struct mesh__named_match *headers, size_t n, enum mesh__values values, struct mesh__request_view *view);
 bool mesh__match_query(const struct mesh__named_match *parameters, size_t n, struct mesh__request_view *view);
 bool mesh__match_labels(const struct mesh__labels *said, const struct mesh__labels *found);
 bool mesh__match_source(const struct mesh__source *source, const struct mesh__request_view *view);

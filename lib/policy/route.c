@@ -3,7 +3,7 @@
 /* What costs least is asked first. */
 static bool holds(const struct mesh__route_match *m, struct mesh__request_view *view)
 {
-	return mesh__match_method(&m->methods, view) && mesh__match_source(&m->source, view) && mesh__match_path(&m->path, view) && mesh__match_headers(m->headers, m->n_headers, view) &&
+	return mesh__match_method(&m->methods, view) && mesh__match_source(&m->source, view) && mesh__match_path(&m->path, view) && mesh__match_headers(m->headers, m->n_headers, MESH__ANY_VALUE, view) &&
 		mesh__match_query(m->query, m->n_query, view);
 }
 

@@ -111,3 +111,45 @@ bool mesh__path_normalise(char *path)
 {
 	return !may_be_spelled_otherwise(path) || (settle_encodings(path) && settle_segments(path));
 }
+
+/* The octet that a normalised path says next, -1 at its end. */
+static int next_octet(const char **at)
+{
+	char c = **at;
+
+	if (c == '\0') {
+		return -1;
+	}
+	if (c != '%' || !decode(*at + 1, &c)) {
+		*at += 1;
+		return (unsigned char)c;
+	}
+	*at += 3;
+	return (unsigned char)c;
+}
+
+bool mesh__path_same(const char *a, const char *b)
+{
+	int octet;
+
+	do {
+		octet = next_octet(&a);
+		if (octet != next_octet(&b)) {
+			return false;
+		}
+	} while (octet >= 0);
+	return true;
+}
+
+bool mesh__path_under(const char *path, const char *prefix)
+{
+	int octet, last = -1;
+
+	while ((octet = next_octet(&prefix)) >= 0) {
+		if (octet != next_octet(&path)) {
+			return false;
+		}
+		last = octet;
+	}
+	return last == '/' || *path == '\0' || *path == '/';
+}

@@ -16,4 +16,10 @@
  */
 bool mesh__path_normalise(char *path) MESH__MUST_USE;
 
+/* Whether two normalised paths are the same octets: "/a;b" and "/a%3Bb" are; "/a" and "/a/" are not. */
+bool mesh__path_same(const char *a, const char *b);
+
+/* Whether a normalised path is `prefix` or below it: "/a" has "/a" and "/a/b" and not "/ab"; "/a/" has "/a/b" and not "/a". */
+bool mesh__path_under(const char *path, const char *prefix);
+
 #endif

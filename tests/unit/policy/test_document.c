@@ -354,7 +354,6 @@ static void refuses_every_other_field_of_policy_md_as_not_in_force_yet(void **st
 	static const char *const fields[] = {
 		"hedging: {delay: p95}", "outlierDetection: {}", "healthCheck: {path: /healthz}",
 		"rateLimit: {requestsPerSecond: 1}", "concurrencyLimit: {mode: aimd}", "failover: [{service: dr}]",
-		"authorization: {default: deny}",
 	};
 	static const char *const inner[] = {"slowStart: 1s", "panicThreshold: 50", "hashOn: {header: x-user}", "zoneAware: true"};
 

@@ -81,7 +81,7 @@ static void a_field_holds_by_one_of_its_values_and_absent_by_none(void **state)
 	for (size_t i = 0; i < MESH__COUNT(rows); i++) {
 		struct mesh__named_match h = {.name = "x-a", .value = matcher(rows[i].how, rows[i].text)};
 		struct mesh__request_view view = view_of("GET", "/", "", rows[i].fields);
-		if (mesh__match_headers(&h, 1, &view) != rows[i].holds) {
+		if (mesh__match_headers(&h, 1, MESH__ANY_VALUE, &view) != rows[i].holds) {
 			fail_msg("row %zu", i);
 		}
 		matcher_done(&h.value);

@@ -44,10 +44,45 @@ static void has_one_spelling(void **state)
 	}
 }
 
+static void is_the_same_where_the_octets_are(void **state)
+{
+	static const char *const same[][2] = {{"/", "/"}, {"/a", "/a"}, {"/a;b", "/a%3Bb"}, {"/%C3%A4", "/%C3%A4"}, {"/a%25", "/a%25"}};
+	static const char *const other[][2] = {{"/", "/a"}, {"/a", "/a/"}, {"/a", "/A"}, {"/a;", "/a%3b;"}, {"/a%252e", "/a%2E"}, {"/a%3B", "/a%3C"}, {"/ab", "/a"}};
+
+	(void)state;
+	for (size_t i = 0; i < MESH__COUNT(same); i++) {
+		assert_true(mesh__path_same(same[i][0], same[i][1]) && mesh__path_same(same[i][1], same[i][0]));
+		assert_true(mesh__path_under(same[i][0], same[i][1]));
+	}
+	for (size_t i = 0; i < MESH__COUNT(other); i++) {
+		assert_false(mesh__path_same(other[i][0], other[i][1]) || mesh__path_same(other[i][1], other[i][0]));
+	}
+}
+
+static void is_under_a_prefix_that_ends_on_the_border_of_a_segment(void **state)
+{
+	static const struct {
+		const char *path, *prefix;
+		bool under;
+	} table[] = {
+		{"/", "/", true}, {"/a", "/", true}, {"/a/b", "/", true}, {"/a", "/a", true}, {"/a/", "/a", true}, {"/a/b", "/a", true}, {"/ab", "/a", false}, {"/a;b", "/a", false}, {"/a%2Ex", "/a", false}, {"/b", "/a", false},
+		{"/a/b", "/a/", true}, {"/a/", "/a/", true}, {"/a", "/a/", false}, {"/a%3Bb/c", "/a;b", true}, {"/", "/a", false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < MESH__COUNT(table); i++) {
+		if (mesh__path_under(table[i].path, table[i].prefix) != table[i].under) {
+			fail_msg("%s under %s", table[i].path, table[i].prefix);
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(has_one_spelling),
+		cmocka_unit_test(is_the_same_where_the_octets_are),
+		cmocka_unit_test(is_under_a_prefix_that_ends_on_the_border_of_a_segment),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
