@@ -127,6 +127,16 @@ class Authorization(support.MeshTest):
         for client in clients:
             wait_until(lambda c=client: c.ask("GET", "/x")[0] == 200, "200 once there is no document", 5)
 
+    def test_the_mesh_s_and_the_namespace_s_default_hold_where_the_service_says_none(self):
+        payments, cart = self.serve(), peers.issued(self.mesh, "cart")
+        clients = self.clients(payments, cart)
+        steps = [("Mesh", "mesh", "{default: deny}", 403, 403), ("Namespace", "default", "{default: allow}", 200, 200), ("Namespace", "default", "{mode: audit}", 200, 200), ("Namespace", "default", "{mode: enforce}", 403, 403),
+                 ("Service", "payments", "{rules: [{name: pay, action: allow, paths: [/make-payment]}]}", 200, 403), ("Service", "payments", "{default: allow}", 200, 200)]
+        for kind, name, authorization, pay, other in steps:
+            self.mesh.ctl("apply", "-f", "-", stdin=f"apiVersion: mesh/v1\nkind: {kind}\nname: {name}\nauthorization: {authorization}\n")
+            for client in clients:
+                wait_until(lambda c=client, p=pay, o=other: (c.ask()[0], c.ask(path="/other")[0]) == (p, o), f"{pay} and {other} after {kind} {authorization}", 5)
+
     def test_in_audit_mode_what_would_be_denied_is_let_in_counted_and_logged(self):
         self.apply(PAY.replace("default: deny,", "default: deny, mode: audit,"))
         payments = self.serve()
