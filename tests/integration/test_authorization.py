@@ -24,6 +24,7 @@ class Kept:
     def __init__(self, test, address, identity):
         host, port = address.rsplit(":", 1)
         plain = socket.create_connection((host, int(port)), timeout=30 * support.SLOW)
+        test.addCleanup(plain.close)
         self.sock = peers.client_context(identity).wrap_socket(plain)
         test.addCleanup(self.sock.close)
 
