@@ -38,6 +38,22 @@ static bool stream_write(void *user, const void *bytes, size_t len)
 	return !stream->gone && mesh__stream_write(stream->x, bytes, len);
 }
 
+static size_t stream_room(void *user)
+{
+	struct stream *stream = user;
+
+	return mesh__stream_room(stream->x);
+}
+
+static void stream_writable(void *arg)
+{
+	struct stream *stream = arg;
+
+	if (stream->session != NULL) {
+		meshd_watch_drained(stream->session);
+	}
+}
+
 static void stream_close(void *user)
 {
 	struct stream *stream = user;
@@ -59,6 +75,7 @@ static void stream_gone(void *arg)
 static void watch(struct meshd *meshd, struct mesh__exchange *x)
 {
 	static const struct mesh__field_text fields[] = {{"Content-Type", "application/x-ndjson"}, {"Cache-Control", "no-store"}};
+	static const struct mesh__exchange_events events = {.writable = stream_writable};
 	const char *protocol = mesh__exchange_header(x, "mesh-protocol");
 	struct mesh__err err = MESH__NO_ERR;
 	struct stream *stream;
@@ -85,7 +102,8 @@ static void watch(struct meshd *meshd, struct mesh__exchange *x)
 		stream_close(stream);
 		return;
 	}
-	sink = (struct meshd_sink){.write = stream_write, .close = stream_close, .user = stream};
+	mesh__exchange_watch(x, &events, stream);
+	sink = (struct meshd_sink){.write = stream_write, .room = stream_room, .close = stream_close, .user = stream};
 	if (meshd_watch_open(meshd->watch, mesh__exchange_peer(x), address, &sink, &session, &err) == MESH_OK) {
 		stream->session = session;
 		mesh__log(meshd->env, MESH__LOG_INFO, "session", "session", session->id, "peer", session->peer.spiffe, "address", address, (char *)NULL);

@@ -100,6 +100,7 @@ static void free_subscription(struct meshd_subscription *sub)
 		drop_topic(watch, topic);
 	}
 	sub->session->n_awaited -= sub->awaited != 0 ? 1 : 0;
+	sub->session->n_lacks -= sub->lacks ? 1 : 0;
 	mesh__free(sub->refused);
 	mesh__free(sub);
 }
@@ -155,6 +156,7 @@ static bool send(struct meshd_session *session, struct mesh__record *record)
 		return false;
 	}
 	session->sequence++;
+	session->behind = session->sink.room(session->sink.user) == 0;
 	return true;
 }
 
@@ -179,19 +181,34 @@ static void send_endpoints(struct meshd_subscription *sub)
 	meshd_registry_delta_fini(&record);
 }
 
-/* The record that was just sent wants an answer. Until then the session runs what it ran; that is the generation before the change, when it owed nothing and had a configuration of the service. */
+/* The session is about to owe something of a change. Until it has that, it runs what it ran: the generation before, when it owed nothing and had a configuration of the service. */
+static void hold_generation(struct meshd_session *session, bool had_one)
+{
+	bool owes = session->n_awaited > 0 || session->n_lacks > 0 || meshd_watch_refusal(session) != NULL;
+
+	if (had_one && !owes && session->watch->before > session->generation) {
+		session->generation = session->watch->before;
+	}
+}
+
+/* The record that was just sent wants an answer. */
 static void await(struct meshd_subscription *sub, bool had_one)
 {
 	struct meshd_session *session = sub->session;
 
-	if (had_one && session->n_awaited == 0 && meshd_watch_refusal(session) == NULL && session->watch->before > session->generation) {
-		session->generation = session->watch->before;
-	}
+	hold_generation(session, had_one);
 	if (sub->awaited == 0) {
 		session->n_awaited++;
 		sub->awaited_ms = mesh__wall_ms(session->watch->env);
 	}
 	sub->awaited = session->sequence;
+}
+
+static bool has_config(const struct meshd_subscription *sub)
+{
+	const struct meshd_config *config = sub->session->watch->options.config;
+
+	return sub->config_told && meshd_config_changed_at(config, sub->topic->key) <= sub->generation && sub->generation <= meshd_config_generation(config);
 }
 
 static bool send_config(struct meshd_subscription *sub)
@@ -200,13 +217,12 @@ static bool send_config(struct meshd_subscription *sub)
 	const struct meshd_config *config = session->watch->options.config;
 	struct mesh__record record = {.type = MESH__RECORD_CONFIG, .service = sub->topic->key, .version = meshd_config_generation(config)};
 	const struct meshd_config_entry *endpoints = meshd_config_find(config, MESH__KIND_ENDPOINTS, sub->topic->key);
-	uint64_t changed_at = meshd_config_changed_at(config, sub->topic->key);
 	bool had_one = sub->config_told;
 	struct mesh__err err = MESH__NO_ERR;
 	const char *policy = NULL;
 	char *texts[2];
 
-	if (sub->config_told && changed_at <= sub->generation && sub->generation <= record.version) {
+	if (has_config(sub)) {
 		return false;
 	}
 	if (meshd_effective_text(config, sub->topic->key, &sub->topic->effective, &policy, &err) != MESH_OK) {
@@ -229,22 +245,43 @@ static bool send_config(struct meshd_subscription *sub)
 	return true;
 }
 
-/* The configuration goes first: with its endpoints a service becomes one that is called, and the first call already goes by its policy (and by its static endpoints, of which the registry knows nothing). */
-static void tell(struct meshd_subscription *sub)
-{
-	(void)send_config(sub);
-	send_endpoints(sub);
-}
-
-/* The same because of a change, which is followed. */
-static void tell_change(struct meshd_subscription *sub)
+static void put_off(struct meshd_subscription *sub, bool change)
 {
 	struct meshd_session *session = sub->session;
 
-	if (send_config(sub)) {
+	if (!sub->lacks && !has_config(sub)) {
+		hold_generation(session, sub->config_told);
+		sub->lacks = true;
+		session->n_lacks++;
+	}
+	sub->due = true;
+	sub->changed = sub->changed || change;
+}
+
+/*
+ * The configuration goes first: with its endpoints a service becomes one that is called, and the first call already goes by its policy (and by its static endpoints, of which the registry knows nothing). A change is
+ * followed until it is answered.
+ */
+static void tell(struct meshd_subscription *sub, bool change)
+{
+	struct meshd_session *session = sub->session;
+
+	if (session->behind) {
+		put_off(sub, change);
+		return;
+	}
+	if (send_config(sub) && change) {
 		meshd_sync_told(session->watch->sync, &session->due, sub->generation, session->sequence);
 	}
-	send_endpoints(sub);
+	if (sub->lacks && has_config(sub)) {
+		sub->lacks = false;
+		session->n_lacks--;
+	}
+	sub->changed = false;
+	sub->due = session->behind;
+	if (!sub->due) {
+		send_endpoints(sub);
+	}
 }
 
 static bool send_trust(struct meshd_session *session)
@@ -253,6 +290,10 @@ static bool send_trust(struct meshd_session *session)
 	struct mesh__record record;
 	bool sent;
 
+	session->trust_due = session->behind;
+	if (session->trust_due) {
+		return true;
+	}
 	if (session->watch->options.trust_record(session->watch->options.user, &record, &err) != MESH_OK) {
 		mesh__log(session->watch->env, MESH__LOG_ERROR, "the trust bundle cannot be told", "reason", err.message, (char *)NULL);
 		meshd_watch_gone(session); /* whoever misses a revocation must not go on as if there were none */
@@ -307,6 +348,19 @@ int meshd_watch_open(struct meshd_watch *watch, const struct mesh__leaf *peer, c
 	}
 	*out = session;
 	return MESH_OK;
+}
+
+void meshd_watch_drained(struct meshd_session *session)
+{
+	session->behind = false;
+	if (session->over || (session->trust_due && !send_trust(session))) {
+		return;
+	}
+	for (struct meshd_subscription *sub = session->subscriptions; sub != NULL && !session->behind && !session->over; sub = sub->next_of_session) {
+		if (sub->due) {
+			tell(sub, sub->changed);
+		}
+	}
 }
 
 struct meshd_session *meshd_watch_find(const struct meshd_watch *watch, const char *id)
@@ -409,7 +463,7 @@ int meshd_watch_subscribe(struct meshd_session *session, const struct mesh__msg_
 		}
 		widen(sub, &msg->services[i]);
 		sub->keep = true;
-		tell(sub);
+		tell(sub, false);
 	}
 	drop_others(session);
 	return MESH_OK;
@@ -455,7 +509,7 @@ void meshd_watch_ack(struct meshd_session *session, const struct mesh__msg_ack *
 	if (sub != NULL) {
 		judge(session, sub, ack);
 	}
-	if (session->n_awaited == 0 && ack->refused == NULL && ack->generation > session->generation && meshd_watch_refusal(session) == NULL) {
+	if (session->n_awaited == 0 && session->n_lacks == 0 && ack->refused == NULL && ack->generation > session->generation && meshd_watch_refusal(session) == NULL) {
 		session->generation = ack->generation;
 	}
 }
@@ -495,7 +549,7 @@ const char *meshd_watch_subscribed(const struct meshd_subscription *sub)
 uint64_t meshd_watch_generation(const struct meshd_session *session)
 {
 	/* What did not concern it, it runs already. */
-	return session->n_awaited == 0 && meshd_watch_refusal(session) == NULL ? meshd_config_generation(session->watch->options.config) : session->generation;
+	return session->n_awaited == 0 && session->n_lacks == 0 && meshd_watch_refusal(session) == NULL ? meshd_config_generation(session->watch->options.config) : session->generation;
 }
 
 /* ---- Changes. ---- */
@@ -516,7 +570,7 @@ static void flush(void *arg)
 		watch->changed = topic->next_changed;
 		topic->changed = false;
 		for (struct meshd_subscription *sub = topic->first; sub != NULL; sub = sub->next_of_topic) {
-			tell_change(sub);
+			tell(sub, true);
 		}
 	}
 }
@@ -606,7 +660,7 @@ void meshd_watch_ping(struct meshd_watch *watch)
 	for (struct meshd_session *s = watch->first; s != NULL; s = s->next) {
 		struct mesh__record record = {.type = MESH__RECORD_PING};
 
-		(void)(s->over || send(s, &record));
+		(void)(s->over || s->behind || send(s, &record)); /* who is behind hears enough */
 	}
 }
 

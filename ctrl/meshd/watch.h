@@ -22,9 +22,13 @@ enum { MESHD_SESSIONS_MAX = 16384 };
 
 struct meshd_watch;
 
-/* Where a session's records go. `write` returns false when the peer has gone or reads too slowly: the session is then over. `close` ends the stream and frees the sink; it runs once. */
+/*
+ * Where a session's records go. `write` returns false when the peer has gone or reads too slowly: the session is then over. `room` returns 0 when so much is unread that nothing more should be written before meshd_watch_drained().
+ * `close` ends the stream and frees the sink; it runs once.
+ */
 struct meshd_sink {
 	bool (*write)(void *user, const void *bytes, size_t len);
+	size_t (*room)(void *user);
 	void (*close)(void *user);
 	void *user;
 };
@@ -44,6 +48,8 @@ struct meshd_subscription {
 	uint64_t refused_generation; /* 0: that was no configuration */
 	int64_t refused_ms;
 	bool keep;                   /* while a list is replaced */
+	bool due, changed;           /* to be told when the session has room; because of a change */
+	bool lacks;                  /* the configuration is a part of that */
 };
 
 struct meshd_session {
@@ -57,9 +63,11 @@ struct meshd_session {
 	uint64_t generation;         /* the newest that it ran whole, while it owes an answer or has refused something */
 	int64_t taken_ms;            /* when it took a configuration last; 0: never */
 	size_t n_awaited;            /* subscriptions whose configuration it has not answered yet */
+	size_t n_lacks;              /* those of which it was not sent the newest, because it is behind */
 	struct meshd_sync_client due;
 	struct meshd_subscription *subscriptions;
 	size_t n_subscriptions;
+	bool behind, trust_due;      /* it has not read what it was sent: nothing more until it has */
 	bool over;                   /* its stream has ended; it is freed soon */
 	/* The watch's own. */
 	struct meshd_watch *watch;
@@ -92,6 +100,11 @@ int meshd_watch_open(struct meshd_watch *watch, const struct mesh__leaf *peer, c
 
 /* The stream has gone: the session is over. */
 void meshd_watch_gone(struct meshd_session *session);
+
+/*
+ * The sink has room again. What has changed since it had none is told now, as it is now: what one that reads slowly holds is bounded by what its sink holds and one record, however much changes.
+ */
+void meshd_watch_drained(struct meshd_session *session);
 
 /* The session, or NULL when there is none (any more). */
 struct meshd_session *meshd_watch_find(const struct meshd_watch *watch, const char *id);

@@ -9,6 +9,7 @@
 #include "meshd/plan.h"
 #include "meshd/watch.h"
 #include "support/fake_env.h"
+#include "support/test_ca.h"
 #include "unit/meshd/scratch.h"
 
 /*
@@ -17,6 +18,7 @@
 struct peer {
 	char seen[2048];
 	bool stuck;  /* takes nothing more */
+	bool slow;   /* has no room once it was written to */
 	bool closed;
 	uint64_t last_sequence;
 	char text[512]; /* of the last configuration's first document; "" when it had none */
@@ -144,6 +146,13 @@ static bool peer_write(void *user, const void *bytes, size_t len)
 	return true;
 }
 
+static size_t peer_room(void *user)
+{
+	const struct peer *peer = user;
+
+	return peer->slow ? 0 : 1;
+}
+
 static void peer_close(void *user)
 {
 	struct peer *peer = user;
@@ -161,7 +170,7 @@ static void assert_saw(struct peer *peer, const char *expected)
 
 static struct meshd_session *open_session(struct fixture *f, struct peer *peer)
 {
-	struct meshd_sink sink = {.write = peer_write, .close = peer_close, .user = peer};
+	struct meshd_sink sink = {.write = peer_write, .room = peer_room, .close = peer_close, .user = peer};
 	struct mesh__leaf leaf = {.name = cart, .spiffe = "spiffe://mesh.local/ns/default/svc/cart", .serial = "c0"};
 	struct meshd_session *session = NULL;
 
@@ -375,6 +384,56 @@ static struct mesh__msg_ack ack_of(uint64_t sequence, uint64_t generation, const
 	return (struct mesh__msg_ack){.sequence = sequence, .generation = generation, .refused = (char *)(uintptr_t)refused, .service = (char *)(uintptr_t)"payments.default"};
 }
 
+/* THREATS 24. However much changes meanwhile, no more waits for it than the sink holds. */
+static void threat_24_one_that_reads_slowly_is_told_the_latest_once_it_has_read(void **state)
+{
+	struct fixture *f = *state;
+	const struct meshd_sync *sync = meshd_watch_sync(f->watch);
+	struct meshd_session *slow, *quick;
+	struct mesh__trust *trust;
+	struct mesh__msg_ack ack;
+	struct test_ca ca;
+
+	test_ca_init(&ca, &f->fake.env, "mesh.local");
+	assert_int_equal(mesh__trust_new(&f->fake.env, "mesh.local", ca.root, NULL, 0, &trust, NULL), MESH_OK);
+	apply(f, payments_2s);
+	slow = open_session(f, &f->a);
+	quick = open_session(f, &f->b);
+	f->a.slow = true;
+	subscribe(slow, "payments.default", 0, 0, false);
+	subscribe(quick, "payments.default", 0, 0, false);
+	assert_saw(&f->a, " config:payments.default:1:1");
+	assert_saw(&f->b, " config:payments.default:1:1 endpoints:payments.default:full:0+0-0");
+	ack = ack_of(f->a.last_sequence, 1, NULL);
+	meshd_watch_ack(slow, &ack);
+	apply(f, payments_3s);
+	turn(f);
+	apply(f, payments_2s);
+	turn(f);
+	join(f, "a");
+	turn(f);
+	meshd_watch_ping(f->watch);
+	meshd_watch_trust_changed(f->watch, trust);
+	turn(f);
+	assert_saw(&f->b, " config:payments.default:2:1 config:payments.default:3:1 endpoints:payments.default:full:1+1-0 ping trust");
+	assert_saw(&f->a, "");
+	assert_int_equal(meshd_watch_generation(slow), 1);
+	f->a.slow = false;
+	meshd_watch_drained(slow);
+	assert_saw(&f->a, " trust config:payments.default:3:1 endpoints:payments.default:full:1+1-0");
+	assert_int_equal(meshd_watch_generation(slow), 1);
+	ack = ack_of(f->a.last_sequence - 1, 3, NULL);
+	meshd_watch_ack(slow, &ack);
+	assert_int_equal(meshd_watch_generation(slow), 3);
+	assert_int_equal(meshd_sync_find(sync, 2)->told, 1);
+	assert_int_equal(meshd_sync_find(sync, 3)->told, 2);
+	assert_int_equal(meshd_sync_find(sync, 3)->acknowledged, 1);
+	meshd_watch_drained(slow);
+	assert_saw(&f->a, "");
+	mesh__trust_unref(trust);
+	test_ca_fini(&ca);
+}
+
 static void a_session_runs_the_generation_that_it_took_and_says_why_it_refused_one(void **state)
 {
 	struct fixture *f = *state;
@@ -484,6 +543,7 @@ int main(void)
 		T(threat_24_one_that_does_not_read_is_dropped_alone),
 		T(what_is_said_of_all_reaches_those_that_it_is_said_of),
 		T(who_comes_back_is_told_what_was_said_of_all_meanwhile),
+		T(threat_24_one_that_reads_slowly_is_told_the_latest_once_it_has_read),
 		T(a_session_runs_the_generation_that_it_took_and_says_why_it_refused_one),
 		T(a_generation_is_taken_when_all_its_records_are_and_its_spread_is_timed_from_the_commit),
 		T(an_ack_of_what_was_never_sent_counts_for_nothing),
