@@ -39,10 +39,10 @@ static void put_waiting(struct mesh__json_out *json, const struct meshd_session 
 {
 	mesh__json_open(json, "waiting", '[');
 	for (const struct meshd_subscription *sub = session->subscriptions; sub != NULL; sub = sub->next_of_session) {
-		if (sub->awaited != 0) {
+		if (meshd_watch_owed(sub) != 0) {
 			mesh__json_open(json, NULL, '{');
 			mesh__json_put_text(json, "service", meshd_watch_subscribed(sub));
-			mesh__json_put_u64(json, "generation", sub->generation);
+			mesh__json_put_u64(json, "generation", meshd_watch_owed(sub));
 			mesh__json_put_u64(json, "since", (uint64_t)sub->awaited_ms);
 			mesh__json_close(json, '}');
 		}

@@ -199,7 +199,7 @@ static void await(struct meshd_subscription *sub, bool had_one)
 	hold_generation(session, had_one);
 	if (sub->awaited == 0) {
 		session->n_awaited++;
-		sub->awaited_ms = mesh__wall_ms(session->watch->env);
+		sub->awaited_ms = sub->lacks ? sub->awaited_ms : mesh__wall_ms(session->watch->env);
 	}
 	sub->awaited = session->sequence;
 }
@@ -251,6 +251,7 @@ static void put_off(struct meshd_subscription *sub, bool change)
 
 	if (!sub->lacks && !has_config(sub)) {
 		hold_generation(session, sub->config_told);
+		sub->awaited_ms = sub->awaited != 0 ? sub->awaited_ms : mesh__wall_ms(session->watch->env);
 		sub->lacks = true;
 		session->n_lacks++;
 	}
@@ -524,12 +525,17 @@ const struct meshd_subscription *meshd_watch_refusal(const struct meshd_session 
 	return sub;
 }
 
+uint64_t meshd_watch_owed(const struct meshd_subscription *sub)
+{
+	return sub->lacks ? meshd_config_changed_at(sub->session->watch->options.config, sub->topic->key) : sub->awaited != 0 ? sub->generation : 0;
+}
+
 const struct meshd_subscription *meshd_watch_awaited(const struct meshd_session *session)
 {
 	const struct meshd_subscription *oldest = NULL;
 
 	for (const struct meshd_subscription *sub = session->subscriptions; sub != NULL; sub = sub->next_of_session) {
-		if (sub->awaited != 0 && (oldest == NULL || sub->awaited_ms < oldest->awaited_ms)) {
+		if (meshd_watch_owed(sub) != 0 && (oldest == NULL || sub->awaited_ms < oldest->awaited_ms)) {
 			oldest = sub;
 		}
 	}

@@ -43,7 +43,7 @@ struct meshd_subscription {
 	bool endpoints_told, config_told;
 	bool config_only;            /* its endpoints are not asked for */
 	uint64_t awaited;            /* the sequence of the newest CONFIG record that has no answer yet; 0: none */
-	int64_t awaited_ms;          /* since when one has none, wall clock */
+	int64_t awaited_ms;          /* since when one has none, or could not even be sent, wall clock */
 	char *refused;               /* why it refused what it was sent last; NULL: it did not */
 	uint64_t refused_generation; /* 0: that was no configuration */
 	int64_t refused_ms;
@@ -121,6 +121,9 @@ uint64_t meshd_watch_generation(const struct meshd_session *session);
 /* The first subscription of a session whose newest configuration it refused, or has not answered since the longest; NULL: there is none. */
 const struct meshd_subscription *meshd_watch_refusal(const struct meshd_session *session);
 const struct meshd_subscription *meshd_watch_awaited(const struct meshd_session *session);
+
+/* The generation that the session owes an answer for, or is to be sent as soon as it has read what waits for it; 0: nothing. */
+uint64_t meshd_watch_owed(const struct meshd_subscription *sub);
 
 /* How the generations since the start have spread. */
 const struct meshd_sync *meshd_watch_sync(const struct meshd_watch *watch);

@@ -75,6 +75,7 @@ class Stage(unittest.TestCase):
         self.assertGreater(min(line["had"]), begun)
         took = p99(line["acked"], begun)
         print(f"{self.n} clients: generation {generation} had by {p99(line['had'], begun):.3f} s, acknowledged by {took:.3f} s (p99), of them waited {waited:.3f} s", file=sys.stderr)
+        self.wall = took
         return took - waited
 
 
@@ -82,15 +83,15 @@ class ManyClients(Stage):
     def test_a_policy_change_is_acknowledged_by_every_client_within_a_second(self):
         took = self.change("2s")
         generation = self.generation()
-        _, members = self.mesh.admin("GET", "/v1/members")
-        run = [int(m["generation"]) for m in members if m["subscriptions"] == ["payments.default"] and not m["refused"]]
-        self.assertEqual(run, [generation] * N)
-        row, = self.mesh.ctl_json("sync-status", "--generation", generation)["generations"]
+        status = self.mesh.ctl_json("sync-status", "--generation", generation)
+        self.assertEqual([(c["state"], int(c["generation"])) for c in status["clients"]], [("current", generation)] * N)
+        row, = status["generations"]
         print(f"{N} clients: by meshd's clock p50 {row['p50Ms']} ms, p99 {row['p99Ms']} ms", file=sys.stderr)
         self.assertEqual((row["told"], row["acknowledged"], row["refused"]), (N, N, 0))
+        self.assertGreater(row["p99Ms"], 0)
+        self.assertLess(row["p99Ms"] / 1000, 1.1 * self.wall)  # a part of the same way; meshd's figures are a sixteenth coarse
         if not SANITIZED:
             self.assertLess(took, PROPAGATION_S)
-            self.assertLess(row["p99Ms"], PROPAGATION_S * 1000)
 
     def test_one_bad_document_among_several_changes_nothing_and_each_place_is_named(self):
         before = self.generation()

@@ -418,6 +418,7 @@ static void threat_24_one_that_reads_slowly_is_told_the_latest_once_it_has_read(
 	assert_saw(&f->b, " config:payments.default:2:1 config:payments.default:3:1 endpoints:payments.default:full:1+1-0 ping trust");
 	assert_saw(&f->a, "");
 	assert_int_equal(meshd_watch_generation(slow), 1);
+	assert_int_equal(meshd_watch_owed(meshd_watch_awaited(slow)), 3);
 	f->a.slow = false;
 	meshd_watch_drained(slow);
 	assert_saw(&f->a, " trust config:payments.default:3:1 endpoints:payments.default:full:1+1-0");
