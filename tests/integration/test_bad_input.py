@@ -66,7 +66,7 @@ class BadInput(support.MeshTest):
             (["token", "frob"], '"token frob"', "create"),
             (["cert", "issue", "--service", "x"], "--out DIR"),
             (["cert", "revoke", "zz"], '"zz"', "meshctl cert show"),
-            (["get", "frob"], '"frob"', "Service and Endpoints"),
+            (["get", "frob"], '"frob"', "Service, Endpoints, Namespace and Mesh"),
             (["apply"], "-f FILE"),
             (["apply", "-f", "/nonexistent"], "/nonexistent"),
             (["apply", "-f", "/tmp"], "/tmp", "directory"),
