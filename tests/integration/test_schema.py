@@ -140,6 +140,13 @@ class Schema(unittest.TestCase):
             for path, _ in leaves(schema):
                 self.assertIn(path.split(".")[-1].rstrip("[]"), named, "%s of kind %s is in no page of docs/" % (path, kind))
 
+    def test_the_section_of_namespaces_and_meshes_names_what_they_take(self):
+        section = re.search(r"^## kind: Namespace, kind: Mesh$(.*?)^## ", read("docs", "CONFIGURATION.md"), re.M | re.S).group(1)
+        for kind in ("Namespace", "Mesh"):
+            for name in self.schema["$defs"][kind]["properties"]:
+                if name not in ("apiVersion", "kind", "name"):
+                    self.assertIn("`%s`" % name, section, "what a %s takes" % kind)
+
     def test_the_tables_of_the_configuration_say_what_is_built_in(self):
         fields = {path: schema for path, schema in leaves(self.schema["$defs"]["Service"])}
         tables = re.findall(r"^\| field \| built in \|.*\n\|[- |]+\n((?:\|.*\n)+)", read("docs", "CONFIGURATION.md"), re.M)
