@@ -147,19 +147,28 @@ class Schema(unittest.TestCase):
                 if name not in ("apiVersion", "kind", "name"):
                     self.assertIn("`%s`" % name, section, "what a %s takes" % kind)
 
-    def test_the_tables_of_the_configuration_say_what_is_built_in(self):
+    def built_in(self, page, fields):
+        """The fields of the page's tables that say what is built in, each with its text there; `-` where that is no value. A field's own page, as RETRIES.md is that of `retries`, leaves its name out."""
+        own = page[:-len(".md")].lower() + "."
+        for table in re.findall(r"^\| field[^|\n]*\| built in \|.*\n\|[- |]+\n((?:\|.*\n)+)", read("docs", page), re.M):
+            for left, right in re.findall(r"^\| ([^|]+) \| ([^|]*) ?\|", table, re.M):
+                names, values = re.findall(r"`([\w.]+)`", left), re.findall(r"`([^`]+)`", right)
+                yield from zip([own + name if own + name in fields else name for name in names], values if len(values) == len(names) else ["-"] * len(names))
+
+    def test_the_tables_say_what_is_built_in(self):
         fields = {path: schema for path, schema in leaves(self.schema["$defs"]["Service"])}
-        tables = re.findall(r"^\| field \| built in \|.*\n\|[- |]+\n((?:\|.*\n)+)", read("docs", "CONFIGURATION.md"), re.M)
-        rows = [row for table in tables for row in re.findall(r"^\| `([\w.]+)` \| `([^`|]+)` \|", table, re.M)]
-        self.assertGreaterEqual(len(rows), 7)
-        for path, built_in in rows:
-            self.assertIn(path, fields, "CONFIGURATION.md has a row for what is no field")
+        told = {}
+        for page in (page for page in os.listdir(os.path.join(SRC, "docs")) if page.endswith(".md")):
+            told.update(self.built_in(page, fields))
+        for path, text in told.items():
+            self.assertIn(path, fields, "a table has a row for what is no field")
             default = fields[path].get("default")
-            self.assertEqual(built_in, default if isinstance(default, str) else json.dumps(default), path)
-        told = {path for path, _ in rows}
+            if text != "-":
+                shown = default if isinstance(default, str) else "[%s]" % ", ".join(default) if isinstance(default, list) else json.dumps(default)
+                self.assertEqual(text, shown, path)
         for path, schema in fields.items():
-            if "default" in schema and "." not in path:
-                self.assertIn(path, told, "CONFIGURATION.md has no row for it")
+            if "default" in schema:
+                self.assertNotEqual(told.get(path, "-"), "-", "no table says what is built in of %s" % path)
 
 
 if __name__ == "__main__":
