@@ -16,7 +16,7 @@ static const char *state_of(const struct meshd_session *session, uint64_t genera
 	if (meshd_watch_generation(session) >= generation) {
 		return "current";
 	}
-	return meshd_watch_awaited(session) != NULL ? "waiting" : "refused";
+	return session->n_awaited > 0 || session->n_lacks > 0 ? "waiting" : "refused";
 }
 
 static void put_refusals(struct mesh__json_out *json, const struct meshd_session *session)

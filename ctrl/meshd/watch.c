@@ -101,6 +101,7 @@ static void free_subscription(struct meshd_subscription *sub)
 	}
 	sub->session->n_awaited -= sub->awaited != 0 ? 1 : 0;
 	sub->session->n_lacks -= sub->lacks ? 1 : 0;
+	sub->session->n_refused -= sub->refused != NULL ? 1 : 0;
 	mesh__free(sub->refused);
 	mesh__free(sub);
 }
@@ -181,12 +182,16 @@ static void send_endpoints(struct meshd_subscription *sub)
 	meshd_registry_delta_fini(&record);
 }
 
+/* Whether it has, and has taken, all that concerns it. */
+static bool runs_all(const struct meshd_session *session)
+{
+	return session->n_awaited == 0 && session->n_lacks == 0 && session->n_refused == 0;
+}
+
 /* The session is about to owe something of a change. Until it has that, it runs what it ran: the generation before, when it owed nothing and had a configuration of the service. */
 static void hold_generation(struct meshd_session *session, bool had_one)
 {
-	bool owes = session->n_awaited > 0 || session->n_lacks > 0 || meshd_watch_refusal(session) != NULL;
-
-	if (had_one && !owes && session->watch->before > session->generation) {
+	if (had_one && runs_all(session) && session->watch->before > session->generation) {
 		session->generation = session->watch->before;
 	}
 }
@@ -476,8 +481,10 @@ static void judge(struct meshd_session *session, struct meshd_subscription *sub,
 	struct meshd_watch *watch = session->watch;
 	int64_t now_ms = mesh__wall_ms(watch->env);
 
+	session->n_refused -= sub->refused != NULL ? 1 : 0;
 	mesh__free(sub->refused);
 	sub->refused = mesh__strdup(&watch->env->mem, ack->refused);
+	session->n_refused += sub->refused != NULL ? 1 : 0;
 	sub->refused_generation = ack->generation;
 	sub->refused_ms = now_ms;
 	if (ack->refused != NULL && ack->generation == 0) {
@@ -510,7 +517,7 @@ void meshd_watch_ack(struct meshd_session *session, const struct mesh__msg_ack *
 	if (sub != NULL) {
 		judge(session, sub, ack);
 	}
-	if (session->n_awaited == 0 && session->n_lacks == 0 && ack->refused == NULL && ack->generation > session->generation && meshd_watch_refusal(session) == NULL) {
+	if (runs_all(session) && ack->refused == NULL && ack->generation > session->generation) {
 		session->generation = ack->generation;
 	}
 }
@@ -530,18 +537,6 @@ uint64_t meshd_watch_owed(const struct meshd_subscription *sub)
 	return sub->lacks ? meshd_config_changed_at(sub->session->watch->options.config, sub->topic->key) : sub->awaited != 0 ? sub->generation : 0;
 }
 
-const struct meshd_subscription *meshd_watch_awaited(const struct meshd_session *session)
-{
-	const struct meshd_subscription *oldest = NULL;
-
-	for (const struct meshd_subscription *sub = session->subscriptions; sub != NULL; sub = sub->next_of_session) {
-		if (meshd_watch_owed(sub) != 0 && (oldest == NULL || sub->awaited_ms < oldest->awaited_ms)) {
-			oldest = sub;
-		}
-	}
-	return oldest;
-}
-
 const struct meshd_sync *meshd_watch_sync(const struct meshd_watch *watch)
 {
 	return watch->sync;
@@ -555,7 +550,7 @@ const char *meshd_watch_subscribed(const struct meshd_subscription *sub)
 uint64_t meshd_watch_generation(const struct meshd_session *session)
 {
 	/* What did not concern it, it runs already. */
-	return session->n_awaited == 0 && session->n_lacks == 0 && meshd_watch_refusal(session) == NULL ? meshd_config_generation(session->watch->options.config) : session->generation;
+	return runs_all(session) ? meshd_config_generation(session->watch->options.config) : session->generation;
 }
 
 /* ---- Changes. ---- */

@@ -62,6 +62,7 @@ struct meshd_session {
 	uint64_t sequence;           /* of the last record sent */
 	uint64_t generation;         /* the newest that it ran whole, while it owes an answer or has refused something */
 	int64_t taken_ms;            /* when it took a configuration last; 0: never */
+	size_t n_refused;            /* subscriptions whose newest configuration it has refused */
 	size_t n_awaited;            /* subscriptions whose configuration it has not answered yet */
 	size_t n_lacks;              /* those of which it was not sent the newest, because it is behind */
 	struct meshd_sync_client due;
@@ -118,9 +119,8 @@ void meshd_watch_ack(struct meshd_session *session, const struct mesh__msg_ack *
 /* The generation that a session runs: the current one when it took everything that it was sent. */
 uint64_t meshd_watch_generation(const struct meshd_session *session);
 
-/* The first subscription of a session whose newest configuration it refused, or has not answered since the longest; NULL: there is none. */
+/* The first subscription of a session whose newest configuration it refused; NULL: there is none. */
 const struct meshd_subscription *meshd_watch_refusal(const struct meshd_session *session);
-const struct meshd_subscription *meshd_watch_awaited(const struct meshd_session *session);
 
 /* The generation that the session owes an answer for, or is to be sent as soon as it has read what waits for it; 0: nothing. */
 uint64_t meshd_watch_owed(const struct meshd_subscription *sub);
