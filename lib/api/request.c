@@ -163,7 +163,7 @@ const char *mesh_response_header(const mesh_request *r, const char *name)
 {
 	const char *field, *value;
 
-	for (size_t i = 0; r != NULL && name != NULL && mesh__client_response_field(&r->response, i, &field, &value); i++) {
+	for (size_t i = 0; r != NULL && name != NULL && mesh__client_response_field(mesh__request_head(r), i, &field, &value); i++) {
 		if (mesh__str_eq_nocase(name, strlen(name), field) && !mesh__field_is_mesh(field, strlen(field))) {
 			return value;
 		}
@@ -176,7 +176,7 @@ int32_t mesh_response_field(const mesh_request *r, size_t index, const char **na
 	const char *field = NULL, *text = NULL;
 	int32_t found = 0;
 
-	for (size_t i = 0; r != NULL && found == 0 && mesh__client_response_field(&r->response, i, &field, &text); i++) {
+	for (size_t i = 0; r != NULL && found == 0 && mesh__client_response_field(mesh__request_head(r), i, &field, &text); i++) {
 		found = !mesh__field_is_mesh(field, strlen(field)) && index-- == 0;
 	}
 	if (name != NULL) {

@@ -95,6 +95,8 @@ void mesh__client_response_fini(struct mesh__client_response *r);
 /* The first field named `name` (lower case), or NULL; field `index`, false past the last. */
 const char *mesh__client_response_header(const struct mesh__client_response *r, const char *name);
 bool mesh__client_response_field(const struct mesh__client_response *r, size_t index, const char **name, const char **value);
+/* Appends a field that came from nobody, its name in lower case. Want of memory, or of room, sticks in r->fields. */
+void mesh__client_response_add(struct mesh__client_response *r, const char *name, const char *value);
 /* Likewise of the trailers: those that may stand there (mesh__field_may_trail()). */
 const char *mesh__client_response_trailer(const struct mesh__client_response *r, const char *name);
 bool mesh__client_response_trailer_field(const struct mesh__client_response *r, size_t index, const char **name, const char **value);

@@ -7,8 +7,6 @@
 #include "wire/path.h"
 #include "wire/url.h"
 
-enum { TARGET_MAX_BYTES = 8192 };
-
 /* What the fields that rule a message say. */
 struct rulers {
 	const char *host, *length, *coding, *expect;
@@ -110,7 +108,7 @@ static enum mesh__refusal judge_target(char *target, const struct rulers *r, str
 	size_t scheme = head->http_2 ? 0 : scheme_len(target);
 	char *path = target, *query;
 
-	if (strlen(target) > TARGET_MAX_BYTES) {
+	if (strlen(target) > MESH__TARGET_MAX) {
 		return MESH__REFUSAL_TARGET_TOO_LONG;
 	}
 	if (scheme > 0) {

@@ -45,6 +45,13 @@ bool mesh__client_response_field(const struct mesh__client_response *r, size_t i
 	return true;
 }
 
+void mesh__client_response_add(struct mesh__client_response *r, const char *name, const char *value)
+{
+	mesh__buf_add(&r->fields, name, strlen(name) + 1);
+	mesh__buf_add(&r->fields, value, strlen(value) + 1);
+	r->n_fields += r->fields.error == MESH_OK;
+}
+
 const char *mesh__client_response_header(const struct mesh__client_response *r, const char *name)
 {
 	const char *at = r->fields.data;

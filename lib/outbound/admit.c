@@ -2,7 +2,7 @@
 #include "outbound/steps.h"
 #include "policy/deadline.h"
 
-int mesh__step_admit(struct mesh_request *r)
+int mesh__admit_call(struct mesh_request *r)
 {
 	if (atomic_load_explicit(&r->outbound->closed, memory_order_relaxed)) {
 		return mesh__fail(&r->err, MESH_E_CLOSED, "the mesh is closing");
@@ -13,12 +13,25 @@ int mesh__step_admit(struct mesh_request *r)
 	if (mesh__deadline_left_ms(r->deadline_us, r->now_us) == 0) {
 		return mesh__fail_at(&r->err, MESH__ORIGIN_POLICY, MESH_E_TIMEOUT, "the deadline passed before a try could begin");
 	}
-	if (mesh__destination_enter(r->service->destination, &r->service->policy.breaker, &r->err) != MESH_OK) {
-		return r->err.code;
+	return MESH_OK;
+}
+
+int mesh__step_admit(struct mesh_request *r)
+{
+	const struct mesh__breaker *breaker = &r->service->policy.breaker;
+	struct mesh__destination *d = r->service->destination;
+	int code = mesh__admit_call(r);
+
+	if (code != MESH_OK) {
+		return code;
 	}
-	r->held = r->service->destination;
+	code = mesh__destination_enter(d, breaker, &r->err);
+	if (code != MESH_OK) {
+		return code;
+	}
+	r->held = d;
 	if (r->tries == 0) {
-		mesh__budget_deposit(&r->held->budget, &mesh__retries_of(r)->budget, r->now_us);
+		mesh__budget_deposit(&d->budget, &mesh__retries_of(r)->budget, r->now_us);
 	}
 	return MESH_OK;
 }

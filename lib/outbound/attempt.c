@@ -55,19 +55,20 @@ static const char *decimal(uint64_t n, char *room)
 
 static int exchange(struct mesh_request *r, struct mesh__pool *pool)
 {
-	struct mesh__client_request request = {.method = r->method, .target = r->path, .fields = r->fields, .n_fields = r->n_fields, .body = r->body, .body_len = r->body_len,
-		.has_body = r->has_body, .max_response_bytes = r->outbound->max_body_bytes};
+	struct mesh__client_field *fields = r->sends_edited ? r->edited->fields : r->fields;
+	struct mesh__client_request request = {.method = r->method, .target = r->sends_edited ? r->edited->target : r->path, .fields = fields,
+		.n_fields = r->sends_edited ? r->edited->n_fields : r->n_fields, .body = r->body, .body_len = r->body_len, .has_body = r->has_body, .max_response_bytes = r->outbound->max_body_bytes};
 
 	if (!r->endpoint->target.insecure_plaintext) {
-		/* The caller's fields end at n_fields; the room behind them is ours. */
+		/* The caller's fields, and its route's, end at n_fields; the room behind them is ours. */
 		if (r->tries > 0) { /* without it, the first */
-			r->fields[request.n_fields++] = (struct mesh__client_field){"mesh-try", decimal((uint64_t)r->tries + 1, r->numbers[0])};
+			fields[request.n_fields++] = (struct mesh__client_field){"mesh-try", decimal((uint64_t)r->tries + 1, r->numbers[0])};
 		} else if (r->parent_retried) { /* there is no second try of it */
-			r->fields[request.n_fields++] = (struct mesh__client_field){"mesh-retried", "1"};
+			fields[request.n_fields++] = (struct mesh__client_field){"mesh-retried", "1"};
 		}
-		r->fields[request.n_fields++] = (struct mesh__client_field){"mesh-deadline-ms", decimal((uint64_t)mesh__deadline_left_ms(r->try_deadline_us, r->now_us), r->numbers[1])};
+		fields[request.n_fields++] = (struct mesh__client_field){"mesh-deadline-ms", decimal((uint64_t)mesh__deadline_left_ms(r->try_deadline_us, r->now_us), r->numbers[1])};
 	}
-	mesh__grpc_add_fields(r, &request);
+	mesh__grpc_add_fields(r, fields, &request);
 	if (r->parked) {
 		return mesh__parked_exchange(r, pool, &request);
 	}

@@ -6,7 +6,7 @@
 #include "outbound/steps.h"
 
 /* X(NAME): the states of a call, in the order of a call that goes well. In AWAIT, ATTEMPT and PAUSE it waits: it is parked in the state that comes next, or for AWAIT, where it looks again, in that. */
-#define STATES(X) X(RESOLVE) X(AWAIT) X(ROUTE) X(PICK) X(ADMIT) X(ATTEMPT) X(JUDGE) X(OBSERVE) X(RETRY) X(PAUSE) X(DONE)
+#define STATES(X) X(RESOLVE) X(AWAIT) X(ROUTE) X(EDIT) X(PICK) X(ADMIT) X(ATTEMPT) X(JUDGE) X(OBSERVE) X(RETRY) X(PAUSE) X(DONE)
 
 #define X(name) STATE_##name,
 enum state { STATES(X) };
@@ -44,7 +44,10 @@ static enum state step(struct mesh_request *r, bool *parked)
 		return *parked ? STATE_AWAIT : next_or_done(code, after_resolve(r));
 	case STATE_ROUTE:
 		mesh__step_route(r);
-		return r->service == NULL ? STATE_AWAIT : STATE_PICK;
+		return r->service == NULL ? STATE_AWAIT : r->route == NULL ? STATE_PICK : STATE_EDIT;
+	case STATE_EDIT:
+		code = mesh__step_edit(r);
+		return next_or_done(code, r->answered_here ? STATE_DONE : STATE_PICK);
 	case STATE_PICK:
 		return next_or_done(mesh__step_pick(r), STATE_ADMIT);
 	case STATE_ADMIT:
@@ -83,6 +86,9 @@ static MESH__NOINLINE bool advance(struct mesh_request *r)
 /* An answer that asks for another try is still an answer: when none can be made the caller gets it as it is, unless the caller has cancelled meanwhile. */
 static bool answered(const struct mesh_request *r)
 {
+	if (r->answered_here) {
+		return true;
+	}
 	return r->response.status != 0 && r->tries > 0 && (r->end == MESH__TRY_ANSWERED || r->end == MESH__TRY_NOT_PROCESSED) && r->err.code != MESH_E_CANCELLED && r->err.code != MESH_E_CLOSED;
 }
 
@@ -112,11 +118,26 @@ static void tell_tries(struct mesh_request *r)
 	}
 }
 
+/* The header, as the route wants it. False, with why in r->err: it cannot be shown, and a response without it is none. */
+static bool show_head(struct mesh_request *r)
+{
+	if (r->route == NULL || mesh__edit_response(r) == MESH_OK) {
+		return true;
+	}
+	r->error.may_be_processed = !r->answered_here;
+	if (r->parked && r->call.flight != NULL) {
+		mesh__flight_stop(r->call.flight, MESH_E_NO_MEMORY, "the header could not be edited");
+	}
+	return false;
+}
+
 int mesh__call_conclude(struct mesh_request *r)
 {
-	if (answered(r)) {
-		copy_text(r->instance, sizeof(r->instance), r->endpoint->instance);
-		copy_text(r->version, sizeof(r->version), r->endpoint->version);
+	if (answered(r) && show_head(r)) {
+		if (!r->answered_here) {
+			copy_text(r->instance, sizeof(r->instance), r->endpoint->instance);
+			copy_text(r->version, sizeof(r->version), r->endpoint->version);
+		}
 		mesh__err_clear(&r->err);
 		mesh__count(r->outbound->calls_ok, 1);
 		return MESH_OK;

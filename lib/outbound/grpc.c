@@ -19,15 +19,15 @@ int mesh__grpc_take_timeout(struct mesh_request *r, const char *value)
 	return MESH_OK;
 }
 
-void mesh__grpc_add_fields(struct mesh_request *r, struct mesh__client_request *out)
+void mesh__grpc_add_fields(struct mesh_request *r, struct mesh__client_field *fields, struct mesh__client_request *out)
 {
 	if (r->is_grpc || r->says_grpc_timeout) {
 		mesh__grpc_timeout_format(r->try_deadline_us - r->now_us, r->grpc_timeout);
-		r->fields[out->n_fields++] = (struct mesh__client_field){"grpc-timeout", r->grpc_timeout};
+		fields[out->n_fields++] = (struct mesh__client_field){"grpc-timeout", r->grpc_timeout};
 	}
 	/* Over HTTP/1.1 it would be a field of the connection, and gRPC is not spoken there. */
 	if (r->is_grpc && r->service->policy.protocol != MESH__PROTOCOL_HTTP) {
-		r->fields[out->n_fields++] = (struct mesh__client_field){"te", "trailers"};
+		fields[out->n_fields++] = (struct mesh__client_field){"te", "trailers"};
 	}
 }
 

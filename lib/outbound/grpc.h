@@ -10,8 +10,8 @@
 /* The caller's `grpc-timeout`, which is how a gRPC program says how long a call may take: as mesh_request_timeout(), up to 24 h. What is left of it is sent. MESH_E_INVALID when it cannot be read. */
 int mesh__grpc_take_timeout(struct mesh_request *request, const char *value) MESH__MUST_USE;
 
-/* Adds `te` and `grpc-timeout` to the fields of a try; nothing to one that is not gRPC's. */
-void mesh__grpc_add_fields(struct mesh_request *request, struct mesh__client_request *out);
+/* Adds `te` and `grpc-timeout` to the fields of a try, of which `out` has the number; nothing to one that is not gRPC's. */
+void mesh__grpc_add_fields(struct mesh_request *request, struct mesh__client_field *fields, struct mesh__client_request *out);
 
 /* The status of a response: of its trailers, of its head when there are no trailers but in it, or what HTTP's means where it says none. Pure. */
 enum mesh__grpc_status mesh__grpc_status_of(const struct mesh__client_response *response);

@@ -53,12 +53,17 @@ void mesh__request_let_go(struct mesh_request *r)
 	r->match = NULL;
 }
 
+const struct mesh__client_response *mesh__request_head(const struct mesh_request *r)
+{
+	return r->shows_edited ? &r->edited->head : &r->response;
+}
+
 void mesh__request_clear(struct mesh_request *r)
 {
 	mesh__request_let_go(r);
 	mesh__client_response_clear(&r->response);
 	r->instance[0] = r->version[0] = '\0';
-	r->has_error = r->drawn = false;
+	r->has_error = r->drawn = r->sends_edited = r->shows_edited = r->answered_here = false;
 	r->tries = 0;
 	r->wait_ms = 0;
 	r->error.may_be_processed = false;
@@ -80,6 +85,7 @@ void mesh__request_free(struct mesh_request *r)
 		mesh__free((void *)(uintptr_t)r->fields[i].value);
 	}
 	mesh__client_response_fini(&r->response);
+	mesh__edited_free(r->edited);
 	mesh__streamed_free(r->streamed);
 	mesh__cancel_free(r->cancel);
 	mesh__free(r->body);

@@ -6,6 +6,7 @@
 
 #include "control/snapshot.h"
 #include "http/client.h"
+#include "outbound/edit.h"
 #include "outbound/events.h"
 #include "outbound/outbound.h"
 #include "outbound/parked.h"
@@ -14,7 +15,7 @@
 #include "wire/grpc.h"
 #include "wire/name.h"
 
-enum { MESH__VERSION_TEXT = 129, MESH__REQUEST_FIELDS_MAX = 128, MESH__REQUEST_FIELDS_BYTES = 64 * 1024, MESH__REQUEST_OWN_FIELDS = 4, MESH__DECIMAL_TEXT = 21 };
+enum { MESH__VERSION_TEXT = 129, MESH__REQUEST_FIELDS_BYTES = 64 * 1024, MESH__DECIMAL_TEXT = 21 };
 
 struct mesh_request {
 	struct mesh__outbound *outbound;
@@ -62,6 +63,10 @@ struct mesh_request {
 	int64_t wait_ms;                    /* before the next try */
 	enum mesh__try_end end;             /* of the last try */
 	struct mesh__client_result result;
+	struct mesh__edited *edited;        /* the memory of the next two; NULL: no route has edited any call of it */
+	bool sends_edited;                  /* what is sent is there */
+	bool shows_edited;                  /* the response's header is there */
+	bool answered_here;                 /* by its route: nothing was sent */
 
 	/* What came of it. */
 	struct mesh__client_response response;
@@ -89,6 +94,9 @@ void mesh__request_free(struct mesh_request *request);
 
 int mesh__request_field(struct mesh_request *request, const char *name, const char *value) MESH__MUST_USE;
 int mesh__request_body(struct mesh_request *request, const void *bytes, size_t len) MESH__MUST_USE;
+
+/* The header of the response, as the application sees it. */
+const struct mesh__client_response *mesh__request_head(const struct mesh_request *request);
 
 /* Drops what a call holds of the mesh: its snapshot, and with that the endpoints. */
 void mesh__request_let_go(struct mesh_request *request);

@@ -19,6 +19,9 @@ int mesh__step_await(struct mesh_request *request) MESH__MUST_USE;
 /* Takes the service's route: request->route, service, group, deadline. The service that it leads to may not be known yet: request->service is NULL then, and once it is known this step is taken again. */
 void mesh__step_route(struct mesh_request *request);
 
+/* What the call's route, which it has, makes of it: what is sent is edited (edit.h), or it is answered here (answer.h), and request->answered_here. */
+int mesh__step_edit(struct mesh_request *request) MESH__MUST_USE;
+
 /* Chooses the endpoint of this try. MESH_E_NO_SERVICE, MESH_E_NO_ENDPOINT. */
 int mesh__step_pick(struct mesh_request *request) MESH__MUST_USE;
 
@@ -27,6 +30,9 @@ int mesh__step_pick(struct mesh_request *request) MESH__MUST_USE;
  * request->held. Ejection stands here when it comes.
  */
 int mesh__step_admit(struct mesh_request *request) MESH__MUST_USE;
+
+/* Of these, what holds also where nothing will be sent: not closed, not cancelled, time left. */
+int mesh__admit_call(struct mesh_request *request) MESH__MUST_USE;
 
 /* One try on the picked endpoint: what came of it is in request->try_code. MESH_OK (also for a try that failed), MESH_E_WOULD_BLOCK. */
 int mesh__step_attempt(struct mesh_request *request) MESH__MUST_USE;

@@ -462,6 +462,23 @@ void mesh__streamed_explain(const struct mesh_request *r, struct mesh__err *err)
 	}
 }
 
+int mesh__streamed_answer(struct mesh_request *r)
+{
+	struct mesh__streamed *s = r->streamed;
+	int code;
+
+	if (!s->download) {
+		return MESH_OK;
+	}
+	code = mesh__pipe_put(&s->down, r->response.body.data, r->response.body.len);
+	if (code != MESH_OK) {
+		return mesh__fail_memory(&r->err);
+	}
+	mesh__pipe_end(&s->down, MESH_OK);
+	mesh__buf_clear(&r->response.body);
+	return MESH_OK;
+}
+
 bool mesh__streamed_landed(struct mesh_request *r, int *code, const struct mesh__err *err)
 {
 	struct mesh__streamed *s = r->streamed;

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/str.h"
 #include "policy/regex.h"
 #include "policy/service.h"
 #include "wire/name.h"
@@ -79,6 +80,8 @@ static bool check_header(struct mesh__reading *r, const struct mesh__place *at, 
 
 static bool check_edited_header(struct mesh__reading *r, const struct mesh__place *at, const char *text, char *normal)
 {
+	static const char grpc[] = "grpc-"; /* a forged status, a longer deadline */
+
 	if (!check_header(r, at, text, normal)) {
 		return false;
 	}
@@ -88,6 +91,10 @@ static bool check_edited_header(struct mesh__reading *r, const struct mesh__plac
 	}
 	if (mesh__field_is_hop(text, strlen(text))) {
 		mesh__reading_fault(r, at, "is of one connection, which the library keeps in order");
+		return false;
+	}
+	if (mesh__str_eq_nocase(text, strnlen(text, sizeof(grpc) - 1), grpc)) {
+		mesh__reading_fault(r, at, "belongs to gRPC");
 		return false;
 	}
 	return true;

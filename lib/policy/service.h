@@ -116,8 +116,8 @@ struct mesh__rewrite {
 
 struct mesh__redirect {
 	int32_t status;     /* 0: no redirect; else 301, 302, 303, 307 or 308 */
-	const char *scheme; /* NULL: the request's */
-	const char *host;   /* NULL: the request's */
+	const char *scheme; /* NULL: https, where there is a host; with neither the location is a path */
+	const char *host;   /* NULL: that which was asked */
 	struct mesh__rewrite to;
 };
 

@@ -6,7 +6,7 @@
 #include "base/attr.h"
 #include "base/str.h"
 
-enum { TARGET_MAX = 8192, METHOD_MAX = 32, DNS_LABEL_MAX = 63 };
+enum { METHOD_MAX = 32, DNS_LABEL_MAX = 63 };
 
 static bool is_digit(char c)
 {
@@ -126,7 +126,7 @@ int mesh__origin_url_parse(const char *what, const char *text, bool allow_http, 
 
 bool mesh__target_valid(const char *text, size_t len)
 {
-	if (len == 0 || len > TARGET_MAX || text[0] != '/') {
+	if (len == 0 || len > MESH__TARGET_MAX || text[0] != '/') {
 		return false;
 	}
 	for (size_t i = 0; i < len; i++) {

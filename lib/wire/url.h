@@ -18,7 +18,9 @@ struct mesh__origin_url {
 /* Exactly "https://host:port" (or http:// where allow_http), with an optional single trailing slash; the port is required. */
 int mesh__origin_url_parse(const char *what, const char *text, bool allow_http, struct mesh__origin_url *out, struct mesh__err *err) MESH__MUST_USE;
 
-/* True for a request target in origin form: '/', then path and query of visible ASCII without '#', at most 8192 bytes. RFC 9112 section 3.2.1. */
+enum { MESH__TARGET_MAX = 8192 };
+
+/* True for a request target in origin form: '/', then path and query of visible ASCII without '#', at most MESH__TARGET_MAX bytes. RFC 9112 section 3.2.1. */
 bool mesh__target_valid(const char *text, size_t len);
 
 /* The value of `key` in a query ("a=b&c=d"), percent-decoded (and '+' as space) into out[cap]. False when absent, malformed or too long. */

@@ -70,7 +70,7 @@ mesh_options *two_meshes_identity(struct two_meshes *t, const char *service)
 mesh_options *two_meshes_options_with(struct two_meshes *t, const char *service, const struct mesh__addr *addresses, size_t n, const char *fields)
 {
 	mesh_options *o = two_meshes_identity(t, service);
-	char text[1024], address[MESH__ADDR_TEXT], path[160];
+	char text[4096], address[MESH__ADDR_TEXT], path[160];
 	size_t len = (size_t)snprintf(text, sizeof(text), "apiVersion: mesh/v1\nkind: Endpoints\nname: payments\nendpoints:\n");
 
 	for (size_t i = 0; i < n; i++) {

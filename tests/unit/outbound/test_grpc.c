@@ -66,7 +66,7 @@ static const char *added(const char *name)
 	struct mesh__client_request out = {.n_fields = stage.r->n_fields};
 
 	stage.r->service = &service;
-	mesh__grpc_add_fields(stage.r, &out);
+	mesh__grpc_add_fields(stage.r, stage.r->fields, &out);
 	for (size_t i = stage.r->n_fields; i < out.n_fields; i++) {
 		if (strcmp(stage.r->fields[i].name, name) == 0) {
 			return stage.r->fields[i].value;

@@ -423,6 +423,10 @@ static const struct {
 		"f:4:42: routes[0].split: does nothing beside redirect\nf:4:64: routes[0].timeout: does nothing beside redirect\n"},
 	{"routes: [{name: a, directResponse: {status: 204, body: x}}, {name: b, directResponse: {status: 200}, mirror: {service: b}}]\n",
 		"f:4:36: routes[0].directResponse: has a body, and an answer 204 has none\nf:4:102: routes[1].mirror: does nothing beside directResponse\n"},
+	{"routes: [{name: a, headers: {request: {add: {Grpc-Timeout: 1H, grpc: \"1\"}}, response: {set: {grpc-status: \"0\"}, remove: [x-a, grpc-message]}}}]\n",
+		"f:4:46: routes[0].headers.request.add.Grpc-Timeout: belongs to gRPC\n"
+		"f:4:94: routes[0].headers.response.set.grpc-status: belongs to gRPC\n"
+		"f:4:127: routes[0].headers.response.remove[1]: belongs to gRPC\n"},
 	{"routes: [{name: a, headers: {request: {set: {Host: x, mesh-try: \"1\", Content-Length: \"1\", x-ok: \" a\"}, remove: [x-forwarded-client-cert]}}}]\n",
 		"f:4:46: routes[0].headers.request.set.Host: is of one connection, which the library keeps in order\n"
 		"f:4:55: routes[0].headers.request.set.mesh-try: belongs to the mesh itself\n"
