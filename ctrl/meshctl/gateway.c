@@ -130,6 +130,9 @@ int ctl_fields_behind(struct ctl_fields *fields, ctl_field_fn field, const void 
 	if (code == MESH_OK && http2 && before.trailers) {
 		code = add(fields, "te", "trailers", err);
 	}
+	if (code == MESH_OK && caller->mirrored) {
+		code = add(fields, "mesh-mirror", "1", err);
+	}
 	if (code == MESH_OK && !before.proto) {
 		code = add(fields, "x-forwarded-proto", "https", err);
 	}

@@ -26,6 +26,7 @@ struct ctl_caller {
 	const char *own;     /* SPIFFE ID of this service */
 	const char *peer;    /* the caller's, verified */
 	const char *address; /* the caller's IP */
+	bool mirrored;       /* the request is a mirror's copy */
 };
 
 enum { CTL_FIELDS_MAX = 128 + 8 };
@@ -42,7 +43,7 @@ void ctl_fields_fini(struct ctl_fields *fields);
 
 /*
  * A request's, for the server behind: those that do not stay; "te: trailers" where the request has it and `http2`; X-Forwarded-Client-Cert of the caller (Envoy's form: By, URI), X-Forwarded-For with the caller's address at its
- * end, and, unless the request has them, X-Forwarded-Proto "https" and X-Forwarded-Host. MESH_E_TOO_LARGE, MESH_E_NO_MEMORY.
+ * end; "mesh-mirror: 1" of a mirror's copy; and, unless the request has them, X-Forwarded-Proto "https" and X-Forwarded-Host. MESH_E_TOO_LARGE, MESH_E_NO_MEMORY.
  */
 int ctl_fields_behind(struct ctl_fields *fields, ctl_field_fn field, const void *source, const struct ctl_caller *caller, bool http2, struct mesh__err *err) MESH__MUST_USE;
 

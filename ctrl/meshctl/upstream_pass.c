@@ -293,7 +293,7 @@ static int take_fields(struct ctl_pass *p, struct mesh__err *err)
 	if (code != MESH_OK) {
 		return code;
 	}
-	caller = (struct ctl_caller){up->own, mesh_inbound_peer(p->in), address.ip};
+	caller = (struct ctl_caller){up->own, mesh_inbound_peer(p->in), address.ip, mesh_inbound_mirrored(p->in) != 0};
 	return ctl_fields_behind(&p->fields, inbound_field, p->in, &caller, up->http2, err);
 }
 

@@ -446,6 +446,9 @@ MESH_API char *mesh_inbound_address(const mesh_inbound *inbound);
 MESH_API int32_t mesh_inbound_try(const mesh_inbound *inbound);
 MESH_API int64_t mesh_inbound_remaining_ms(const mesh_inbound *inbound);
 
+/* 1 when this is the copy that a route's `mirror` makes of a call, else 0: its caller has its answer from elsewhere, and what is replied here is thrown away. */
+MESH_API int32_t mesh_inbound_mirrored(const mesh_inbound *inbound);
+
 /*
  * Adds a header field to the reply, before mesh_reply() or mesh_reply_begin() (else MESH_E_STATE). Errors as mesh_request_header(); but Content-Length is taken, once: the length of a body that will be streamed. mesh_reply() pays it
  * no heed.

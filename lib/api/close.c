@@ -69,7 +69,7 @@ static bool drain(struct mesh__opened *m, int64_t drain_ms)
 	if (server != NULL) {
 		drained = mesh__serving_drain(server, drain_ms);
 	}
-	drained = mesh__running_wait(&m->outbound.running, &m->env, deadline_us) && drained;
+	drained = mesh__running_drain(&m->outbound.running, &m->env, deadline_us) && drained;
 	atomic_store(&m->outbound.closed, true);
 	mesh__running_close(&m->outbound.running);
 	(void)mesh__running_wait(&m->outbound.running, &m->env, INT64_MAX);

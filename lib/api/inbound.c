@@ -105,6 +105,11 @@ int64_t mesh_inbound_remaining_ms(const mesh_inbound *in)
 	return in == NULL ? -1 : mesh__inbound_left_ms(in);
 }
 
+int32_t mesh_inbound_mirrored(const mesh_inbound *in)
+{
+	return in != NULL && in->mirrored;
+}
+
 int32_t mesh_reply_header(mesh_inbound *in, const char *name, const char *value)
 {
 	return in == NULL || name == NULL || value == NULL ? MESH_E_INVALID : mesh__inbound_reply_field(in, name, value);

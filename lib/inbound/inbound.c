@@ -28,6 +28,7 @@ static void read_mesh_fields(struct mesh_inbound *in)
 	const char *left = mesh__exchange_header(in->x, "mesh-deadline-ms"), *tried = mesh__exchange_header(in->x, "mesh-try");
 	uint64_t n;
 
+	in->mirrored = mesh__str_eq(mesh__exchange_header(in->x, "mesh-mirror"), "1");
 	in->try_number = 1;
 	if (tried != NULL && mesh__str_u64(tried, strlen(tried), MOST_TRIES, &n) && n > 0) {
 		in->try_number = (int32_t)n;

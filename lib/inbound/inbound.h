@@ -29,6 +29,7 @@ struct mesh_inbound {
 	const struct mesh__leaf *peer;    /* the exchange's */
 	int32_t try_number;               /* from 1 */
 	bool retried;                     /* it is a retry, or made for one: calls that are made for it make none */
+	bool mirrored;                    /* a copy, whose answer is thrown away */
 	int64_t deadline_us;              /* 0: the caller did not say */
 	struct mesh__job job;             /* its place in a queue */
 	struct mesh__field_list fields, trailers; /* of the reply */

@@ -25,12 +25,12 @@ int mesh__step_admit(struct mesh_request *r)
 	if (code != MESH_OK) {
 		return code;
 	}
-	code = mesh__destination_enter(d, breaker, &r->err);
+	code = r->copy.of == NULL ? mesh__destination_enter(d, breaker, &r->err) : mesh__destination_enter_copy(d, breaker, &r->err);
 	if (code != MESH_OK) {
 		return code;
 	}
 	r->held = d;
-	if (r->tries == 0) {
+	if (r->tries == 0 && r->copy.of == NULL) {
 		mesh__budget_deposit(&d->budget, &mesh__retries_of(r)->budget, r->now_us);
 	}
 	return MESH_OK;

@@ -67,6 +67,9 @@ static int exchange(struct mesh_request *r, struct mesh__pool *pool)
 			fields[request.n_fields++] = (struct mesh__client_field){"mesh-retried", "1"};
 		}
 		fields[request.n_fields++] = (struct mesh__client_field){"mesh-deadline-ms", decimal((uint64_t)mesh__deadline_left_ms(r->try_deadline_us, r->now_us), r->numbers[1])};
+		if (r->copy.of != NULL) {
+			fields[request.n_fields++] = (struct mesh__client_field){"mesh-mirror", "1"};
+		}
 	}
 	mesh__grpc_add_fields(r, fields, &request);
 	if (r->parked) {

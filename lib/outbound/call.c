@@ -17,10 +17,10 @@ static enum state next_or_done(int code, enum state next)
 	return code == MESH_OK ? next : STATE_DONE;
 }
 
-/* A service without routes has none to look for. */
+/* A service without routes has none to look for, and a mirror's copy has been where its call's led. */
 static enum state after_resolve(const struct mesh_request *r)
 {
-	return r->service == NULL ? STATE_AWAIT : r->service->policy.n_routes > 0 ? STATE_ROUTE : STATE_PICK;
+	return r->service == NULL ? STATE_AWAIT : r->service->policy.n_routes > 0 && r->copy.of == NULL ? STATE_ROUTE : STATE_PICK;
 }
 
 /* An answer that no rule would have repeated, as almost all are; one whose body is on its way to the application is repeated by none. */
@@ -53,6 +53,9 @@ static enum state step(struct mesh_request *r, bool *parked)
 	case STATE_ADMIT:
 		return next_or_done(mesh__step_admit(r), STATE_ATTEMPT);
 	case STATE_ATTEMPT:
+		if (r->route != NULL) {
+			mesh__mirror_call(r);
+		}
 		*parked = mesh__step_attempt(r) != MESH_OK;
 		return STATE_JUDGE;
 	case STATE_JUDGE:
@@ -139,7 +142,9 @@ int mesh__call_conclude(struct mesh_request *r)
 			copy_text(r->version, sizeof(r->version), r->endpoint->version);
 		}
 		mesh__err_clear(&r->err);
-		mesh__count(r->outbound->calls_ok, 1);
+		if (r->copy.of == NULL) {
+			mesh__count(r->outbound->calls_ok, 1);
+		}
 		return MESH_OK;
 	}
 	mesh__client_response_clear(&r->response); /* a part of one is none */
@@ -149,8 +154,10 @@ int mesh__call_conclude(struct mesh_request *r)
 	r->error.err = r->err;
 	tell_tries(r);
 	r->has_error = true;
-	mesh__count(r->outbound->calls_failed, 1);
-	mesh__count(mesh__metrics_counter(r->outbound->metrics, "mesh_call_errors_total", "Calls that ended without a response, by code.", "code", mesh__code_name(r->err.code)), 1);
+	if (r->copy.of == NULL) {
+		mesh__count(r->outbound->calls_failed, 1);
+		mesh__count(mesh__metrics_counter(r->outbound->metrics, "mesh_call_errors_total", "Calls that ended without a response, by code.", "code", mesh__code_name(r->err.code)), 1);
+	}
 	return r->err.code;
 }
 

@@ -2,6 +2,8 @@
 
 #include <stdio.h>
 
+#include "outbound/mirror.h"
+
 void mesh__destination_list_init(struct mesh__destination_list *list, const struct mesh__env *env)
 {
 	list->env = env;
@@ -28,7 +30,7 @@ static void refresh(void *arg)
 
 	(void)pthread_mutex_lock(&list->mu);
 	for (struct mesh__destination *d = list->first; d != NULL; d = d->next) {
-		tell_locked(&d->requests_gauge, atomic_load_explicit(&d->requests, memory_order_relaxed));
+		tell_locked(&d->requests_gauge, atomic_load_explicit(&d->requests, memory_order_relaxed) + atomic_load_explicit(&d->copies, memory_order_relaxed));
 		tell_locked(&d->pending_gauge, mesh__circuit_pending(d->circuit));
 		tell_locked(&d->connections_gauge, mesh__circuit_connections(d->circuit));
 	}
@@ -116,13 +118,13 @@ void mesh__destination_tune(struct mesh__destination *d, const struct mesh__serv
 	mesh__circuit_limit(d->circuit, policy->breaker.max_connections, policy->breaker.max_pending);
 }
 
-int mesh__destination_enter(struct mesh__destination *d, const struct mesh__breaker *breaker, struct mesh__err *err)
+/* One more of `count`, beside `others`. Not added first and taken back: those that are refused must not be counted, be it for a moment, against one that is within the limit. */
+static int enter(struct mesh__destination *d, _Atomic int32_t *count, int32_t others, const struct mesh__breaker *breaker, struct mesh__err *err)
 {
-	int32_t under_way = atomic_load_explicit(&d->requests, memory_order_relaxed);
+	int32_t under_way = atomic_load_explicit(count, memory_order_relaxed);
 
-	/* Not added first and taken back: those that are refused must not be counted, be it for a moment, against one that is within the limit. */
-	while (mesh__breaker_admits(breaker, MESH__BREAKER_REQUESTS, under_way)) {
-		if (atomic_compare_exchange_weak_explicit(&d->requests, &under_way, under_way + 1, memory_order_relaxed, memory_order_relaxed)) {
+	while (mesh__breaker_admits(breaker, MESH__BREAKER_REQUESTS, under_way + others)) {
+		if (atomic_compare_exchange_weak_explicit(count, &under_way, under_way + 1, memory_order_relaxed, memory_order_relaxed)) {
 			return MESH_OK;
 		}
 	}
@@ -136,4 +138,37 @@ int mesh__destination_enter(struct mesh__destination *d, const struct mesh__brea
 void mesh__destination_leave(struct mesh__destination *d)
 {
 	(void)atomic_fetch_sub_explicit(&d->requests, 1, memory_order_relaxed);
+}
+
+int mesh__destination_enter(struct mesh__destination *d, const struct mesh__breaker *breaker, struct mesh__err *err)
+{
+	return enter(d, &d->requests, 0, breaker, err);
+}
+
+int mesh__destination_enter_copy(struct mesh__destination *d, const struct mesh__breaker *breaker, struct mesh__err *err)
+{
+	return enter(d, &d->copies, atomic_load_explicit(&d->requests, memory_order_relaxed), breaker, err);
+}
+
+void mesh__destination_leave_copy(struct mesh__destination *d)
+{
+	(void)atomic_fetch_sub_explicit(&d->copies, 1, memory_order_relaxed);
+}
+
+bool mesh__destination_begin_copy(struct mesh__destination *d, size_t body_len)
+{
+	int32_t others = atomic_fetch_add_explicit(&d->mirrored, 1, memory_order_relaxed);
+	int64_t bytes = atomic_fetch_add_explicit(&d->mirrored_bytes, (int64_t)body_len, memory_order_relaxed);
+
+	if (others < MESH__MIRROR_COPIES_MAX && bytes + (int64_t)body_len <= MESH__MIRROR_BYTES_MAX) {
+		return true;
+	}
+	mesh__destination_end_copy(d, body_len);
+	return false;
+}
+
+void mesh__destination_end_copy(struct mesh__destination *d, size_t body_len)
+{
+	(void)atomic_fetch_sub_explicit(&d->mirrored_bytes, (int64_t)body_len, memory_order_relaxed);
+	(void)atomic_fetch_sub_explicit(&d->mirrored, 1, memory_order_relaxed);
 }

@@ -38,6 +38,9 @@ struct mesh__destination {
 	char apart[MESH__APART];                /* what calls change, from what they read */
 	_Atomic int refs;
 	_Atomic int32_t requests;
+	_Atomic int32_t copies;                 /* to it, of a mirror: beside the requests, which they take no place of */
+	_Atomic int32_t mirrored;               /* copies of its own calls under way, wherever to, */
+	_Atomic int64_t mirrored_bytes;         /* and what their bodies hold */
 	struct mesh__budget budget;             /* of retries */
 	char apart_too[MESH__APART];
 };
@@ -67,5 +70,13 @@ void mesh__destination_tune(struct mesh__destination *destination, const struct 
  */
 int mesh__destination_enter(struct mesh__destination *destination, const struct mesh__breaker *breaker, struct mesh__err *err) MESH__MUST_USE;
 void mesh__destination_leave(struct mesh__destination *destination);
+
+/* The same for a mirror's copy, which stands behind all others: it is let in where requests and copies together leave it a place, and takes none that a call wants. */
+int mesh__destination_enter_copy(struct mesh__destination *destination, const struct mesh__breaker *breaker, struct mesh__err *err) MESH__MUST_USE;
+void mesh__destination_leave_copy(struct mesh__destination *destination);
+
+/* A copy of one of its calls begins, with a body of so many bytes. False, and nothing to end, when there are as many as there may be (mirror.h). */
+bool mesh__destination_begin_copy(struct mesh__destination *destination, size_t body_len) MESH__MUST_USE;
+void mesh__destination_end_copy(struct mesh__destination *destination, size_t body_len);
 
 #endif

@@ -9,7 +9,7 @@
 #include "policy/edit.h"
 #include "wire/url.h"
 
-enum { MESH__REQUEST_FIELDS_MAX = 128, MESH__REQUEST_OWN_FIELDS = 4 };
+enum { MESH__REQUEST_FIELDS_MAX = 128, MESH__REQUEST_OWN_FIELDS = 6 };
 
 struct mesh_request;
 

@@ -31,7 +31,9 @@ static void tell_refusal(struct mesh_request *r)
 
 static void observe_failure(struct mesh_request *r)
 {
-	mesh__count(mesh__metrics_counter(r->outbound->metrics, "mesh_try_failures_total", "Tries that ended without a response, by code.", "code", mesh__code_name(r->err.code)), 1);
+	if (r->copy.of == NULL) {
+		mesh__count(mesh__metrics_counter(r->outbound->metrics, "mesh_try_failures_total", "Tries that ended without a response, by code.", "code", mesh__code_name(r->err.code)), 1);
+	}
 	mesh__log(r->outbound->env, MESH__LOG_DEBUG, "try failed", "service", r->service->key, "instance", r->endpoint->instance, "endpoint", r->endpoint->address, "code", mesh__code_name(r->err.code),
 		"message", r->err.message, (char *)NULL);
 	if (r->err.code == MESH_E_IDENTITY || r->err.code == MESH_E_TLS) {
@@ -70,6 +72,24 @@ void mesh__observe_landed(struct mesh_request *r, bool failed)
 	r->streams_on = NULL;
 }
 
+static void leave(struct mesh_request *r)
+{
+	if (r->copy.of == NULL) {
+		mesh__destination_leave(r->held);
+	} else {
+		mesh__destination_leave_copy(r->held);
+	}
+	r->held = NULL;
+}
+
+static void count_try(const struct mesh_request *r)
+{
+	mesh__count(r->outbound->tries, 1);
+	if (r->tries > 1) {
+		mesh__count(r->outbound->retries, 1);
+	}
+}
+
 void mesh__step_observe(struct mesh_request *r)
 {
 	int64_t rtt_us = r->result.total_us - r->result.connect_us;
@@ -78,8 +98,7 @@ void mesh__step_observe(struct mesh_request *r)
 	if (mesh__observe_later(r)) {
 		stream_on(r);
 	} else {
-		mesh__destination_leave(r->held);
-		r->held = NULL;
+		leave(r);
 	}
 	r->now_us = mesh__mono_us(r->outbound->env);
 	if (r->err.code != MESH_OK) {
@@ -92,8 +111,7 @@ void mesh__step_observe(struct mesh_request *r)
 		r->tried[r->tries] = r->endpoint;
 	}
 	r->tries++;
-	mesh__count(r->outbound->tries, 1);
-	if (r->tries > 1) {
-		mesh__count(r->outbound->retries, 1);
+	if (r->copy.of == NULL) {
+		count_try(r);
 	}
 }

@@ -80,6 +80,7 @@ void mesh__request_free(struct mesh_request *r)
 		mesh__events_forget(&r->outbound->async.events, r);
 	}
 	mesh__request_let_go(r);
+	mesh__mirror_let_go(r);
 	for (size_t i = 0; i < r->n_fields; i++) {
 		mesh__free((void *)(uintptr_t)r->fields[i].name);
 		mesh__free((void *)(uintptr_t)r->fields[i].value);

@@ -8,6 +8,7 @@
 #include "http/client.h"
 #include "outbound/edit.h"
 #include "outbound/events.h"
+#include "outbound/mirror.h"
 #include "outbound/outbound.h"
 #include "outbound/parked.h"
 #include "outbound/streamed.h"
@@ -36,6 +37,7 @@ struct mesh_request {
 	bool parent_retried;                /* which is a retry, or made for one: this call makes none */
 	bool idempotent;                    /* by its method, or because the caller says so */
 	struct mesh__cancel *cancel;
+	struct mesh__copy copy;             /* it is a mirror's, and nobody's else */
 
 	/* The call under way (or the last one). */
 	_Atomic bool running;

@@ -40,7 +40,7 @@ void mesh__resolve_deadline(struct mesh_request *r, const struct mesh__service_p
 static void found(struct mesh_request *r, struct mesh__service *service)
 {
 	r->service = service;
-	r->group = &service->all;
+	r->group = r->copy.of == NULL || r->copy.to->subset == NULL ? &service->all : mesh__service_subset(service, r->copy.to->subset);
 	mesh__resolve_deadline(r, &service->policy, NULL);
 }
 
@@ -52,7 +52,7 @@ int mesh__step_resolve(struct mesh_request *r)
 	if (code != MESH_OK) {
 		return code;
 	}
-	r->snapshot = mesh__control_snapshot(r->outbound->control);
+	r->snapshot = r->copy.of == NULL ? mesh__control_snapshot(r->outbound->control) : mesh__snapshot_ref(r->copy.from);
 	service = r->snapshot == NULL || r->snapshot->creds == NULL ? NULL : mesh__snapshot_find(r->snapshot, r->key);
 	r->now_us = r->begun_us;
 	if (service != NULL) {

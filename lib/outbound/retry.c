@@ -94,6 +94,9 @@ bool mesh__step_retry(struct mesh_request *r)
 	struct mesh__retry_inputs in = inputs_of(r, r->end, r->tries, r->now_us);
 	struct mesh__retry_verdict verdict = mesh__retry_decide(rule, &in, mesh__dice(r->outbound->env));
 
+	if (r->copy.of != NULL) {
+		return false; /* a mirror has what comes of one try */
+	}
 	r->error.may_be_processed |= verdict.may_be_processed; /* of any of its tries */
 	r->wait_ms = verdict.wait_ms;
 	if (verdict.again && !mesh__budget_withdraw(&r->service->destination->budget, &rule->budget, r->now_us)) {

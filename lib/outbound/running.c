@@ -65,8 +65,12 @@ static bool is_own(const struct mesh_request *r)
 	return r->parked ? mesh__async_is_current(&r->outbound->async) : pthread_equal(r->thread, pthread_self());
 }
 
-/* Whether a call is under way on a thread that is wanted. */
-static bool any(struct mesh__running *running, bool own, bool others)
+/* Of the calls under way those that are wanted: on this thread, on others, and copies of a mirror. */
+struct wanted {
+	bool own, others, copies;
+};
+
+static bool any(struct mesh__running *running, const struct wanted *wanted)
 {
 	bool found = false;
 
@@ -74,20 +78,20 @@ static bool any(struct mesh__running *running, bool own, bool others)
 		struct mesh__running_shard *shard = &running->shards[i];
 		(void)pthread_mutex_lock(&shard->mu);
 		for (struct mesh_request *r = shard->first; r != NULL && !found; r = r->running_next) {
-			found = is_own(r) ? own : others;
+			found = r->copy.of != NULL && !wanted->copies ? false : is_own(r) ? wanted->own : wanted->others;
 		}
 		(void)pthread_mutex_unlock(&shard->mu);
 	}
 	return found;
 }
 
-static bool wait_for(struct mesh__running *running, bool own_too, const struct mesh__env *env, int64_t deadline_us)
+static bool wait_for(struct mesh__running *running, const struct wanted *wanted, const struct mesh__env *env, int64_t deadline_us)
 {
 	bool left, time_left = true;
 
 	atomic_store(&running->watched, true);
 	(void)pthread_mutex_lock(&running->mu);
-	while ((left = any(running, own_too, true)) && time_left) {
+	while ((left = any(running, wanted)) && time_left) {
 		time_left = mesh__cond_wait_until(&running->one_left, &running->mu, env, deadline_us);
 	}
 	(void)pthread_mutex_unlock(&running->mu);
@@ -96,17 +100,22 @@ static bool wait_for(struct mesh__running *running, bool own_too, const struct m
 
 bool mesh__running_wait(struct mesh__running *running, const struct mesh__env *env, int64_t deadline_us)
 {
-	return wait_for(running, true, env, deadline_us);
+	return wait_for(running, &(struct wanted){.own = true, .others = true, .copies = true}, env, deadline_us);
+}
+
+bool mesh__running_drain(struct mesh__running *running, const struct mesh__env *env, int64_t deadline_us)
+{
+	return wait_for(running, &(struct wanted){.own = true, .others = true}, env, deadline_us);
 }
 
 bool mesh__running_wait_others(struct mesh__running *running, const struct mesh__env *env, int64_t deadline_us)
 {
-	return wait_for(running, false, env, deadline_us);
+	return wait_for(running, &(struct wanted){.others = true, .copies = true}, env, deadline_us);
 }
 
 bool mesh__running_has_own(struct mesh__running *running)
 {
-	return any(running, true, false);
+	return any(running, &(struct wanted){.own = true});
 }
 
 void mesh__running_close(struct mesh__running *running)

@@ -35,7 +35,10 @@ void mesh__running_leave(struct mesh__running *running, struct mesh_request *req
 /* Waits until no call is under way, or `deadline_us` has passed (INT64_MAX: for ever); true when none is. */
 bool mesh__running_wait(struct mesh__running *running, const struct mesh__env *env, int64_t deadline_us);
 
-/* The same, but a call on this very thread, in which this is asked, is not waited for. */
+/* The same, but for the copies of a mirror (mirror.h): nobody waits for what comes of them. */
+bool mesh__running_drain(struct mesh__running *running, const struct mesh__env *env, int64_t deadline_us);
+
+/* The same as the first, but a call on this very thread, in which this is asked, is not waited for. */
 bool mesh__running_wait_others(struct mesh__running *running, const struct mesh__env *env, int64_t deadline_us);
 
 /* Whether a call is under way on this thread: whoever asks is called back by it. */

@@ -163,7 +163,7 @@ static const struct mesh__field_rule route_rules[] = {
 	{.name = "match", .type = MESH__FIELD_LIST, .min = 1, .max = MESH__MATCHES_MAX, .item = &match_item, .item_size = sizeof(struct mesh__route_match), MESH__AT(struct mesh__route, matches), .example = "[{path: {prefix: /make-payment}}]", .says = "one of these is enough; left out: every request"},
 	{.name = "split", .type = MESH__FIELD_LIST, .min = 1, .max = MESH__SIDES_MAX, .item = &side_item, .item_size = sizeof(struct mesh__side), MESH__AT(struct mesh__route, sides), .example = "[{subset: v1, weight: 90}, {subset: v2, weight: 10}]", .says = "where the requests go, by weight; left out: all endpoints of the service"},
 	{.name = "stickyOn", .type = MESH__FIELD_MAP, .fields = &mesh__fields_of_sticky, MESH__AT(struct mesh__route, sticky), .says = "what keeps a caller on one side of the split"},
-	{.name = "mirror", .type = MESH__FIELD_MAP, .not_yet = true, .fields = &mirror_fields, MESH__AT(struct mesh__route, mirror), .says = "where copies go, whose answers nobody waits for"},
+	{.name = "mirror", .type = MESH__FIELD_MAP, .fields = &mirror_fields, MESH__AT(struct mesh__route, mirror), .says = "where copies go, whose answers nobody waits for"},
 	{.name = "rewrite", .type = MESH__FIELD_MAP, .fields = &rewrite_fields, MESH__AT(struct mesh__route, rewrite), .says = "of the path, before it is sent"},
 	{.name = "redirect", .type = MESH__FIELD_MAP, .fields = &redirect_fields, MESH__AT(struct mesh__route, redirect), .says = "the answer, instead of a request"},
 	{.name = "directResponse", .type = MESH__FIELD_MAP, .fields = &direct_fields, MESH__AT(struct mesh__route, direct), .says = "the answer, instead of a request"},

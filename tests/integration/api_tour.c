@@ -257,6 +257,7 @@ static void check_inbound(mesh_inbound *in)
 	mesh_string_free(address);
 	CHECK(mesh_inbound_address(NULL) == NULL);
 	CHECK(mesh_inbound_try(in) == 1);
+	CHECK(mesh_inbound_mirrored(in) == 0);
 	CHECK(mesh_inbound_http_version(in) == 1);
 	CHECK(mesh_inbound_remaining_ms(in) > 0 && mesh_inbound_remaining_ms(in) <= 7000);
 }

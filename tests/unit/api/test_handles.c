@@ -108,6 +108,7 @@ static void threat_32_null_inbound_requests_are_refused(void **state)
 	assert_null(mesh_inbound_peer_namespace(NULL));
 	assert_int_equal(mesh_inbound_try(NULL), 0);
 	assert_int_equal(mesh_inbound_remaining_ms(NULL), -1);
+	assert_int_equal(mesh_inbound_mirrored(NULL), 0);
 	assert_int_equal(mesh_reply_header(NULL, "a", "b"), MESH_E_INVALID);
 	assert_int_equal(mesh_reply(NULL, 200, NULL, 0), MESH_E_INVALID);
 	assert_int_equal(mesh_inbound_read(NULL, buf, sizeof(buf), &len, 0), MESH_E_INVALID);

@@ -146,7 +146,7 @@ static void look_at_request(mesh_inbound *in)
 
 	if (strcmp(CALL(mesh_inbound_method)(in), "POST") != 0 || strcmp(CALL(mesh_inbound_path)(in), "/make-payment") != 0 || strcmp(CALL(mesh_inbound_query)(in), "fast=yes") != 0 ||
 		strcmp(CALL(mesh_inbound_header)(in, "x-order"), "7") != 0 || CALL(mesh_inbound_field)(in, 0, &name, &value) != 1 || strcmp(CALL(mesh_inbound_peer_service)(in), "cart") != 0 ||
-		strcmp(CALL(mesh_inbound_peer_namespace)(in), "default") != 0 || strstr(CALL(mesh_inbound_peer)(in), "/svc/cart") == NULL || CALL(mesh_inbound_try)(in) < 1 || CALL(mesh_inbound_remaining_ms)(in) <= 0 || CALL(mesh_inbound_http_version)(in) != 1) {
+		strcmp(CALL(mesh_inbound_peer_namespace)(in), "default") != 0 || strstr(CALL(mesh_inbound_peer)(in), "/svc/cart") == NULL || CALL(mesh_inbound_try)(in) < 1 || CALL(mesh_inbound_mirrored)(in) != 0 || CALL(mesh_inbound_remaining_ms)(in) <= 0 || CALL(mesh_inbound_http_version)(in) != 1) {
 		abort(); /* what is there is whole, on whatever thread */
 	}
 }

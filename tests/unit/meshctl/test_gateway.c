@@ -49,9 +49,9 @@ static void a_field_of_one_connection_ends_here(void **state)
 }
 
 /* `expected`: "name: value" lines, in order. */
-static void expect_behind(const char *const *request, bool http2, const char *expected)
+static void expect_behind_of(const char *const *request, bool http2, bool mirrored, const char *expected)
 {
-	static const struct ctl_caller cart = {"spiffe://mesh.local/ns/default/svc/files", "spiffe://mesh.local/ns/default/svc/cart", "10.0.0.9"};
+	struct ctl_caller cart = {"spiffe://mesh.local/ns/default/svc/files", "spiffe://mesh.local/ns/default/svc/cart", "10.0.0.9", mirrored};
 	struct ctl_fields fields;
 	char text[2048] = "";
 	size_t n = 0;
@@ -63,6 +63,11 @@ static void expect_behind(const char *const *request, bool http2, const char *ex
 	}
 	assert_string_equal(text, expected);
 	ctl_fields_fini(&fields);
+}
+
+static void expect_behind(const char *const *request, bool http2, const char *expected)
+{
+	expect_behind_of(request, http2, false, expected);
 }
 
 #define CART "x-forwarded-client-cert: By=spiffe://mesh.local/ns/default/svc/files;URI=spiffe://mesh.local/ns/default/svc/cart\n"
@@ -81,6 +86,15 @@ static void the_server_behind_is_told_of_its_caller(void **state)
 	expect_behind(named, true, "x-b: 2\nte: trailers\nx-forwarded-proto: https\nx-forwarded-host: h\nx-forwarded-for: 10.0.0.9\n" CART);
 	expect_behind(other_te, true, "x-forwarded-proto: https\nx-forwarded-for: 10.0.0.9\n" CART);
 	expect_behind(forwarded, true, "X-Forwarded-Proto: http\nx-forwarded-host: shop\nx-forwarded-for: 1.1.1.1, 2.2.2.2, 3.3.3.3, 10.0.0.9\n" CART);
+}
+
+static void the_server_behind_is_told_of_a_mirrors_copy_by_nobody_but_the_mesh(void **state)
+{
+	static const char *const plain[] = {"accept", "*", NULL}, *const claimed[] = {"mesh-mirror", "1", NULL};
+
+	(void)state;
+	expect_behind_of(plain, false, true, "accept: *\nmesh-mirror: 1\nx-forwarded-proto: https\nx-forwarded-for: 10.0.0.9\n" CART);
+	expect_behind_of(claimed, false, false, "x-forwarded-proto: https\nx-forwarded-for: 10.0.0.9\n" CART);
 }
 
 static void an_upstream_is_an_address_or_a_socket(void **state)
@@ -150,6 +164,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_field_of_one_connection_ends_here),
 		cmocka_unit_test(the_server_behind_is_told_of_its_caller),
+		cmocka_unit_test(the_server_behind_is_told_of_a_mirrors_copy_by_nobody_but_the_mesh),
 		cmocka_unit_test(a_gateway_says_what_kind_of_failure_it_was),
 		cmocka_unit_test(an_upstream_is_an_address_or_a_socket),
 	};

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "outbound/destination.h"
+#include "outbound/mirror.h"
 #include "support/alloc_fail.h"
 #include "support/fake_env.h"
 
@@ -100,6 +101,44 @@ static void gauges_say_what_is_under_way_when_they_are_asked(void **state)
 	mesh__destination_leave(payments);
 }
 
+static void a_mirrors_copy_takes_no_place_that_a_call_wants_and_gets_one_only_beside_them(void **state)
+{
+	static const struct mesh__breaker breaker = {9, 2, 9};
+
+	(void)state;
+	assert_int_equal(mesh__destination_enter_copy(payments, &breaker, NULL), MESH_OK);
+	assert_int_equal(mesh__destination_enter(payments, &breaker, NULL), MESH_OK);
+	assert_int_equal(mesh__destination_enter_copy(payments, &breaker, NULL), MESH_E_OVERLOADED);
+	expect_metric("mesh_circuit_requests{service=\"payments.default\"} 2\n");
+	assert_int_equal(mesh__destination_enter(payments, &breaker, NULL), MESH_OK);
+	assert_int_equal(mesh__destination_enter(payments, &breaker, NULL), MESH_E_OVERLOADED);
+	mesh__destination_leave_copy(payments);
+	assert_int_equal(mesh__destination_enter_copy(payments, &breaker, NULL), MESH_E_OVERLOADED);
+	mesh__destination_leave(payments);
+	assert_int_equal(mesh__destination_enter_copy(payments, &breaker, NULL), MESH_OK);
+	mesh__destination_leave_copy(payments);
+	mesh__destination_leave(payments);
+	expect_metric("mesh_circuit_requests{service=\"payments.default\"} 0\n");
+}
+
+static void copies_of_a_services_calls_are_bounded_in_number_and_in_what_they_hold(void **state)
+{
+	(void)state;
+	for (int i = 0; i < MESH__MIRROR_COPIES_MAX; i++) {
+		assert_true(mesh__destination_begin_copy(payments, 1));
+	}
+	assert_false(mesh__destination_begin_copy(payments, 0));
+	mesh__destination_end_copy(payments, 1);
+	assert_false(mesh__destination_begin_copy(payments, MESH__MIRROR_BYTES_MAX - MESH__MIRROR_COPIES_MAX + 2));
+	assert_true(mesh__destination_begin_copy(payments, MESH__MIRROR_BYTES_MAX - MESH__MIRROR_COPIES_MAX + 1));
+	mesh__destination_end_copy(payments, MESH__MIRROR_BYTES_MAX - MESH__MIRROR_COPIES_MAX + 1);
+	for (int i = 1; i < MESH__MIRROR_COPIES_MAX; i++) {
+		mesh__destination_end_copy(payments, 1);
+	}
+	assert_int_equal(atomic_load(&payments->mirrored), 0);
+	assert_int_equal(atomic_load(&payments->mirrored_bytes), 0);
+}
+
 static _Atomic int32_t inside, most;
 
 static void *hammer(void *arg)
@@ -160,6 +199,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(over_max_requests_a_call_is_refused_by_name_and_one_that_ends_makes_room, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(another_limit_holds_for_the_next_call, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(gauges_say_what_is_under_way_when_they_are_asked, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_mirrors_copy_takes_no_place_that_a_call_wants_and_gets_one_only_beside_them, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(copies_of_a_services_calls_are_bounded_in_number_and_in_what_they_hold, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(threads_together_never_pass_the_limit_and_all_leave, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(making_one_with_each_allocation_failing_leaves_nothing, set_up, tear_down),
 	};
