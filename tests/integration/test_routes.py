@@ -87,7 +87,7 @@ class Splits(Routed):
         self.apply(default(split=split(v1=80, v2=20), stickyOn={"header": "x-user"}))
         moves = [(was, now) for was, now in zip(nine, self.sides(gateway)) if was != now]
         self.assertEqual(set(moves), {("v1", "v2")})
-        self.assertAlmostEqual(len(moves) / KEYS, 0.1, delta=0.05)  # these keys: always the same ones
+        self.assertAlmostEqual(len(moves) / KEYS, 0.1, delta=0.04)  # of these keys, which are always the same, 12.5 %; of 20,000, 9.9 (tests/unit/policy/test_split.c)
         self.apply(default(split=split(v1=90, v2=10), stickyOn={"header": "x-user"}))
         self.assertEqual(self.sides(gateway), nine)
 
@@ -98,7 +98,9 @@ class Splits(Routed):
         versions = self.versions(calls=400)
         self.assertAlmostEqual(versions["next"], 100, delta=4)
         self.assertEqual(versions["v1"] + versions["next"], 400)
-        self.assertAlmostEqual(self.versions("--async", "-c", "8", calls=400)["next"], 100, delta=4)
+        self.apply(default(split=[{"service": "payments-next", "weight": 1}]))
+        for way in ((), ("--async", "-c", "8")):  # the first calls of a process wait for its first word
+            self.assertEqual(self.versions(*way, calls=20), {"next": 20})
 
     def test_who_is_sent_where_nobody_is_gets_told(self):
         self.apply(default(match=[{"path": "/nobody"}], split=[{"service": "payments-later", "weight": 1}]), {"name": "empty", "match": [{"path": "/empty"}], "split": [{"subset": "v3", "weight": 1}]},
