@@ -164,8 +164,8 @@ const struct ctl_command ctl_apply = {
 	"Sends the documents of a file to meshd, which takes all of them or none. Faults are told all at once, as\n"
 	"file:line:column: path: what is wrong, with exit code 5. What is taken is in force within a second, without a restart.\n"
 	"Each apply that changes anything makes a new generation, which `meshctl history` lists and `meshctl rollback` takes back.\n"
-	"Where several people write, --if-generation N (as `meshctl get -o json` or `meshctl diff` told it) keeps you from\n"
-	"overwriting what somebody else has changed since.",
+	"Where several people write, --if-generation N (as `meshctl get -o json` or `meshctl history` told it) keeps you\n"
+	"from overwriting what somebody else has changed since.",
 	"  $ cat payments.yaml\n  apiVersion: mesh/v1\n  kind: Service\n  name: payments\n  timeout: 2s\n  loadBalancer: {policy: roundRobin}\n"
 	"  $ meshctl apply -f payments.yaml\n  Service payments created\n",
 	apply_options, apply_run,
