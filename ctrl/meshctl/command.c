@@ -13,6 +13,7 @@ static const struct ctl_command *const commands[] = {
 	&ctl_serve, &ctl_call, &ctl_connect,
 	&ctl_services, &ctl_endpoints, &ctl_members, &ctl_status, &ctl_sync_status, &ctl_check,
 	&ctl_apply, &ctl_get, &ctl_delete, &ctl_diff, &ctl_validate, &ctl_history, &ctl_rollback,
+	&ctl_intention_allow, &ctl_intention_deny, &ctl_intention_check,
 	&ctl_token_create, &ctl_token_list, &ctl_token_delete,
 	&ctl_cert_issue, &ctl_cert_show, &ctl_cert_revoke,
 	&ctl_version, &ctl_help,

@@ -1,4 +1,4 @@
-"""Who may call whom, with real processes: rules by caller, namespace, method, path and header; what the refused are told; audit; and that a change bites at once; and a start lets nobody in early."""
+"""Who may call whom, with real processes: rules by caller, namespace, method, path and header; what the refused are told; audit; and that a change bites at once, a start lets nobody in early, and `meshctl intention` writes and tells it."""
 
 import json
 import os
@@ -191,6 +191,76 @@ class Authorization(support.MeshTest):
         self.assertEqual(self.counted(payments, "mesh_authorization_denied_total"), {"default": 300 if not support.SANITIZED else 30})
         self.assertEqual(client.ask(more=[(f"x-{n}", "v") for n in range(200)])[0], 431, "more than a header may hold")
         self.assertEqual(Stream(self, payments.info["address"], peers.issued(self.mesh, "web")).ask()[0], 403)
+
+
+class Intentions(support.MeshTest):
+    def rules(self, name="payments"):
+        return self.mesh.ctl_json("get", "service", name)["document"]["authorization"]
+
+    def check(self, *args):
+        done = self.mesh.ctl("intention", "check", *args, "-o", "json", check=False)
+        return done.returncode, json.loads(done.stdout)
+
+    def test_an_intention_is_a_rule_of_the_called_one_s_document_and_holds_at_once(self):
+        payments = self.mesh.serve("payments")
+        kept, other = (Kept(self, payments.info["address"], peers.issued(self.mesh, who)) for who in ("cart", "web"))
+        self.assertEqual(kept.ask()[0], 200)
+        self.assertEqual(self.mesh.ctl("intention", "allow", "cart", "payments", "--method", "POST", "--path", "/make-payment", "--default", "deny").stdout, "Service payments created\n")
+        wait_until(lambda: other.ask()[0] == 403, "web to be refused", 5)
+        self.assertEqual([kept.ask()[0], kept.ask("GET")[0]], [200, 403])
+        self.assertEqual(self.rules(), {"default": "deny", "rules": [{"name": "allow-cart", "action": "allow", "from": [{"service": "cart", "namespace": "default"}], "methods": ["POST"], "paths": [{"exact": "/make-payment"}]}]})
+        self.assertEqual(self.mesh.ctl("intention", "deny", "cart", "payments", "-X", "POST", "--path", "/make-payment").stdout, "Service payments updated\n")
+        wait_until(lambda: kept.ask()[0] == 403, "cart to be refused", 5)
+        self.assertEqual([(r["name"], r["action"]) for r in self.rules()["rules"]], [("deny-cart", "deny")], "it took the other's place")
+
+    def test_what_else_the_document_says_stays_and_narrow_rules_come_first(self):
+        self.mesh.ctl("apply", "-f", "-", stdin=document("timeout: 3s\nauthorization: {mode: audit, rules: [{name: by-hand, action: deny, from: [{service: web}], methods: [PUT]}]}"))
+        for words in (("allow", "web"), ("deny", "*"), ("allow", "*.shop"), ("allow", "cart", "--path-prefix", "/files"), ("allow", "web", "--method", "GET")):
+            done = self.mesh.ctl("intention", words[0], words[1], "payments", *words[2:])
+            self.assertIn("its mode is audit", done.stderr)
+        found = self.mesh.ctl_json("get", "service", "payments")["document"]
+        self.assertEqual((found["timeout"], found["authorization"]["mode"]), ("3s", "audit"))
+        self.assertEqual([r["name"] for r in found["authorization"]["rules"]], ["allow-web-2", "allow-cart", "by-hand", "allow-web", "allow-namespace-shop", "deny-all"])
+        before = self.rules()
+        self.assertEqual(self.mesh.ctl("intention", "allow", "web", "payments").stdout.split()[-1], "unchanged")
+        self.mesh.ctl("intention", "deny", "*", "payments", "--dry-run")
+        self.assertEqual(self.rules(), before)
+
+    def test_check_tells_which_rule_decides_or_on_what_it_depends(self):
+        self.assertEqual(self.check("web", "payments")[0], 0, "without a document everybody may")
+        self.mesh.ctl("apply", "-f", "-", stdin=document("""authorization:
+  default: deny
+  rules:
+  - {name: no-admin, action: deny, paths: [{prefix: /admin}]}
+  - {name: carts-pay, action: allow, from: [{service: cart}], methods: [POST], paths: [/make-payment]}
+  - {name: tenants, action: allow, from: [{service: tenant}], headers: {x-tenant: a}}
+  - {name: shop, action: allow, from: [{namespace: shop}]}"""))
+        rows = [(("cart", "-X", "POST", "--path", "/make-payment"), 0, "allowed", "carts-pay"), (("cart", "-X", "POST", "--path", "/x/%2e%2e//make-payment"), 0, "allowed", "carts-pay"),
+                (("cart", "-X", "GET", "--path", "/make-payment"), 1, "denied", None), (("cart", "--path", "/make-payment"), 1, "depends", None), (("cart",), 1, "depends", None), (("web",), 1, "denied", None),
+                (("cart", "--path", "/%61dmin/x"), 1, "denied", "no-admin"), (("cart.shop", "--path", "/x"), 0, "allowed", "shop"), (("cart.shop",), 1, "depends", "shop"), (("tenant", "--path", "/"), 1, "depends", None)]
+        for args, code, answer, rule in rows:
+            with self.subTest(args):
+                found = self.check(args[0], "payments", *args[1:])
+                self.assertEqual((found[0], found[1]["answer"], found[1].get("rule"), found[1]["byDefault"]), (code, answer, rule, rule is None))
+        self.assertEqual(self.mesh.ctl("intention", "check", "cart", "payments", check=False).stdout,
+                         "it depends on the request:\n  rule no-admin denies /admin and below\n  rule carts-pay allows POST /make-payment\n  otherwise denied by default\n")
+
+    def test_what_the_mesh_says_counts_in_check_and_stays_out_of_the_document(self):
+        self.mesh.ctl("apply", "-f", "-", stdin="apiVersion: mesh/v1\nkind: Mesh\nname: mesh\nauthorization: {default: deny}\n")
+        self.assertEqual(self.check("cart", "payments")[1]["answer"], "denied")
+        self.assertNotIn("note:", self.mesh.ctl("intention", "allow", "cart", "payments").stderr)
+        self.assertEqual(self.check("cart", "payments")[1]["answer"], "allowed")
+        self.assertEqual(list(self.rules()), ["rules"])
+
+    def test_what_is_no_intention_is_refused_and_writes_nothing(self):
+        rows = [(("allow", "cart", "payments", "--path", "x"), 5), (("allow", "cart", "payments", "--path", "/a%2fb"), 5), (("allow", "cart", "payments", "--method", "get"), 5), (("allow", "Cart", "payments"), 2), (("deny", "*.x.y", "payments"), 2),
+                (("deny", "cart", "pay_ments"), 2), (("allow", "cart", "payments", "--default", "maybe"), 2), (("allow", "cart"), 2), (("check", "*", "payments"), 2), (("check", "cart", "payments", "--path", "/%2f"), 2)]
+        for args, code in rows:
+            with self.subTest(args):
+                done = self.mesh.ctl("intention", *args, check=False)
+                self.assertEqual(done.returncode, code, done.stderr)
+                self.assertTrue(done.stderr.startswith("meshctl: "), done.stderr)
+        self.assertEqual(self.mesh.ctl_json("get", "services"), [])
 
 
 class ThePage(pages.Page):
