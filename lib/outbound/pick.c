@@ -1,17 +1,41 @@
+#include <string.h>
+
 #include "outbound/steps.h"
 
 struct view {
 	const struct mesh_request *request;
 	int64_t now_us;
+	bool stay; /* in the own zone, where an endpoint has not been tried */
 };
 
+static bool is_tried(const struct mesh_request *r, const struct mesh__endpoint *e)
+{
+	for (int32_t t = 0; t < r->tries && t < MESH__TRIES_MAX; t++) {
+		if (r->tried[t] == e) {
+			return true;
+		}
+	}
+	return false;
+}
+
+static bool is_near(const struct mesh_request *r, const struct mesh__endpoint *e)
+{
+	return r->outbound->labels.zone != NULL && e->zone != NULL && strcmp(r->outbound->labels.zone, e->zone) == 0;
+}
+
+/* Of a retry: what was tried comes last, another zone before it. */
 static bool avoid(const void *ctx, size_t i)
 {
 	const struct view *v = ctx;
 	const struct mesh__endpoint *e = v->request->group->endpoints[i];
 
-	for (int32_t t = 0; t < v->request->tries && t < MESH__TRIES_MAX; t++) {
-		if (v->request->tried[t] == e) {
+	return is_tried(v->request, e) || (v->stay && !is_near(v->request, e));
+}
+
+static bool may_stay(const struct mesh_request *r)
+{
+	for (size_t i = 0; i < r->group->n; i++) {
+		if (is_near(r, r->group->endpoints[i]) && !is_tried(r, r->group->endpoints[i])) {
 			return true;
 		}
 	}
@@ -44,7 +68,7 @@ int mesh__step_pick(struct mesh_request *r)
 	const struct mesh__env *env = r->outbound->env;
 	struct mesh__service *s = r->service;
 	struct mesh__group *group = r->group;
-	struct view v = {.request = r, .now_us = r->now_us};
+	struct view v = {.request = r, .now_us = r->now_us, .stay = r->tries > 0 && may_stay(r)};
 	struct mesh__balance_view view = {.n = group->n, .ctx = &v, .avoid = r->tries > 0 ? avoid : NULL, .cost = cost, .dice = dice, .dice_ctx = (void *)(uintptr_t)env};
 	int64_t i;
 

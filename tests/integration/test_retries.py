@@ -109,6 +109,26 @@ class Rules(support.MeshTest):
         self.assertEqual(result["status"], {"200": 30})
         self.assertGreater(sum(len(s.requests) for s in bad), 0, "nothing had to be repeated")
 
+    def test_another_zone_is_last_for_a_retry(self):
+        bad, near, far = self.server(answer(503)), self.server(OK), self.server(OK)
+        with open(self.path, "w", encoding="utf-8") as f:
+            f.write("---\n".join(json.dumps({"apiVersion": "mesh/v1", "name": "payments", **document}) + "\n" for document in (
+                {"kind": "Endpoints", "endpoints": [{"address": bad.address, "zone": "a"}, {"address": far.address, "zone": "b"}, {"address": near.address, "zone": "a"}]},
+                {"kind": "Service", "loadBalancer": {"policy": "roundRobin"}, "retries": {"budget": BUDGET, "backoff": {"base": "0s"}}, **support.PATIENCE})))
+        result = json.loads(self.mesh.ctl("call", "payments", "/", "-o", "json", "--as", "cart", "-n", 30, env=peers.static_env(self.cart, self.path, MESH_ZONE="a")).stdout)
+        self.assertEqual((result["status"], result["tries"] - 30), ({"200": 30}, len(bad.requests)))
+        self.assertGreater(len(bad.requests), 5)
+        self.assertEqual([b"mesh-try: 2\r\n" in r for r in far.requests], [False] * len(far.requests))
+
+    def test_a_route_has_retries_of_its_own_and_the_rest_from_its_service(self):
+        server = self.server(answer(503))
+        peers.endpoints_file(self.path, "payments", server.address, patient=True, fields={
+            "retries": {"attempts": 1, "budget": BUDGET, "backoff": {"base": "0s"}},
+            "routes": [{"name": "reads", "match": [{"path": {"exact": "/read"}}], "retries": {"attempts": 4}}]})
+        tries = {path: json.loads(self.mesh.ctl("call", "payments", path, "-o", "json", "--as", "cart", env=peers.static_env(self.cart, self.path), check=False).stdout)["tries"]
+                 for path in ("/read", "/other")}
+        self.assertEqual(tries, {"/read": 5, "/other": 2})
+
     def test_bodies_up_to_64_kib_are_kept(self):
         for size, tries in ((65536, 3), (65537, 1)):
             path = os.path.join(self.mesh.dir, "body")
