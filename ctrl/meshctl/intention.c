@@ -140,9 +140,9 @@ static void make_name(const struct ctl_intention *in, const struct mesh__authori
 		len--;
 	}
 	base[len] = '\0';
-	(void)snprintf(name, MESH__LABEL_MAX + 1, "%s", base);
+	memcpy(name, base, len + 1); /* which leaves room for a number */
 	for (int n = 2; is_taken(there, name, rule) && n <= MESH__AUTHZ_RULES_MAX + 1; n++) {
-		(void)snprintf(name, MESH__LABEL_MAX + 1, "%.*s-%d", (int)len, base, n);
+		(void)snprintf(name + len, MESH__LABEL_MAX + 1 - len, "-%d", n);
 	}
 }
 
