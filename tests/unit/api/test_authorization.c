@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/attr.h"
+#include "fake_meshd.h"
 #include "patience.h"
 #include "serving.h"
 
@@ -114,10 +115,68 @@ static void holds_by_every_way_to_serve(void **state)
 	(void)unlink(path);
 }
 
+/* ---- At the start, with a meshd under the test's hand ---- */
+
+static void must_answer(mesh *cart, int32_t status)
+{
+	mesh_request *r = mesh_request_new(cart, "payments", "GET", "/");
+
+	assert_int_equal(mesh_request_timeout(r, patience(LONG_MS)), MESH_OK);
+	if (mesh_call(r) != MESH_OK || mesh_response_status(r) != status) {
+		fail_msg("%d %s", (int)mesh_response_status(r), mesh_error_message(mesh_request_error(r)));
+	}
+	mesh_request_free(r);
+}
+
+static void nobody_is_let_in_or_called_before_the_policy_is_known(void **state)
+{
+	static char service[] = "payments.default", text[] = "{apiVersion: mesh/v1, kind: Service, name: payments, authorization: {default: deny}}";
+	static char *documents[] = {text};
+	struct mesh__record policy = {.type = MESH__RECORD_CONFIG, .version = 1, .service = service, .documents = documents, .n_documents = 1};
+	char url[96], address[MESH__ADDR_TEXT], body[FAKE_MESHD_TEXT];
+	struct fake_meshd meshd;
+	struct two_meshes t;
+	mesh_options *o;
+	mesh *payments, *cart;
+	mesh_server *server;
+	struct mesh__addr at;
+	char *listens;
+
+	(void)state;
+	atomic_store(&n_handled, 0);
+	two_meshes_init(&t, NULL, NULL, NULL);
+	fake_meshd_init(&meshd, &t.ca);
+	mesh__addr_format(&meshd.address, address);
+	(void)snprintf(url, sizeof(url), "https://%s", address);
+	o = two_meshes_payments(&t);
+	assert_int_equal(mesh_options_set(o, "control", url), MESH_OK);
+	assert_int_equal(mesh_open(o, &payments, NULL), MESH_OK);
+	mesh_options_free(o);
+	assert_int_equal(mesh_serve(payments, NULL, handle, NULL, &server, NULL), MESH_OK);
+	fake_meshd_await_post(&meshd, "subscribe", 1, body);
+	assert_non_null(strstr(body, "\"service\":\"payments.default\""));
+	assert_non_null(strstr(body, "\"config_only\":true"));
+	listens = mesh_server_address(server);
+	assert_int_equal(mesh__addr_parse("address", listens, false, &at, NULL), MESH_OK);
+	mesh_string_free(listens);
+	cart = two_meshes_open(two_meshes_options_with(&t, "cart", &at, 1, "retries: {attempts: 0}\n"));
+	must_answer(cart, 503);
+	assert_int_equal(fake_meshd_count(&meshd, "register"), 0);
+	fake_meshd_send(&meshd, &policy);
+	fake_meshd_await_post(&meshd, "register", 1, body);
+	must_answer(cart, 403);
+	assert_int_equal(atomic_load(&n_handled), 0);
+	assert_int_equal(mesh_close(cart, patience(LONG_MS)), MESH_OK);
+	(void)mesh_close(payments, 0);
+	fake_meshd_fini(&meshd);
+	two_meshes_fini(&t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(holds_by_every_way_to_serve),
+		cmocka_unit_test(nobody_is_let_in_or_called_before_the_policy_is_known),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
