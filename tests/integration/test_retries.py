@@ -129,6 +129,19 @@ class Rules(support.MeshTest):
                  for path in ("/read", "/other")}
         self.assertEqual(tries, {"/read": 5, "/other": 2})
 
+    def test_an_answer_that_streams_is_the_clients_where_it_is_long_and_repeated_where_it_is_short(self):
+        for size, requests in ((1000, 3), (2000000, 1)):
+            with self.subTest(size):
+                server, port = self.server(answer(503, body=b"x" * size)), support.free_port()
+                peers.endpoints_file(self.path, "payments", server.address, patient=True, fields={"retries": {"budget": BUDGET, "backoff": {"base": "0s"}}})
+                connect = self.mesh.spawn([support.program("meshctl"), "connect", "--as", "cart", "--listen", f"127.0.0.1:{port}", "payments"], f"connect-{size}", env=peers.static_env(self.cart, self.path))
+                connect.wait_for_output(r"^connected ", 30)
+                with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=20 * support.SLOW)) as connection:
+                    connection.request("GET", "/")
+                    reply = connection.getresponse()
+                    self.assertEqual((reply.status, reply.read()), (503, b"x" * size))
+                self.assertEqual(len(server.requests), requests)
+
     def test_bodies_up_to_64_kib_are_kept(self):
         for size, tries in ((65536, 3), (65537, 1)):
             path = os.path.join(self.mesh.dir, "body")
