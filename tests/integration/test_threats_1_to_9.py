@@ -1,5 +1,5 @@
-"""THREATS 1 to 7 and 9 against real processes: an application's server under mutual TLS, its probe port, and meshd's control and admin listeners. (All their variants are rows of tests/unit/http/test_threats_*.c; 8 comes with
-authorization by path.) Raw bytes go behind a good request and before a smuggled one: the row is refused, counted and the connection closed; neither it nor the smuggled one reaches a handler."""
+"""THREATS 1 to 7 and 9 against real processes: an application's server under mutual TLS, its probe port, and meshd's control and admin listeners. (All their variants are rows of tests/unit/http/test_threats_*.c; 8 is
+test_threat_8.py.) Raw bytes go behind a good request and before a smuggled one: the row is refused, counted and the connection closed; neither it nor the smuggled one reaches a handler."""
 
 import http.server
 import json
