@@ -216,8 +216,8 @@ int meshd_admin_service_of(struct mesh__exchange *x, struct mesh__name *name, st
 	char text[MESH__SERVICE_KEY_MAX + 16];
 
 	*name = (struct mesh__name){.trust_domain = ""};
-	if (!mesh__query_get(mesh__exchange_query(x), "service", text, sizeof(text))) {
-		return mesh__fail(err, MESH_E_INVALID, "the query lacks service=SERVICE.NAMESPACE");
+	if (mesh__query_get(mesh__exchange_query(x), "service", text, sizeof(text)) != MESH__QUERY_GIVEN) {
+		return mesh__fail(err, MESH_E_INVALID, "the query lacks service=SERVICE.NAMESPACE, or it is no valid one");
 	}
 	return mesh__service_parse(text, "default", name, err);
 }

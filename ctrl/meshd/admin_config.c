@@ -14,17 +14,16 @@ int meshd_admin_filter(struct mesh__exchange *x, struct meshd_admin_filter *filt
 	char kind[64];
 
 	*filter = (struct meshd_admin_filter){.any_kind = true};
-	if (mesh__query_get(query, "kind", kind, sizeof(kind)) && kind[0] != '\0') {
+	if (mesh__query_get(query, "kind", kind, sizeof(kind)) == MESH__QUERY_BAD || mesh__query_get(query, "namespace", filter->ns, sizeof(filter->ns)) == MESH__QUERY_BAD ||
+	    mesh__query_get(query, "name", filter->name, sizeof(filter->name)) == MESH__QUERY_BAD) {
+		/* Passed over it would mean more than was said. */
+		return mesh__fail(err, MESH_E_INVALID, "the query's kind, namespace or name is too long or its percent-encoding is not valid");
+	}
+	if (kind[0] != '\0') {
 		filter->any_kind = false;
 		if (!mesh__kind_parse(kind, &filter->kind)) {
 			return mesh__fail(err, MESH_E_INVALID, "kind \"%s\" is none; there are Service, Endpoints, Namespace and Mesh", kind);
 		}
-	}
-	if (!mesh__query_get(query, "namespace", filter->ns, sizeof(filter->ns))) {
-		filter->ns[0] = '\0';
-	}
-	if (!mesh__query_get(query, "name", filter->name, sizeof(filter->name))) {
-		filter->name[0] = '\0';
 	}
 	return MESH_OK;
 }

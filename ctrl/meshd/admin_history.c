@@ -64,7 +64,7 @@ void meshd_admin_history(struct meshd *meshd, struct mesh__exchange *x, const st
 
 	(void)body;
 	(void)rest;
-	if (code == MESH_OK && mesh__query_get(mesh__exchange_query(x), "limit", text, sizeof(text))
+	if (code == MESH_OK && mesh__query_get(mesh__exchange_query(x), "limit", text, sizeof(text)) != MESH__QUERY_ABSENT
 		&& (!mesh__str_u64(text, strlen(text), MESHD_HISTORY_MAX, &limit) || limit == 0)) {
 		code = mesh__fail(&err, MESH_E_INVALID, "limit must be a whole number between 1 and %d", MESHD_HISTORY_MAX);
 	}

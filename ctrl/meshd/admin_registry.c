@@ -220,7 +220,7 @@ void meshd_admin_endpoint_delete(struct meshd *meshd, struct mesh__exchange *x, 
 
 	(void)body;
 	(void)rest;
-	if (code == MESH_OK && (!mesh__query_get(mesh__exchange_query(x), "instance", instance, sizeof(instance)) || !mesh__label_valid(instance, strlen(instance)))) {
+	if (code == MESH_OK && (mesh__query_get(mesh__exchange_query(x), "instance", instance, sizeof(instance)) != MESH__QUERY_GIVEN || !mesh__label_valid(instance, strlen(instance)))) {
 		code = mesh__fail(&err, MESH_E_INVALID, "the query lacks instance=ID, or it is no valid one");
 	}
 	if (code == MESH_OK) {

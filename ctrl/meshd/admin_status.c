@@ -142,7 +142,7 @@ void meshd_admin_audit(struct meshd *meshd, struct mesh__exchange *x, const stru
 
 	(void)body;
 	(void)rest;
-	if (mesh__query_get(mesh__exchange_query(x), "limit", text, sizeof(text)) && (!mesh__str_u64(text, strlen(text), AUDIT_MAX, &limit) || limit == 0)) {
+	if (mesh__query_get(mesh__exchange_query(x), "limit", text, sizeof(text)) != MESH__QUERY_ABSENT && (!mesh__str_u64(text, strlen(text), AUDIT_MAX, &limit) || limit == 0)) {
 		mesh__exchange_refuse(x, 400, "invalid", "limit must be a whole number between 1 and 10000");
 		return;
 	}

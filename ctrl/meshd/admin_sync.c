@@ -113,7 +113,7 @@ void meshd_admin_sync(struct meshd *meshd, struct mesh__exchange *x, const struc
 
 	(void)body;
 	(void)rest;
-	if (mesh__query_get(mesh__exchange_query(x), "generation", text, sizeof(text)) && (!mesh__str_u64(text, strlen(text), newest, &wanted) || wanted == 0)) {
+	if (mesh__query_get(mesh__exchange_query(x), "generation", text, sizeof(text)) != MESH__QUERY_ABSENT && (!mesh__str_u64(text, strlen(text), newest, &wanted) || wanted == 0)) {
 		mesh__exchange_refuse(x, 404, "not-found", "there is no such generation (yet)");
 		return;
 	}

@@ -63,11 +63,11 @@ static int read_query_terms(struct mesh__exchange *x, struct write *write, struc
 	const char *query = mesh__exchange_query(x);
 	char text[NUMBER_TEXT];
 
-	write->dry_run = mesh__query_get(query, "dryRun", text, sizeof(text));
+	write->dry_run = mesh__query_get(query, "dryRun", text, sizeof(text)) != MESH__QUERY_ABSENT;
 	if (write->dry_run && strcmp(text, "true") != 0) {
 		return mesh__fail(err, MESH_E_INVALID, "dryRun is not true");
 	}
-	write->guarded = mesh__query_get(query, "ifGeneration", text, sizeof(text));
+	write->guarded = mesh__query_get(query, "ifGeneration", text, sizeof(text)) != MESH__QUERY_ABSENT;
 	if (write->guarded && !mesh__str_u64(text, strlen(text), INT64_MAX, &write->seen)) {
 		return mesh__fail(err, MESH_E_INVALID, "ifGeneration is no generation's number");
 	}

@@ -55,7 +55,7 @@
 	X(GENERATION_FORGET, "DELETE FROM generation WHERE number < ?1")                                               \
 	X(REVISION_FORGET, "DELETE FROM revision WHERE generation < ?1 AND (text IS NULL OR (ns, name, kind) IN (SELECT ns, name, kind FROM revision WHERE generation = ?1))") \
 	X(REVISIONS_AT, "SELECT kind, ns, name, text, max(generation), 0 FROM revision WHERE generation <= ?1 GROUP BY ns, name, kind") \
-	X(HISTORY, "WITH wanted AS (SELECT * FROM revision WHERE (?1 IS NULL OR kind = ?1) AND (?2 IS NULL OR ns = ?2) AND (?3 IS NULL OR name = ?3))"   \
+	X(HISTORY, "WITH wanted AS (SELECT generation, kind, ns, name, change FROM revision WHERE (?1 IS NULL OR kind = ?1) AND (?2 IS NULL OR ns = ?2) AND (?3 IS NULL OR name = ?3))"   \
 		" SELECT number, at, who, operator, restored, kind, ns, name, change FROM generation JOIN wanted ON generation = number"                 \
 		" WHERE number IN (SELECT DISTINCT generation FROM wanted ORDER BY generation DESC LIMIT ?4) ORDER BY number DESC, ns, name, kind")
 

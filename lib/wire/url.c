@@ -162,19 +162,24 @@ static bool percent_decode(const char *text, size_t len, char *out, size_t cap)
 	return true;
 }
 
-bool mesh__query_get(const char *query, const char *key, char *out, size_t cap)
+enum mesh__query mesh__query_get(const char *query, const char *key, char *out, size_t cap)
 {
 	size_t key_len = strlen(key);
 
+	out[0] = '\0';
 	while (query != NULL && *query != '\0') {
 		size_t len = strcspn(query, "&");
 		if (len > key_len && query[key_len] == '=' && memcmp(query, key, key_len) == 0) {
-			return percent_decode(query + key_len + 1, len - key_len - 1, out, cap);
+			if (percent_decode(query + key_len + 1, len - key_len - 1, out, cap)) {
+				return MESH__QUERY_GIVEN;
+			}
+			out[0] = '\0';
+			return MESH__QUERY_BAD;
 		}
 		query += len;
 		query += *query == '&';
 	}
-	return false;
+	return MESH__QUERY_ABSENT;
 }
 
 /* Whether text[len] is `key` once it is decoded. */

@@ -23,8 +23,10 @@ enum { MESH__TARGET_MAX = 8192 };
 /* True for a request target in origin form: '/', then path and query of visible ASCII without '#', at most MESH__TARGET_MAX bytes. RFC 9112 section 3.2.1. */
 bool mesh__target_valid(const char *text, size_t len);
 
-/* The value of `key` in a query ("a=b&c=d"), percent-decoded (and '+' as space) into out[cap]. False when absent, malformed or too long. */
-bool mesh__query_get(const char *query, const char *key, char *out, size_t cap);
+enum mesh__query { MESH__QUERY_ABSENT, MESH__QUERY_GIVEN, MESH__QUERY_BAD };
+
+/* The value of `key` in a query ("a=b&c=d"), the first of several, percent-decoded (and '+' as space) into out[cap]; "" when it is absent, or BAD: malformed or too long, which is not the same. */
+enum mesh__query mesh__query_get(const char *query, const char *key, char *out, size_t cap);
 
 /*
  * The next value of parameter `key` from *query on, which moves behind it, decoded the same way into out[cap]; so is the name before it is compared, and "a" is "a=". What is malformed or too long is passed over. False: there is no more.

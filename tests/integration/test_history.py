@@ -104,6 +104,13 @@ class TwoOperators(HistoryTest):
         self.apply(service("orders"), args=("--if-generation", seen))  # what nobody has touched
         self.assertEqual(self.mesh.admin("POST", "/v1/config", {"text": service("x"), "ifGeneration": 99})[0], 400)
 
+    def test_a_query_that_cannot_be_read_deletes_nothing(self):
+        self.apply(service("payments", timeout="1s"))
+        for query in ("&namespace=%zz", "&namespace=" + "n" * 64, "&ifGeneration=%zz", "&ifGeneration=" + "1" * 30, "&dryRun=%zz", "&dryRun=" + "true" * 9):
+            with self.subTest(query):
+                self.assertEqual(self.mesh.admin("DELETE", "/v1/config?kind=Service&name=payments" + query)[0], 400)
+        self.assertEqual(self.config(), {"payments": "1s"})
+
     def test_of_many_at_once_exactly_one_wins(self):
         self.apply(service("payments", timeout="1s"))
         answers = []

@@ -99,7 +99,7 @@ static int run_url(bool *whole)
 	char value[16];
 	int code = mesh__servers_parse(&stage.env, "https://meshd.example:7440,https://[::1]:7440", &servers, &stage.err);
 
-	*whole = code == MESH_OK && servers.n == 2 && mesh__query_get("a=b%20c&d=e", "a", value, sizeof(value)) && strcmp(value, "b c") == 0;
+	*whole = code == MESH_OK && servers.n == 2 && mesh__query_get("a=b%20c&d=e", "a", value, sizeof(value)) == MESH__QUERY_GIVEN && strcmp(value, "b c") == 0;
 	return code;
 }
 
