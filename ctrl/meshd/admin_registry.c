@@ -242,7 +242,7 @@ static void put_member(struct meshd *meshd, struct mesh__json_out *json, const s
 	const struct meshd_service *service = meshd_registry_find(meshd->registry, session->service);
 	const struct meshd_instance *instance = service == NULL || session->instance[0] == '\0' ? NULL : mesh__map_get(&service->by_id, session->instance);
 	bool serving = instance != NULL && instance->msg.reason == NULL && strcmp(instance->session, session->id) == 0;
-	const struct meshd_subscription *refusal = meshd_watch_refusal(session);
+	const char *refusal = meshd_watch_refusal(session);
 
 	mesh__json_open(json, NULL, '{');
 	mesh__json_put_text(json, "spiffeId", session->peer.spiffe);
@@ -251,7 +251,7 @@ static void put_member(struct meshd *meshd, struct mesh__json_out *json, const s
 	mesh__json_put_text(json, "session", session->id);
 	mesh__json_put_u64(json, "since", (uint64_t)session->since_ms);
 	mesh__json_put_u64(json, "generation", meshd_watch_generation(session));
-	mesh__json_put_text(json, "refused", refusal == NULL ? "" : refusal->refused);
+	mesh__json_put_text(json, "refused", refusal == NULL ? "" : refusal);
 	mesh__json_put_bool(json, "serving", serving);
 	mesh__json_open(json, "subscriptions", '[');
 	for (const struct meshd_subscription *sub = session->subscriptions; sub != NULL; sub = sub->next_of_session) {

@@ -103,6 +103,7 @@ static void free_subscription(struct meshd_subscription *sub)
 	sub->session->n_lacks -= sub->lacks ? 1 : 0;
 	sub->session->n_refused -= sub->refused != NULL ? 1 : 0;
 	mesh__free(sub->refused);
+	mesh__free(sub->endpoints_refused);
 	mesh__free(sub);
 }
 
@@ -178,6 +179,7 @@ static void send_endpoints(struct meshd_subscription *sub)
 	if (send(session, &record)) {
 		sub->endpoints_told = true;
 		sub->endpoints_version = version;
+		sub->endpoints_sequence = session->sequence;
 	}
 	meshd_registry_delta_fini(&record);
 }
@@ -475,7 +477,28 @@ int meshd_watch_subscribe(struct meshd_session *session, const struct mesh__msg_
 	return MESH_OK;
 }
 
-/* The verdict on a configuration: accepted, or refused. Verdicts on endpoints come only as refusals, and of generation 0. */
+/* Verdicts on endpoints come by themselves only as refusals. One of a set that a newer one has followed says nothing any more. */
+static void refuse_endpoints(struct meshd_subscription *sub, const struct mesh__msg_ack *ack)
+{
+	if (ack->sequence >= sub->endpoints_sequence) {
+		mesh__free(sub->endpoints_refused);
+		sub->endpoints_refused = mesh__strdup(&sub->session->watch->env->mem, ack->refused);
+		sub->endpoints_refused_sequence = ack->sequence;
+	}
+}
+
+/* All up to this record has been judged: of sets that were sent after one that was refused, and of which no refusal is known, they were taken. */
+static void take_endpoints(struct meshd_session *session, uint64_t sequence)
+{
+	for (struct meshd_subscription *sub = session->subscriptions; sub != NULL; sub = sub->next_of_session) {
+		if (sub->endpoints_refused != NULL && sub->endpoints_sequence > sub->endpoints_refused_sequence && sequence >= sub->endpoints_sequence) {
+			mesh__free(sub->endpoints_refused);
+			sub->endpoints_refused = NULL;
+		}
+	}
+}
+
+/* The verdict on a configuration: accepted, or refused. */
 static void judge(struct meshd_session *session, struct meshd_subscription *sub, const struct mesh__msg_ack *ack)
 {
 	struct meshd_watch *watch = session->watch;
@@ -487,9 +510,6 @@ static void judge(struct meshd_session *session, struct meshd_subscription *sub,
 	session->n_refused += sub->refused != NULL ? 1 : 0;
 	sub->refused_generation = ack->generation;
 	sub->refused_ms = now_ms;
-	if (ack->refused != NULL && ack->generation == 0) {
-		return;
-	}
 	if (sub->awaited != 0 && ack->sequence >= sub->awaited) {
 		sub->awaited = 0;
 		session->n_awaited--;
@@ -514,22 +534,30 @@ void meshd_watch_ack(struct meshd_session *session, const struct mesh__msg_ack *
 		mesh__log(session->watch->env, MESH__LOG_WARN, "configuration refused", "peer", session->peer.spiffe, "instance", session->instance,
 			"service", ack->service, "reason", ack->refused, (char *)NULL);
 	}
-	if (sub != NULL) {
+	if (sub != NULL && ack->refused != NULL && ack->generation == 0) {
+		refuse_endpoints(sub, ack);
+	} else if (sub != NULL) {
 		judge(session, sub, ack);
+	}
+	if (ack->refused == NULL) {
+		take_endpoints(session, ack->sequence);
 	}
 	if (runs_all(session) && ack->refused == NULL && ack->generation > session->generation) {
 		session->generation = ack->generation;
 	}
 }
 
-const struct meshd_subscription *meshd_watch_refusal(const struct meshd_session *session)
+const char *meshd_watch_refusal(const struct meshd_session *session)
 {
-	const struct meshd_subscription *sub = session->subscriptions;
+	const char *endpoints = NULL;
 
-	while (sub != NULL && sub->refused == NULL) {
-		sub = sub->next_of_session;
+	for (const struct meshd_subscription *sub = session->subscriptions; sub != NULL; sub = sub->next_of_session) {
+		if (sub->refused != NULL) {
+			return sub->refused;
+		}
+		endpoints = endpoints == NULL ? sub->endpoints_refused : endpoints;
 	}
-	return sub;
+	return endpoints;
 }
 
 uint64_t meshd_watch_owed(const struct meshd_subscription *sub)

@@ -40,12 +40,15 @@ struct meshd_subscription {
 	struct meshd_subscription *next_of_topic, **link_of_topic;
 	uint64_t endpoints_version;  /* what it has; 0 with `endpoints_told` false: nothing */
 	uint64_t generation;
+	uint64_t endpoints_sequence; /* of the newest ENDPOINTS record */
+	uint64_t endpoints_refused_sequence;
+	char *endpoints_refused;     /* why it refused that of the sequence before; NULL: it did not, or has taken a newer one. Of the configuration that says nothing */
 	bool endpoints_told, config_told;
 	bool config_only;            /* its endpoints are not asked for */
 	uint64_t awaited;            /* the sequence of the newest CONFIG record that has no answer yet; 0: none */
 	int64_t awaited_ms;          /* since when one has none, or could not even be sent, wall clock */
-	char *refused;               /* why it refused what it was sent last; NULL: it did not */
-	uint64_t refused_generation; /* 0: that was no configuration */
+	char *refused;               /* why it refused the configuration that it was sent last; NULL: it did not */
+	uint64_t refused_generation;
 	int64_t refused_ms;
 	bool keep;                   /* while a list is replaced */
 	bool due, changed;           /* to be told when the session has room; because of a change */
@@ -119,8 +122,8 @@ void meshd_watch_ack(struct meshd_session *session, const struct mesh__msg_ack *
 /* The generation that a session runs: the current one when it took everything that it was sent. */
 uint64_t meshd_watch_generation(const struct meshd_session *session);
 
-/* The first subscription of a session whose newest configuration it refused; NULL: there is none. */
-const struct meshd_subscription *meshd_watch_refusal(const struct meshd_session *session);
+/* Why the session refused the newest configuration of a service, or else the newest endpoints of one; NULL: it refused neither. */
+const char *meshd_watch_refusal(const struct meshd_session *session);
 
 /* The generation that the session owes an answer for, or is to be sent as soon as it has read what waits for it; 0: nothing. */
 uint64_t meshd_watch_owed(const struct meshd_subscription *sub);

@@ -460,14 +460,65 @@ static void a_session_runs_the_generation_that_it_took_and_says_why_it_refused_o
 	assert_int_equal(meshd_watch_generation(session), 2);
 	assert_int_equal(session->n_awaited, 0);
 	assert_int_equal(session->n_refused, 1);
-	assert_string_equal(meshd_watch_refusal(session)->refused, "timeout: too long for me");
-	assert_int_equal(meshd_watch_refusal(session)->refused_generation, 3);
+	assert_string_equal(meshd_watch_refusal(session), "timeout: too long for me");
+	assert_int_equal(session->subscriptions->refused_generation, 3);
 	apply(f, payments_2s);
 	turn(f);
 	ack = ack_of(f->a.last_sequence, 4, NULL);
 	meshd_watch_ack(session, &ack);
 	assert_int_equal(meshd_watch_generation(session), 4);
 	assert_null(meshd_watch_refusal(session));
+}
+
+static void endpoints_that_were_refused_are_shown_until_newer_ones_are_taken_and_say_nothing_of_the_configuration(void **state)
+{
+	struct fixture *f = *state;
+	struct meshd_session *session;
+	struct mesh__msg_ack ack;
+	uint64_t refused;
+
+	apply(f, payments_2s);
+	session = open_session(f, &f->a);
+	subscribe(session, "payments.default", 0, 0, false);
+	ack = ack_of(f->a.last_sequence - 1, 1, NULL);
+	meshd_watch_ack(session, &ack);
+	refused = f->a.last_sequence;
+	ack = ack_of(refused, 0, "an empty set");
+	meshd_watch_ack(session, &ack);
+	assert_int_equal(session->n_refused, 0);
+	assert_null(session->subscriptions->refused);
+	assert_int_equal(meshd_watch_generation(session), 1);
+	assert_string_equal(meshd_watch_refusal(session), "an empty set");
+	meshd_watch_ping(f->watch);
+	ack = (struct mesh__msg_ack){.sequence = f->a.last_sequence};
+	meshd_watch_ack(session, &ack);
+	assert_string_equal(meshd_watch_refusal(session), "an empty set"); /* taken was another record */
+	join(f, "a");
+	turn(f);
+	ack.sequence = f->a.last_sequence;
+	meshd_watch_ack(session, &ack);
+	assert_null(meshd_watch_refusal(session));
+	ack = ack_of(refused, 0, "an empty set");
+	meshd_watch_ack(session, &ack); /* late */
+	assert_null(meshd_watch_refusal(session));
+}
+
+static void a_configuration_that_was_refused_is_told_before_endpoints_that_were(void **state)
+{
+	struct fixture *f = *state;
+	struct meshd_session *session;
+	struct mesh__msg_ack ack;
+
+	apply(f, payments_2s);
+	session = open_session(f, &f->a);
+	subscribe(session, "payments.default", 0, 0, false);
+	ack = ack_of(f->a.last_sequence - 1, 1, "timeout: too long for me");
+	meshd_watch_ack(session, &ack);
+	ack = ack_of(f->a.last_sequence, 0, "an empty set");
+	meshd_watch_ack(session, &ack);
+	assert_int_equal(session->n_refused, 1);
+	assert_string_equal(meshd_watch_refusal(session), "timeout: too long for me");
+	assert_int_equal(session->subscriptions->refused_generation, 1);
 }
 
 static struct mesh__msg_ack ack_about(const char *service, uint64_t sequence, uint64_t generation)
@@ -547,6 +598,8 @@ int main(void)
 		T(who_comes_back_is_told_what_was_said_of_all_meanwhile),
 		T(threat_24_one_that_reads_slowly_is_told_the_latest_once_it_has_read),
 		T(a_session_runs_the_generation_that_it_took_and_says_why_it_refused_one),
+		T(endpoints_that_were_refused_are_shown_until_newer_ones_are_taken_and_say_nothing_of_the_configuration),
+		T(a_configuration_that_was_refused_is_told_before_endpoints_that_were),
 		T(a_generation_is_taken_when_all_its_records_are_and_its_spread_is_timed_from_the_commit),
 		T(an_ack_of_what_was_never_sent_counts_for_nothing),
 		T(a_ping_goes_to_every_session_in_its_own_count),
