@@ -136,6 +136,18 @@ bool mesh__str_unhex(const char *text, size_t text_len, void *bytes, size_t len)
 	return true;
 }
 
+/* The character of a sequence of two or three bytes; 0 for others. */
+static unsigned code_of(const unsigned char *p, size_t n)
+{
+	return n == 2 ? (unsigned)(p[0] & 0x1f) << 6 | (p[1] & 0x3f) : n == 3 ? (unsigned)(p[0] & 0x0f) << 12 | (unsigned)(p[1] & 0x3f) << 6 | (p[2] & 0x3f) : 0;
+}
+
+/* What JSON may hold as it is and YAML not: controls, ends of lines, the byte order mark, what is no character. */
+static bool yaml_minds(unsigned code)
+{
+	return (code >= 0x80 && code < 0xa0) || code == 0x2028 || code == 0x2029 || code == 0xfeff || code >= 0xfffe;
+}
+
 void mesh__str_json(struct mesh__buf *out, const char *text)
 {
 	const unsigned char *p = (const unsigned char *)text;
@@ -152,6 +164,8 @@ void mesh__str_json(struct mesh__buf *out, const char *text)
 			mesh__buf_chr(out, (char)*p);
 		} else if (n == 1 && (*p < 0x20 || *p == 0x7f)) {
 			mesh__buf_printf(out, "\\u%04x", *p);
+		} else if (yaml_minds(code_of(p, n))) {
+			mesh__buf_printf(out, "\\u%04x", code_of(p, n));
 		} else {
 			mesh__buf_add(out, p, n);
 		}

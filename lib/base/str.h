@@ -31,7 +31,7 @@ void mesh__str_hex(const void *bytes, size_t len, char *out);
 /* Exactly 2·len hexadecimal digits of either case into bytes[len]. */
 bool mesh__str_unhex(const char *text, size_t text_len, void *bytes, size_t len);
 
-/* A JSON string with its quotes (RFC 8259 section 7). Bytes that are not UTF-8 become U+FFFD. */
+/* A JSON string with its quotes (RFC 8259 section 7), which YAML 1.1 reads as the same text: what that takes for a line's end, or not at all, is escaped. Bytes that are not UTF-8 become U+FFFD. */
 void mesh__str_json(struct mesh__buf *out, const char *text);
 
 /* "250ms", "15s", "1m", "2h", "1.5s", "0s" into milliseconds, rounded down; units us ms s m h d, at most six decimals, at most a hundred years. */

@@ -96,8 +96,23 @@ void mesh__document_put_head(struct mesh__json_out *out, enum mesh__kind kind, c
 	}
 }
 
+/* Others go by the text alone, the control server after its next start among them: what they could not read is not taken. */
+static void read_back(struct mesh__reading *r, const struct mesh__place *at, const char *text)
+{
+	struct mesh__node *nodes;
+	struct mesh__err err = MESH__NO_ERR;
+	int code = mesh__yaml_parse(r->mem, text, strlen(text), MESH__DOCUMENT_MAX_BYTES, &nodes, &err);
+
+	mesh__yaml_free(nodes);
+	if (code == MESH_E_NO_MEMORY) {
+		r->no_memory = true;
+	} else if (code != MESH_OK) {
+		mesh__reading_fault(r, at, "written out in full it cannot be read again (%s)", err.message);
+	}
+}
+
 /* The text says everything that matters by itself: it does not depend on whose default namespace it is read with. */
-static void write_canonical(struct mesh__reading *r, const struct mesh__node *node, struct mesh__document *doc)
+static void write_canonical(struct mesh__reading *r, const struct mesh__place *at, struct mesh__document *doc)
 {
 	struct mesh__buf text;
 	struct mesh__json_out out = {.buf = &text};
@@ -105,10 +120,13 @@ static void write_canonical(struct mesh__reading *r, const struct mesh__node *no
 	mesh__buf_init(&text, r->mem, MESH__DOCUMENT_MAX_BYTES);
 	mesh__json_open(&out, NULL, '{');
 	mesh__document_put_head(&out, doc->kind, doc->name, doc->ns);
-	mesh__write_fields(&out, node, mesh__fields_of_kind(doc->kind), doc);
+	mesh__write_fields(&out, at->node, mesh__fields_of_kind(doc->kind), doc);
 	mesh__json_close(&out, '}');
 	doc->text = mesh__buf_take(&text);
 	r->no_memory |= doc->text == NULL;
+	if (doc->text != NULL) {
+		read_back(r, at, doc->text);
+	}
 }
 
 /* Whether the namespace comes from the document or from the caller. */
@@ -179,7 +197,7 @@ static struct mesh__document *read_document(struct mesh__reading *r, const struc
 		return NULL;
 	}
 	if (r->n_faults == faults_before && !r->no_memory) {
-		write_canonical(r, node, doc);
+		write_canonical(r, &at, doc);
 	}
 	return doc;
 }

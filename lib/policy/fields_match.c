@@ -184,7 +184,7 @@ static void finish_sticky(struct mesh__reading *r, const struct mesh__place *at,
 static const struct mesh__field_rule sticky_rules[] = {
 	{.name = "header", .type = MESH__FIELD_TEXT, .form = &mesh__form_header, MESH__AT(struct mesh__sticky, name), .says = "by the value of a header"},
 	{.name = "cookie", .type = MESH__FIELD_TEXT, .form = &mesh__form_token, MESH__AT(struct mesh__sticky, name), .says = "by the value of a cookie"},
-	{.name = "query", .type = MESH__FIELD_TEXT, .form = &mesh__form_text, MESH__AT(struct mesh__sticky, name), .says = "by the value of a parameter of the query"},
+	{.name = "query", .type = MESH__FIELD_TEXT, .form = &mesh__form_parameter, MESH__AT(struct mesh__sticky, name), .says = "by the value of a parameter of the query"},
 	{.name = "source", .type = MESH__FIELD_CUSTOM, .custom = &by_source, MESH__ALL_OF(struct mesh__sticky), .says = "true: by the calling instance"},
 };
 

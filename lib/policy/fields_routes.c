@@ -149,7 +149,7 @@ static const struct mesh__field_rule match_rules[] = {
 	{.name = "path", .type = MESH__FIELD_MAP, .fields = &mesh__fields_of_path_match, MESH__AT(struct mesh__route_match, path), .says = "the path as normalised, without the query"},
 	{.name = "methods", .type = MESH__FIELD_LIST, .unique = true, .min = 1, .max = MESH__METHODS_MAX, .item = &mesh__method_item, .item_size = sizeof(const char *), MESH__AT(struct mesh__route_match, methods.names), .example = "[GET, HEAD]", .says = "one of them"},
 	{.name = "headers", .type = MESH__FIELD_DICT, .max = MESH__MATCH_FIELDS_MAX, .form = &mesh__form_header, .item = &mesh__named_match_item, .item_size = sizeof(struct mesh__named_match), MESH__AT(struct mesh__route_match, headers), .example = "{x-canary: {exact: \"1\"}}", .says = "all of them"},
-	{.name = "query", .type = MESH__FIELD_DICT, .max = MESH__MATCH_FIELDS_MAX, .form = &mesh__form_text, .item = &mesh__named_match_item, .item_size = sizeof(struct mesh__named_match), MESH__AT(struct mesh__route_match, query), .example = "{debug: {present: true}}", .says = "all of the parameters, percent-decoded"},
+	{.name = "query", .type = MESH__FIELD_DICT, .max = MESH__MATCH_FIELDS_MAX, .form = &mesh__form_parameter, .item = &mesh__named_match_item, .item_size = sizeof(struct mesh__named_match), MESH__AT(struct mesh__route_match, query), .example = "{debug: {present: true}}", .says = "all of the parameters, percent-decoded"},
 	{.name = "source", .type = MESH__FIELD_MAP, .fields = &mesh__fields_of_source, MESH__AT(struct mesh__route_match, source), .says = "who calls"},
 };
 

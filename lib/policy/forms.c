@@ -10,7 +10,7 @@
 #include "wire/path.h"
 #include "wire/url.h"
 
-enum { HEADER_NAME_MAX = 128, METHOD_MAX = 32, HOST_MAX = 253 };
+enum { PARAMETER_MAX = 128, HEADER_NAME_MAX = 128, METHOD_MAX = 32, HOST_MAX = 253 };
 
 static bool as_it_stands(const char *text, char *normal)
 {
@@ -157,7 +157,7 @@ const struct mesh__text_form mesh__form_header = {HEADER_NAME_MAX, check_header,
 const struct mesh__text_form mesh__form_edited_header = {HEADER_NAME_MAX, check_edited_header, "^" TOKEN "$"};
 const struct mesh__text_form mesh__form_token = {HEADER_NAME_MAX, check_token, "^" TOKEN "$"};
 const struct mesh__text_form mesh__form_value = {MESH__TEXT_MAX, check_value, NULL};
-const struct mesh__text_form mesh__form_text = {MESH__TEXT_MAX, NULL, NULL};
+const struct mesh__text_form mesh__form_parameter = {PARAMETER_MAX, NULL, NULL};
 const struct mesh__text_form mesh__form_path = {MESH__TEXT_MAX, check_path, "^/[^?# ]*$"};
 const struct mesh__text_form mesh__form_host = {HOST_MAX, check_host, "^[-.:0-9A-Za-z\\[\\]]+$"};
 const struct mesh__text_form mesh__form_pattern = {MESH__REGEX_PATTERN_MAX, NULL, NULL};

@@ -12,7 +12,7 @@ extern const struct mesh__text_form mesh__form_header;        /* a header's name
 extern const struct mesh__text_form mesh__form_edited_header; /* one that a document may change */
 extern const struct mesh__text_form mesh__form_token;         /* the name of a cookie */
 extern const struct mesh__text_form mesh__form_value;         /* of a header */
-extern const struct mesh__text_form mesh__form_text;          /* a line */
+extern const struct mesh__text_form mesh__form_parameter;     /* the name of a parameter of the query */
 extern const struct mesh__text_form mesh__form_path;          /* of a URL, without a query; spelled as requests' are (wire/path.h) */
 extern const struct mesh__text_form mesh__form_host;
 extern const struct mesh__text_form mesh__form_pattern;       /* a regular expression */

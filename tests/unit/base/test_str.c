@@ -106,6 +106,8 @@ static void json_strings_are_escaped_and_always_utf8(void **state)
 	} rows[] = {
 		{"", "\"\""}, {"plain", "\"plain\""}, {"a\"b\\c", "\"a\\\"b\\\\c\""}, {"\n\t\x01\x1f", "\"\\u000a\\u0009\\u0001\\u001f\""}, {"\x7f", "\"\\u007f\""},
 		{"\xc3\xa9/", "\"\xc3\xa9/\""}, {"a\xff" "b", "\"a\\ufffdb\""}, {"\xed\xa0\x80", "\"\\ufffd\\ufffd\\ufffd\""}, {"\xe2\x82", "\"\\ufffd\\ufffd\""},
+		{"\xc2\x80\xc2\x85\xc2\x9f\xc2\xa0", "\"\\u0080\\u0085\\u009f\xc2\xa0\""}, {"\xe2\x80\xa7\xe2\x80\xa8\xe2\x80\xa9\xe2\x80\xaa", "\"\xe2\x80\xa7\\u2028\\u2029\xe2\x80\xaa\""},
+		{"\xef\xbb\xbe\xef\xbb\xbf", "\"\xef\xbb\xbe\\ufeff\""}, {"\xef\xbf\xbd\xef\xbf\xbe\xef\xbf\xbf\xf0\x90\x80\x80", "\"\xef\xbf\xbd\\ufffe\\uffff\xf0\x90\x80\x80\""},
 	};
 
 	(void)state;

@@ -664,6 +664,51 @@ static void the_canonical_text_parses_to_the_same_document(void **state)
 	}
 }
 
+/* Of the server's store after its next start, and of each client: as the same, to the last byte. */
+static void text_that_yaml_reads_otherwise_than_json_comes_back_as_it_was(void **state)
+{
+	static const struct {
+		const char *said, *body;
+	} rows[] = {
+		{"x\\u0080y\\ufeff", "x\xc2\x80y\xef\xbb\xbf"},
+		{"x \\u0085 y \\u2028 z", "x \xc2\x85 y \xe2\x80\xa8 z"},
+		{"\\u2029\\ufffe\\uffff", "\xe2\x80\xa9\xef\xbf\xbe\xef\xbf\xbf"},
+		{"\\u0001\\n\\x7f", "\x01\n\x7f"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < MESH__COUNT(rows); i++) {
+		char text[512];
+		struct parsed first, second;
+
+		(void)snprintf(text, sizeof(text), "apiVersion: mesh/v1\nkind: Service\nname: a\nroutes: [{name: r, directResponse: {status: 200, body: \"%s\"}}]\n", rows[i].said);
+		first = parse_ok(text);
+		assert_string_equal(first.documents->service.routes[0].direct.body, rows[i].body);
+		second = parse_ok(first.documents->text);
+		assert_string_equal(second.documents->service.routes[0].direct.body, rows[i].body);
+		assert_string_equal(second.documents->text, first.documents->text);
+		done(&first);
+		done(&second);
+	}
+}
+
+/* Longer once it is written out, and YAML takes no key of over 1,024 characters. */
+static void the_longest_name_of_a_parameter_comes_back(void **state)
+{
+	char text[1024], name[4 * 129 + 1] = "";
+
+	(void)state;
+	for (int i = 0; i < 129; i++) {
+		struct parsed p;
+
+		(void)snprintf(text, sizeof(text), "apiVersion: mesh/v1\nkind: Service\nname: a\nroutes: [{name: r, match: [{query: {\"%sa\": x}}]}]\n", name);
+		p = parse(text);
+		assert_int_equal(p.code, i < 128 ? MESH_OK : MESH_E_INVALID);
+		done(&p);
+		memcpy(name + 4 * i, "\\x01", 5);
+	}
+}
+
 static void the_canonical_text_is_json_and_ignores_order_and_spelling(void **state)
 {
 	struct parsed a = parse_ok(SERVICE "timeout: 60s\nprotocol: http\n");
@@ -787,6 +832,8 @@ int main(void)
 		cmocka_unit_test(a_text_over_the_bound_is_too_large),
 		cmocka_unit_test(warns_of_what_is_taken_and_still_doubtful),
 		cmocka_unit_test(the_canonical_text_parses_to_the_same_document),
+		cmocka_unit_test(text_that_yaml_reads_otherwise_than_json_comes_back_as_it_was),
+		cmocka_unit_test(the_longest_name_of_a_parameter_comes_back),
 		cmocka_unit_test(the_canonical_text_is_json_and_ignores_order_and_spelling),
 		cmocka_unit_test(every_failing_allocation_is_an_error_without_a_leak),
 		cmocka_unit_test(buffers_and_error_may_be_left_out),
