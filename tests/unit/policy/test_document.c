@@ -8,67 +8,16 @@
 
 #include <cmocka.h>
 
-#include "policy/document.h"
+#include "parsed.h"
 #include "support/alloc_fail.h"
-#include "wire/json.h"
 
 enum { OUTPUT_MAX = 1 << 20 };
-
-struct parsed {
-	int code;
-	struct mesh__document *documents;
-	struct mesh__buf faults, warnings;
-	struct mesh__err err;
-};
-
-static struct parsed parse_with(const struct mesh__mem *mem, const char *text, const char *ns)
-{
-	struct parsed p = {.err = MESH__NO_ERR};
-
-	mesh__buf_init(&p.faults, mem, OUTPUT_MAX);
-	mesh__buf_init(&p.warnings, mem, OUTPUT_MAX);
-	p.code = mesh__documents_parse(mem, "f.yaml", text, strlen(text), ns, &p.documents, &p.faults, &p.warnings, &p.err);
-	return p;
-}
-
-static struct parsed parse(const char *text)
-{
-	return parse_with(mesh__mem_libc(), text, "default");
-}
-
-static void done(struct parsed *p)
-{
-	mesh__documents_free(p->documents);
-	mesh__buf_fini(&p->faults);
-	mesh__buf_fini(&p->warnings);
-}
-
-static const char *text_of(const struct mesh__buf *buf)
-{
-	return buf->data == NULL ? "" : buf->data;
-}
-
-/* The whole list, or the test fails showing why. */
-static struct parsed parse_ok(const char *text)
-{
-	struct parsed p = parse(text);
-
-	if (p.code != MESH_OK) {
-		print_message("%s", text_of(&p.faults));
-	}
-	assert_int_equal(p.code, MESH_OK);
-	assert_string_equal(text_of(&p.faults), "");
-	return p;
-}
-
-#define SERVICE "apiVersion: mesh/v1\nkind: Service\nname: payments\n"
-#define ENDPOINTS "apiVersion: mesh/v1\nkind: Endpoints\nname: legacy\n"
 
 /* ---- What is taken ---- */
 
 static void a_service_without_fields_has_the_built_in_policy(void **state)
 {
-	struct parsed p = parse_ok(SERVICE);
+	struct parsed p = parsed_ok(SERVICE);
 	const struct mesh__document *d = p.documents;
 
 	(void)state;
@@ -82,12 +31,12 @@ static void a_service_without_fields_has_the_built_in_policy(void **state)
 	assert_int_equal(d->service.connect_timeout_ms, 1000);
 	assert_int_equal(d->service.balancer, MESH__BALANCER_PEAK_EWMA);
 	assert_null(d->next);
-	done(&p);
+	parsed_done(&p);
 }
 
 static void a_service_takes_every_field_in_force(void **state)
 {
-	struct parsed p = parse_ok(SERVICE "namespace: shop\nprotocol: http\ntimeout: 2s\nconnectTimeout: 250ms\nloadBalancer: {policy: roundRobin}\n");
+	struct parsed p = parsed_ok(SERVICE "namespace: shop\nprotocol: http\ntimeout: 2s\nconnectTimeout: 250ms\nloadBalancer: {policy: roundRobin}\n");
 	const struct mesh__document *d = p.documents;
 
 	(void)state;
@@ -99,22 +48,22 @@ static void a_service_takes_every_field_in_force(void **state)
 	assert_string_equal(d->text,
 		"{\"apiVersion\":\"mesh/v1\",\"kind\":\"Service\",\"name\":\"payments\",\"namespace\":\"shop\",\"protocol\":\"http\","
 		"\"timeout\":\"2s\",\"connectTimeout\":\"250ms\",\"loadBalancer\":{\"policy\":\"roundRobin\"}}");
-	done(&p);
+	parsed_done(&p);
 }
 
 static void json_is_taken_as_well_as_yaml(void **state)
 {
-	struct parsed p = parse_ok("{\"apiVersion\": \"mesh/v1\", \"kind\": \"Service\", \"name\": \"123\", \"timeout\": \"1m\"}");
+	struct parsed p = parsed_ok("{\"apiVersion\": \"mesh/v1\", \"kind\": \"Service\", \"name\": \"123\", \"timeout\": \"1m\"}");
 
 	(void)state;
 	assert_string_equal(p.documents->name, "123");
 	assert_int_equal(p.documents->service.timeout_ms, 60000);
-	done(&p);
+	parsed_done(&p);
 }
 
 static void endpoints_are_read_with_zone_and_version(void **state)
 {
-	struct parsed p = parse_ok(ENDPOINTS
+	struct parsed p = parsed_ok(ENDPOINTS
 		"endpoints:\n- {address: 10.0.0.1:443, zone: a, labels: {version: v1}}\n- address: \"[::1]:8080\"\n- {address: 10.0.0.1:444}\n");
 	const struct mesh__document *d = p.documents;
 
@@ -130,13 +79,13 @@ static void endpoints_are_read_with_zone_and_version(void **state)
 	assert_null(d->endpoints[1].zone);
 	assert_null(d->endpoints[1].version);
 	assert_false(d->insecure_plaintext);
-	assert_string_equal(text_of(&p.warnings), "");
-	done(&p);
+	assert_string_equal(parsed_text(&p.warnings), "");
+	parsed_done(&p);
 }
 
 static void documents_keep_their_order_and_lines(void **state)
 {
-	struct parsed p = parse_ok("---\n" SERVICE "---\n" ENDPOINTS "endpoints: [{address: 10.0.0.1:1}]\n---\n" SERVICE "namespace: other\n");
+	struct parsed p = parsed_ok("---\n" SERVICE "---\n" ENDPOINTS "endpoints: [{address: 10.0.0.1:1}]\n---\n" SERVICE "namespace: other\n");
 	const struct mesh__document *d = p.documents;
 
 	(void)state;
@@ -145,7 +94,7 @@ static void documents_keep_their_order_and_lines(void **state)
 	assert_int_equal(d->next->line, 6);
 	assert_string_equal(d->next->next->ns, "other");
 	assert_null(d->next->next->next);
-	done(&p);
+	parsed_done(&p);
 }
 
 static void a_text_without_documents_is_an_empty_list(void **state)
@@ -154,24 +103,24 @@ static void a_text_without_documents_is_an_empty_list(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < MESH__COUNT(texts); i++) {
-		struct parsed p = parse_ok(texts[i]);
+		struct parsed p = parsed_ok(texts[i]);
 		assert_null(p.documents);
-		done(&p);
+		parsed_done(&p);
 	}
 }
 
 static void the_namespace_left_out_is_the_callers(void **state)
 {
-	struct parsed p = parse_with(mesh__mem_libc(), SERVICE, "shop");
+	struct parsed p = parsed_with(mesh__mem_libc(), SERVICE, "shop");
 
 	(void)state;
 	assert_int_equal(p.code, MESH_OK);
 	assert_string_equal(p.documents->ns, "shop");
-	done(&p);
-	p = parse_with(mesh__mem_libc(), SERVICE, "No Name");
+	parsed_done(&p);
+	p = parsed_with(mesh__mem_libc(), SERVICE, "No Name");
 	assert_int_equal(p.code, MESH_E_INVALID);
 	assert_null(p.documents);
-	done(&p);
+	parsed_done(&p);
 }
 
 static void durations_are_taken_up_to_their_bounds(void **state)
@@ -189,10 +138,10 @@ static void durations_are_taken_up_to_their_bounds(void **state)
 	for (size_t i = 0; i < MESH__COUNT(rows); i++) {
 		char text[256];
 		(void)snprintf(text, sizeof(text), SERVICE "%s", rows[i].line);
-		struct parsed p = parse_ok(text);
+		struct parsed p = parsed_ok(text);
 		assert_int_equal(p.documents->service.timeout_ms, rows[i].timeout_ms);
 		assert_int_equal(p.documents->service.connect_timeout_ms, rows[i].connect_timeout_ms);
-		done(&p);
+		parsed_done(&p);
 	}
 }
 
@@ -214,10 +163,10 @@ static void the_protocols_in_force_are_taken_and_written_again(void **state)
 		struct parsed p;
 
 		(void)snprintf(text, sizeof(text), SERVICE "%s", rows[i].text);
-		p = parse_ok(text);
+		p = parsed_ok(text);
 		assert_int_equal(p.documents->service.protocol, rows[i].protocol);
 		assert_non_null(strstr(p.documents->text, rows[i].written));
-		done(&p);
+		parsed_done(&p);
 	}
 }
 
@@ -239,11 +188,11 @@ static void circuit_limits_are_taken_up_to_their_bounds(void **state)
 	for (size_t i = 0; i < MESH__COUNT(rows); i++) {
 		char text[256];
 		(void)snprintf(text, sizeof(text), SERVICE "%s", rows[i].line);
-		struct parsed p = parse_ok(text);
+		struct parsed p = parsed_ok(text);
 		const char *canonical = p.documents->text;
 		assert_memory_equal(&p.documents->service.breaker, &rows[i].breaker, sizeof(rows[i].breaker));
 		assert_string_equal(canonical + strlen(canonical) - strlen(rows[i].canonical), rows[i].canonical);
-		done(&p);
+		parsed_done(&p);
 	}
 }
 
@@ -255,9 +204,9 @@ static void unquoted_text_that_is_text_in_the_core_schema_is_taken(void **state)
 	for (size_t i = 0; i < MESH__COUNT(zones); i++) {
 		char text[256];
 		(void)snprintf(text, sizeof(text), ENDPOINTS "endpoints:\n- address: 10.0.0.1:80\n  zone: %s\n", zones[i]);
-		struct parsed p = parse_ok(text);
+		struct parsed p = parsed_ok(text);
 		assert_non_null(p.documents->endpoints[0].zone);
-		done(&p);
+		parsed_done(&p);
 	}
 }
 
@@ -271,12 +220,12 @@ struct refusal {
 static void check_refusals(const struct refusal *rows, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
-		struct parsed p = parse(rows[i].text);
-		assert_string_equal(text_of(&p.faults), rows[i].faults);
+		struct parsed p = parsed_of(rows[i].text);
+		assert_string_equal(parsed_text(&p.faults), rows[i].faults);
 		assert_int_equal(p.code, MESH_E_INVALID);
 		assert_int_equal(p.err.code, MESH_E_INVALID);
 		assert_null(p.documents);
-		done(&p);
+		parsed_done(&p);
 	}
 }
 
@@ -460,10 +409,10 @@ static void refuses_bad_endpoints(void **state)
 	for (size_t i = 0; i < MESH__COUNT(addresses); i++) {
 		char text[256];
 		(void)snprintf(text, sizeof(text), ENDPOINTS "endpoints:\n- address: %s\n", addresses[i]);
-		struct parsed p = parse(text);
+		struct parsed p = parsed_of(text);
 		assert_int_equal(p.code, MESH_E_INVALID);
-		assert_ptr_equal(strstr(text_of(&p.faults), "f.yaml:5:12: endpoints[0].address: address \""), p.faults.data);
-		done(&p);
+		assert_ptr_equal(strstr(parsed_text(&p.faults), "f.yaml:5:12: endpoints[0].address: address \""), p.faults.data);
+		parsed_done(&p);
 	}
 }
 
@@ -478,8 +427,8 @@ static void refuses_two_documents_of_one_kind_namespace_and_name(void **state)
 
 	(void)state;
 	check_refusals(rows, MESH__COUNT(rows));
-	p = parse_ok(SERVICE "---\napiVersion: mesh/v1\nkind: Endpoints\nname: payments\nendpoints: [{address: 10.0.0.1:1}]\n---\n" SERVICE "namespace: b\n");
-	done(&p);
+	p = parsed_ok(SERVICE "---\napiVersion: mesh/v1\nkind: Endpoints\nname: payments\nendpoints: [{address: 10.0.0.1:1}]\n---\n" SERVICE "namespace: b\n");
+	parsed_done(&p);
 }
 
 static void refuses_what_is_no_yaml_with_its_place(void **state)
@@ -488,24 +437,24 @@ static void refuses_what_is_no_yaml_with_its_place(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < MESH__COUNT(texts); i++) {
-		struct parsed p = parse(texts[i]);
+		struct parsed p = parsed_of(texts[i]);
 		int line = 0, column = 0;
 		assert_int_equal(p.code, MESH_E_INVALID);
 		assert_null(p.documents);
-		assert_int_equal(sscanf(text_of(&p.faults), "f.yaml:%d:%d: ", &line, &column), 2);
+		assert_int_equal(sscanf(parsed_text(&p.faults), "f.yaml:%d:%d: ", &line, &column), 2);
 		assert_in_range(line, 1, 3);
 		assert_in_range(column, 1, 20);
 		assert_memory_equal(p.err.message, p.faults.data, p.faults.len - 1);
-		done(&p);
+		parsed_done(&p);
 	}
 }
 
 static void tells_all_faults_at_once(void **state)
 {
-	struct parsed p = parse("kind: Service\nname: A\ntimout: 1s\nhedging: {}\nprotocol: tcp\n---\nkind: Endpoints\nname: b\n");
+	struct parsed p = parsed_of("kind: Service\nname: A\ntimout: 1s\nhedging: {}\nprotocol: tcp\n---\nkind: Endpoints\nname: b\n");
 
 	(void)state;
-	assert_string_equal(text_of(&p.faults),
+	assert_string_equal(parsed_text(&p.faults),
 		"f.yaml:2:7: name: \"A\" is no name; use lower-case letters, digits and inner hyphens, at most 63\n"
 		"f.yaml:3:1: timout: unknown field; did you mean \"timeout\"?\n"
 		"f.yaml:4:1: hedging: not in force yet: this version would do nothing with it\n"
@@ -516,18 +465,18 @@ static void tells_all_faults_at_once(void **state)
 	assert_string_equal(p.err.message,
 		"f.yaml:2:7: name: \"A\" is no name; use lower-case letters, digits and inner hyphens, at most 63 (the first of 7 faults)");
 	assert_null(p.documents);
-	done(&p);
+	parsed_done(&p);
 }
 
 static void control_characters_of_a_stranger_reach_no_terminal(void **state)
 {
-	struct parsed p = parse(SERVICE "\"a\\n\\e[31mb\": 1\nprotocol: \"x\\ny\"\n");
+	struct parsed p = parsed_of(SERVICE "\"a\\n\\e[31mb\": 1\nprotocol: \"x\\ny\"\n");
 
 	(void)state;
-	assert_string_equal(text_of(&p.faults),
+	assert_string_equal(parsed_text(&p.faults),
 		"f.yaml:4:1: a??[31mb: unknown field\n"
 		"f.yaml:5:11: protocol: \"x?y\" is no value of it; in this version: http, http2, grpc\n");
-	done(&p);
+	parsed_done(&p);
 }
 
 static void faults_are_bounded(void **state)
@@ -542,13 +491,13 @@ static void faults_are_bounded(void **state)
 	for (int i = 0; i < 5000; i++) {
 		mesh__buf_printf(&text, "a%d: 1\n", i);
 	}
-	p = parse(text.data);
+	p = parsed_of(text.data);
 	for (const char *c = p.faults.data; *c != '\0'; c++) {
 		lines += *c == '\n';
 	}
 	assert_int_equal(lines, 1001);
 	assert_non_null(strstr(p.faults.data, "f.yaml: too many faults; there may be more\n"));
-	done(&p);
+	parsed_done(&p);
 	mesh__buf_fini(&text);
 }
 
@@ -570,12 +519,12 @@ static void endpoints_and_documents_are_bounded(void **state)
 			mesh__buf_printf(&a, "- address: 10.0.%d.%d:80\n", k / 200, k % 200 + 1);
 			mesh__buf_printf(&b, "---\napiVersion: mesh/v1\nkind: Service\nname: s%d\n", k);
 		}
-		p = parse(a.data);
+		p = parsed_of(a.data);
 		assert_int_equal(p.code, rows[i].code);
-		done(&p);
-		p = parse(b.data);
+		parsed_done(&p);
+		p = parsed_of(b.data);
 		assert_int_equal(p.code, rows[i].code);
-		done(&p);
+		parsed_done(&p);
 		mesh__buf_fini(&a);
 		mesh__buf_fini(&b);
 	}
@@ -588,11 +537,11 @@ static void a_text_over_the_bound_is_too_large(void **state)
 
 	(void)state;
 	memset(text, '#', MESH__DOCUMENT_MAX_BYTES + 1);
-	p = parse(text);
+	p = parsed_of(text);
 	assert_int_equal(p.code, MESH_E_TOO_LARGE);
 	assert_null(p.documents);
 	assert_non_null(strstr(p.err.message, "f.yaml"));
-	done(&p);
+	parsed_done(&p);
 	free(text);
 }
 
@@ -614,114 +563,10 @@ static void warns_of_what_is_taken_and_still_doubtful(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < MESH__COUNT(rows); i++) {
-		struct parsed p = parse_ok(rows[i].text);
-		assert_string_equal(text_of(&p.warnings), rows[i].warnings);
-		done(&p);
+		struct parsed p = parsed_ok(rows[i].text);
+		assert_string_equal(parsed_text(&p.warnings), rows[i].warnings);
+		parsed_done(&p);
 	}
-}
-
-/* ---- The canonical text ---- */
-
-static void assert_same(const struct mesh__document *a, const struct mesh__document *b)
-{
-	assert_int_equal(a->kind, b->kind);
-	assert_string_equal(a->name, b->name);
-	assert_string_equal(a->ns, b->ns);
-	assert_string_equal(a->text, b->text);
-	assert_int_equal(a->service.protocol, b->service.protocol);
-	assert_int_equal(a->service.timeout_ms, b->service.timeout_ms);
-	assert_int_equal(a->service.timeout_set, b->service.timeout_set);
-	assert_int_equal(a->service.connect_timeout_ms, b->service.connect_timeout_ms);
-	assert_int_equal(a->service.balancer, b->service.balancer);
-	assert_int_equal(a->insecure_plaintext, b->insecure_plaintext);
-	assert_int_equal(a->n_endpoints, b->n_endpoints);
-	for (size_t i = 0; i < a->n_endpoints; i++) {
-		assert_memory_equal(&a->endpoints[i].addr, &b->endpoints[i].addr, sizeof(a->endpoints[i].addr));
-		assert_string_equal(a->endpoints[i].zone ? a->endpoints[i].zone : "(none)", b->endpoints[i].zone ? b->endpoints[i].zone : "(none)");
-		assert_string_equal(a->endpoints[i].version ? a->endpoints[i].version : "(none)", b->endpoints[i].version ? b->endpoints[i].version : "(none)");
-	}
-}
-
-static const char *const documents[] = {
-	SERVICE,
-	SERVICE "timeout: 1500us\nconnectTimeout: 60s\n",
-	SERVICE "timeout: 1.5s\nconnectTimeout: 999ms\nprotocol: http\nloadBalancer: {}\n",
-	SERVICE "timeout: 15s\nloadBalancer: {policy: peakEwma}\nnamespace: shop\n",
-	"{\"name\": \"true\", \"namespace\": \"1\", \"kind\": \"Service\", \"apiVersion\": \"mesh/v1\"}",
-	ENDPOINTS "insecurePlaintext: TRUE\nendpoints:\n- {zone: \"\\\"q\\\\\", labels: {version: \"\xc3\xa9\"}, address: \"[2001:DB8:0::1]:65535\"}\n- {address: 10.0.0.1:1, labels: {}}\n",
-};
-
-static void the_canonical_text_parses_to_the_same_document(void **state)
-{
-	(void)state;
-	for (size_t i = 0; i < MESH__COUNT(documents); i++) {
-		struct parsed p = parse_ok(documents[i]);
-		struct parsed again = parse_with(mesh__mem_libc(), p.documents->text, "elsewhere");
-		assert_int_equal(again.code, MESH_OK);
-		assert_same(p.documents, again.documents);
-		done(&again);
-		done(&p);
-	}
-}
-
-/* Of the server's store after its next start, and of each client: as the same, to the last byte. */
-static void text_that_yaml_reads_otherwise_than_json_comes_back_as_it_was(void **state)
-{
-	static const struct {
-		const char *said, *body;
-	} rows[] = {
-		{"x\\u0080y\\ufeff", "x\xc2\x80y\xef\xbb\xbf"},
-		{"x \\u0085 y \\u2028 z", "x \xc2\x85 y \xe2\x80\xa8 z"},
-		{"\\u2029\\ufffe\\uffff", "\xe2\x80\xa9\xef\xbf\xbe\xef\xbf\xbf"},
-		{"\\u0001\\n\\x7f", "\x01\n\x7f"},
-	};
-
-	(void)state;
-	for (size_t i = 0; i < MESH__COUNT(rows); i++) {
-		char text[512];
-		struct parsed first, second;
-
-		(void)snprintf(text, sizeof(text), "apiVersion: mesh/v1\nkind: Service\nname: a\nroutes: [{name: r, directResponse: {status: 200, body: \"%s\"}}]\n", rows[i].said);
-		first = parse_ok(text);
-		assert_string_equal(first.documents->service.routes[0].direct.body, rows[i].body);
-		second = parse_ok(first.documents->text);
-		assert_string_equal(second.documents->service.routes[0].direct.body, rows[i].body);
-		assert_string_equal(second.documents->text, first.documents->text);
-		done(&first);
-		done(&second);
-	}
-}
-
-/* Longer once it is written out, and YAML takes no key of over 1,024 characters. */
-static void the_longest_name_of_a_parameter_comes_back(void **state)
-{
-	char text[1024], name[4 * 129 + 1] = "";
-
-	(void)state;
-	for (int i = 0; i < 129; i++) {
-		struct parsed p;
-
-		(void)snprintf(text, sizeof(text), "apiVersion: mesh/v1\nkind: Service\nname: a\nroutes: [{name: r, match: [{query: {\"%sa\": x}}]}]\n", name);
-		p = parse(text);
-		assert_int_equal(p.code, i < 128 ? MESH_OK : MESH_E_INVALID);
-		done(&p);
-		memcpy(name + 4 * i, "\\x01", 5);
-	}
-}
-
-static void the_canonical_text_is_json_and_ignores_order_and_spelling(void **state)
-{
-	struct parsed a = parse_ok(SERVICE "timeout: 60s\nprotocol: http\n");
-	struct parsed b = parse_ok("# a comment\nprotocol: 'http'\ntimeout: 1m\nname: \"payments\"\nnamespace: default\nkind: Service\napiVersion: mesh/v1\n");
-	struct mesh__json *json = NULL;
-
-	(void)state;
-	assert_string_equal(a.documents->text, b.documents->text);
-	assert_int_equal(mesh__json_parse(mesh__mem_libc(), a.documents->text, strlen(a.documents->text), 4096, &json, NULL), MESH_OK);
-	assert_string_equal(mesh__json_text(mesh__json_get(json, "timeout")), "60s");
-	mesh__json_free(json);
-	done(&a);
-	done(&b);
 }
 
 /* ---- Memory ---- */
@@ -744,7 +589,7 @@ static void every_failing_allocation_is_an_error_without_a_leak(void **state)
 			struct parsed p;
 			fail_mem_init(&mem);
 			mem.fail_at = n;
-			p = parse_with(&mem.mem, rows[i].text, "default");
+			p = parsed_with(&mem.mem, rows[i].text, "default");
 			finished = mem.count < n;
 			if (finished) {
 				assert_int_equal(p.code, rows[i].code);
@@ -754,7 +599,7 @@ static void every_failing_allocation_is_an_error_without_a_leak(void **state)
 				assert_int_equal(p.warnings.error, MESH_E_NO_MEMORY);
 			}
 			assert_true((p.documents != NULL) == (p.code == MESH_OK));
-			done(&p);
+			parsed_done(&p);
 			assert_int_equal(mem.live, 0);
 		}
 	}
@@ -831,10 +676,6 @@ int main(void)
 		cmocka_unit_test(endpoints_and_documents_are_bounded),
 		cmocka_unit_test(a_text_over_the_bound_is_too_large),
 		cmocka_unit_test(warns_of_what_is_taken_and_still_doubtful),
-		cmocka_unit_test(the_canonical_text_parses_to_the_same_document),
-		cmocka_unit_test(text_that_yaml_reads_otherwise_than_json_comes_back_as_it_was),
-		cmocka_unit_test(the_longest_name_of_a_parameter_comes_back),
-		cmocka_unit_test(the_canonical_text_is_json_and_ignores_order_and_spelling),
 		cmocka_unit_test(every_failing_allocation_is_an_error_without_a_leak),
 		cmocka_unit_test(buffers_and_error_may_be_left_out),
 		cmocka_unit_test(kinds_are_named_in_any_case_and_number),
