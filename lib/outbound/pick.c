@@ -56,11 +56,15 @@ static uint64_t dice(void *ctx, uint64_t n)
 
 static int no_endpoint(struct mesh_request *r)
 {
-	if (r->group->subset != NULL) {
-		return mesh__fail_at(&r->err, MESH__ORIGIN_CONTROL, MESH_E_NO_ENDPOINT, "subset %s of service %s, to which route %s leads, has no endpoint at present: none of %zu has its labels", r->group->subset,
-			r->service->key, r->route->name, r->service->n);
+	if (r->group->subset == NULL) {
+		return mesh__fail_at(&r->err, MESH__ORIGIN_CONTROL, MESH_E_NO_ENDPOINT, "service %s has no endpoint at present", r->service->key);
 	}
-	return mesh__fail_at(&r->err, MESH__ORIGIN_CONTROL, MESH_E_NO_ENDPOINT, "service %s has no endpoint at present", r->service->key);
+	if (r->route == NULL) { /* a mirror's copy */
+		return mesh__fail_at(&r->err, MESH__ORIGIN_CONTROL, MESH_E_NO_ENDPOINT, "subset %s of service %s, to which a mirror leads, has no endpoint at present: none of %zu has its labels", r->group->subset,
+			r->service->key, r->service->n);
+	}
+	return mesh__fail_at(&r->err, MESH__ORIGIN_CONTROL, MESH_E_NO_ENDPOINT, "subset %s of service %s, to which route %s leads, has no endpoint at present: none of %zu has its labels", r->group->subset,
+		r->service->key, r->route->name, r->service->n);
 }
 
 int mesh__step_pick(struct mesh_request *r)

@@ -296,6 +296,20 @@ static void a_mirror_that_is_down_is_tried_once_and_costs_no_call(void **state)
 	}
 }
 
+static void a_mirror_whose_subset_has_no_endpoint_fails_its_copies_alone(void **state)
+{
+	(void)state;
+	open_cart("subsets: [{name: empty, labels: {version: v9}}]\n"
+		"routes: [{name: all, mirror: {subset: empty}}]\n");
+	for (int i = 0; i < CALLS; i++) {
+		call("/");
+	}
+	until("mesh_mirror_total{result=\"failed\"}", CALLS);
+	assert_int_equal(metric("mesh_calls_total{result=\"failed\"}"), 0);
+	assert_int_equal(n_own, CALLS);
+	assert_int_equal(n_copies, 0);
+}
+
 static void closing_waits_for_calls_and_not_for_copies(void **state)
 {
 	(void)state;
@@ -316,6 +330,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(copies_that_nobody_answers_hold_up_no_call_and_are_bounded, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(one_that_would_hold_too_much_is_left_out, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_mirror_that_is_down_is_tried_once_and_costs_no_call, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_mirror_whose_subset_has_no_endpoint_fails_its_copies_alone, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(closing_waits_for_calls_and_not_for_copies, set_up, tear_down),
 	};
 
