@@ -234,7 +234,7 @@ static bool send_config(struct meshd_subscription *sub)
 	}
 	if (meshd_effective_text(config, sub->topic->key, &sub->topic->effective, &policy, &err) != MESH_OK) {
 		mesh__log(session->watch->env, MESH__LOG_ERROR, "configuration not sent", "service", sub->topic->key, "reason", err.message, (char *)NULL);
-		return false; /* out of memory: the next change, or the client's next session, brings it */
+		return false; /* the next change, or the client's next session, brings it; until then it waits */
 	}
 	record.documents = texts;
 	if (policy != NULL) {
@@ -252,16 +252,25 @@ static bool send_config(struct meshd_subscription *sub)
 	return true;
 }
 
-static void put_off(struct meshd_subscription *sub, bool change)
+/* Whether the newest configuration was sent is known by now. */
+static void note_lack(struct meshd_subscription *sub)
 {
 	struct meshd_session *session = sub->session;
+	bool lacks = !has_config(sub);
 
-	if (!sub->lacks && !has_config(sub)) {
+	if (lacks && !sub->lacks) {
 		hold_generation(session, sub->config_told);
 		sub->awaited_ms = sub->awaited != 0 ? sub->awaited_ms : mesh__wall_ms(session->watch->env);
-		sub->lacks = true;
 		session->n_lacks++;
+	} else if (!lacks && sub->lacks) {
+		session->n_lacks--;
 	}
+	sub->lacks = lacks;
+}
+
+static void put_off(struct meshd_subscription *sub, bool change)
+{
+	note_lack(sub);
 	sub->due = true;
 	sub->changed = sub->changed || change;
 }
@@ -281,10 +290,7 @@ static void tell(struct meshd_subscription *sub, bool change)
 	if (send_config(sub) && change) {
 		meshd_sync_told(session->watch->sync, &session->due, sub->generation, session->sequence);
 	}
-	if (sub->lacks && has_config(sub)) {
-		sub->lacks = false;
-		session->n_lacks--;
-	}
+	note_lack(sub);
 	sub->changed = false;
 	sub->due = session->behind;
 	if (!sub->due) {

@@ -52,7 +52,7 @@ struct meshd_subscription {
 	int64_t refused_ms;
 	bool keep;                   /* while a list is replaced */
 	bool due, changed;           /* to be told when the session has room; because of a change */
-	bool lacks;                  /* the configuration is a part of that */
+	bool lacks;                  /* its newest configuration could not be sent yet */
 };
 
 struct meshd_session {
@@ -67,7 +67,7 @@ struct meshd_session {
 	int64_t taken_ms;            /* when it took a configuration last; 0: never */
 	size_t n_refused;            /* subscriptions whose newest configuration it has refused */
 	size_t n_awaited;            /* subscriptions whose configuration it has not answered yet */
-	size_t n_lacks;              /* those of which it was not sent the newest, because it is behind */
+	size_t n_lacks;              /* those of which it was not sent the newest, because it is behind or that could not be made */
 	struct meshd_sync_client due;
 	struct meshd_subscription *subscriptions;
 	size_t n_subscriptions;
@@ -125,7 +125,7 @@ uint64_t meshd_watch_generation(const struct meshd_session *session);
 /* Why the session refused the newest configuration of a service, or else the newest endpoints of one; NULL: it refused neither. */
 const char *meshd_watch_refusal(const struct meshd_session *session);
 
-/* The generation that the session owes an answer for, or is to be sent as soon as it has read what waits for it; 0: nothing. */
+/* The generation that the session owes an answer for, or is still to be sent: as soon as it has read what waits for it, or that can be made; 0: nothing. */
 uint64_t meshd_watch_owed(const struct meshd_subscription *sub);
 
 /* How the generations since the start have spread. */

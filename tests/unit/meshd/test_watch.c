@@ -8,6 +8,7 @@
 
 #include "meshd/plan.h"
 #include "meshd/watch.h"
+#include "support/alloc_fail.h"
 #include "support/fake_env.h"
 #include "support/test_ca.h"
 #include "unit/meshd/scratch.h"
@@ -27,6 +28,7 @@ struct peer {
 struct fixture {
 	struct scratch scratch;
 	struct fake_env fake;
+	struct fail_mem failing;
 	struct mesh__loop *loop;
 	struct meshd_store *store;
 	struct meshd_registry *registry;
@@ -69,6 +71,8 @@ static int setup(void **state)
 	f = (struct fixture){.loop = NULL};
 	*state = &f;
 	fake_env_init(&f.fake);
+	fail_mem_init(&f.failing);
+	f.fake.env.mem = f.failing.mem;
 	meshd_lease_rules_default(&registry.rules);
 	watch.rules = registry.rules;
 	if (scratch_init(&f.scratch) != 0 || mesh__loop_new(&f.fake.env, &f.loop, NULL) != MESH_OK) {
@@ -95,7 +99,7 @@ static int teardown(void **state)
 	meshd_config_free(f->config);
 	meshd_store_close(f->store);
 	scratch_fini(&f->scratch);
-	return 0;
+	return f->failing.live == 0 ? 0 : -1;
 }
 
 static void stop_loop(void *arg)
@@ -470,6 +474,36 @@ static void a_session_runs_the_generation_that_it_took_and_says_why_it_refused_o
 	assert_null(meshd_watch_refusal(session));
 }
 
+static void a_session_whose_configuration_cannot_be_made_waits_for_it(void **state)
+{
+	struct fixture *f = *state;
+	struct meshd_session *session;
+	struct mesh__msg_ack ack;
+
+	apply(f, payments_2s);
+	session = open_session(f, &f->a);
+	subscribe(session, "payments.default", 0, 0, false);
+	ack = ack_of(f->a.last_sequence, 1, NULL);
+	meshd_watch_ack(session, &ack);
+	f->a.seen[0] = '\0';
+	apply(f, "{apiVersion: mesh/v1, kind: Mesh, name: mesh, connectTimeout: 2s}");
+	fail_mem_next(&f->failing, 1);
+	turn(f);
+	assert_saw(&f->a, "");
+	assert_int_equal(meshd_watch_owed(session->subscriptions), 2);
+	assert_int_equal(session->n_lacks, 1);
+	assert_int_equal(meshd_watch_generation(session), 1);
+	assert_int_equal(meshd_sync_find(meshd_watch_sync(f->watch), 2)->told, 0);
+	apply(f, payments_3s);
+	turn(f);
+	assert_saw(&f->a, " config:payments.default:3:1");
+	assert_int_equal(session->n_lacks, 0);
+	assert_int_equal(meshd_watch_generation(session), 1);
+	ack = ack_of(f->a.last_sequence, 3, NULL);
+	meshd_watch_ack(session, &ack);
+	assert_int_equal(meshd_watch_generation(session), 3);
+}
+
 static void endpoints_that_were_refused_are_shown_until_newer_ones_are_taken_and_say_nothing_of_the_configuration(void **state)
 {
 	struct fixture *f = *state;
@@ -598,6 +632,7 @@ int main(void)
 		T(who_comes_back_is_told_what_was_said_of_all_meanwhile),
 		T(threat_24_one_that_reads_slowly_is_told_the_latest_once_it_has_read),
 		T(a_session_runs_the_generation_that_it_took_and_says_why_it_refused_one),
+		T(a_session_whose_configuration_cannot_be_made_waits_for_it),
 		T(endpoints_that_were_refused_are_shown_until_newer_ones_are_taken_and_say_nothing_of_the_configuration),
 		T(a_configuration_that_was_refused_is_told_before_endpoints_that_were),
 		T(a_generation_is_taken_when_all_its_records_are_and_its_spread_is_timed_from_the_commit),
