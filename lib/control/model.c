@@ -45,7 +45,7 @@ struct mesh__model {
 	bool wants_more;           /* a document has added to what is subscribed to */
 	struct mesh__map services; /* key -> struct service */
 	struct service *own;       /* one of them; NULL: not known yet */
-	bool alone;                /* no control plane will tell of it */
+	bool alone;                /* no control plane will tell of it: the static documents do */
 	struct mesh__map built;    /* key -> struct mesh__service, one reference */
 };
 
@@ -518,9 +518,35 @@ static void forget_static(struct mesh__model *m)
 	}
 }
 
+static bool guards(const struct mesh__service_policy *policy)
+{
+	return policy->authorization.default_deny || policy->authorization.n_rules > 0;
+}
+
+/* MESH_NAMESPACE is what a document's namespace is when it says none, and the certificate may be of another: who meant this process would leave it open. */
+static void warn_namesakes(const struct mesh__model *m, const struct mesh__document *documents)
+{
+	for (const struct mesh__document *d = documents; d != NULL; d = d->next) {
+		if (d->kind == MESH__KIND_SERVICE && strcmp(d->name, m->own->name.service) == 0 && strcmp(d->ns, m->own->name.ns) != 0 && guards(&d->service)) {
+			mesh__log(m->env, MESH__LOG_WARN, "authorization of another namespace's service", "service", m->own->key, "namespace", d->ns,
+				"remedy", "write the certificate's namespace into the document, or set MESH_NAMESPACE to it", (char *)NULL);
+		}
+	}
+}
+
+/* The policy of what this process is, when nobody else tells: also where only its Namespace or the Mesh have a document. */
+static int own_static(struct mesh__model *m, const struct mesh__document *documents, struct mesh__err *err)
+{
+	if (!m->alone || m->own == NULL) {
+		return MESH_OK;
+	}
+	warn_namesakes(m, documents);
+	return static_policy(m, m->own, documents, err);
+}
+
 int mesh__model_static(struct mesh__model *m, const struct mesh__document *documents, struct mesh__err *err)
 {
-	int code = MESH_OK;
+	int code = own_static(m, documents, err);
 
 	for (const struct mesh__document *d = documents; code == MESH_OK && d != NULL; d = d->next) {
 		if (d->kind == MESH__KIND_SERVICE || d->kind == MESH__KIND_ENDPOINTS) {
@@ -529,6 +555,9 @@ int mesh__model_static(struct mesh__model *m, const struct mesh__document *docum
 	}
 	if (code == MESH_E_NO_MEMORY) {
 		forget_static(m);
+	}
+	if (code == MESH_OK && m->alone && m->own != NULL) {
+		m->own->configured = true; /* with a fault in them it is not known what they meant */
 	}
 	return code;
 }
@@ -577,7 +606,7 @@ bool mesh__model_is_own(const struct mesh__model *m, const char *key)
 
 const struct mesh__service_policy *mesh__model_own_policy(const struct mesh__model *m)
 {
-	return m->own != NULL && (m->own->configured || m->alone) ? &m->own->policy : NULL;
+	return m->own != NULL && m->own->configured ? &m->own->policy : NULL;
 }
 
 bool mesh__model_may_want(const struct mesh__model *m, const char *key)

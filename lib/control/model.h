@@ -18,7 +18,7 @@ void mesh__model_free(struct mesh__model *model);
 /* The trust domain is known once there is an identity: before any record is applied. What was asked for before learns it too. */
 void mesh__model_trust_domain(struct mesh__model *model, const char *trust_domain);
 
-/* Adds the static documents of MESH_ENDPOINTS: endpoints, which stand beside what the control plane says, and what their Service, their Namespace and the Mesh make of the policy (policy/effective.h). Before any record; MESH_E_NO_MEMORY: none was added, a later call may add them all. */
+/* Adds the static documents of MESH_ENDPOINTS: endpoints, which stand beside what the control plane says, and what their Service, their Namespace and the Mesh make of the policy (policy/effective.h). After mesh__model_own() and before any record; MESH_E_NO_MEMORY: none was added, a later call may add them all. Without a control plane they (none, too) tell this process's own policy, which stays unknown when they fail. */
 int mesh__model_static(struct mesh__model *model, const struct mesh__document *documents, struct mesh__err *err) MESH__MUST_USE;
 
 /*
@@ -39,7 +39,7 @@ bool mesh__model_wants_more(struct mesh__model *model);
 bool mesh__model_own(struct mesh__model *model, const char *key, bool alone) MESH__MUST_USE;
 bool mesh__model_is_own(const struct mesh__model *model, const char *key);
 
-/* What that service's documents say, borrowed until the next apply; NULL: the control plane has not told yet. */
+/* What that service's documents say, borrowed until the next apply; NULL: nobody has told yet, neither the control plane nor, without one, the static documents. */
 const struct mesh__service_policy *mesh__model_own_policy(const struct mesh__model *model);
 
 /* Whether asking for it again may help: it is not subscribed to, and there is room for it. */

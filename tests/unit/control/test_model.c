@@ -616,18 +616,59 @@ static void of_itself_a_process_is_told_the_configuration(void **state)
 	has("abc");
 }
 
+#define OF_MESH(kind, name, fields) "---\n{apiVersion: mesh/v1, kind: " kind ", name: " name ", " fields "}\n"
+#define DENY "authorization: {default: deny}"
+
+static const struct own_documents {
+	const char *text;
+	bool denies, warned;
+	int64_t timeout_ms;
+} own_documents[] = {
+	{"", false, false, 15000},
+	{OF_MESH("Service", "payments", "timeout: 2s"), false, false, 2000},
+	{OF_MESH("Service", "payments", DENY), true, false, 15000},
+	{OF_MESH("Mesh", "mesh", DENY), true, false, 15000},
+	{OF_MESH("Namespace", "default", DENY), true, false, 15000},
+	{OF_MESH("Namespace", "other", DENY), false, false, 15000},
+	{OF_MESH("Mesh", "mesh", DENY) OF_MESH("Service", "orders", "timeout: 2s"), true, false, 15000},
+	{OF_MESH("Mesh", "mesh", DENY) OF_MESH("Service", "payments", "authorization: {default: allow}"), false, false, 15000},
+	{OF_MESH("Service", "payments", "namespace: shop, " DENY), false, true, 15000},
+	{OF_MESH("Service", "payments", "namespace: shop, timeout: 2s"), false, false, 15000},
+};
+
+/* With every allocation failing once: until all is read nobody is let in. */
+static void go_by(const struct own_documents *row)
+{
+	struct mesh__document *documents = NULL;
+	int code = MESH_E_NO_MEMORY;
+
+	assert_int_equal(mesh__documents_parse(mesh__mem_libc(), "t", row->text, strlen(row->text), "default", &documents, NULL, NULL, NULL), MESH_OK);
+	for (long n = 1; code != MESH_OK; n++) {
+		begin();
+		assert_true(mesh__model_own(f.model, KEY, true));
+		assert_null(mesh__model_own_policy(f.model));
+		fail_mem_next(&f.mem, n);
+		code = mesh__model_static(f.model, documents, &f.err);
+		fail_mem_next(&f.mem, 0);
+		if (code != MESH_OK) {
+			assert_null(mesh__model_own_policy(f.model));
+			assert_int_equal(mesh__model_static(f.model, documents, &f.err), MESH_OK);
+		}
+		assert_int_equal(mesh__model_own_policy(f.model)->authorization.default_deny, row->denies);
+		assert_int_equal(mesh__model_own_policy(f.model)->timeout_ms, row->timeout_ms);
+		assert_int_equal(fake_env_logged(&f.fake, "another namespace"), row->warned);
+		mesh__model_free(f.model);
+		assert_int_equal(f.mem.live, 0);
+	}
+	mesh__documents_free(documents);
+}
+
 static void who_has_no_control_plane_goes_by_its_own_documents(void **state)
 {
-	static const char text[] = "{apiVersion: mesh/v1, kind: Service, name: payments, timeout: 2s}";
-	struct mesh__document *documents;
-
 	(void)state;
-	assert_int_equal(mesh__documents_parse(mesh__mem_libc(), "t", text, sizeof(text) - 1, "default", &documents, NULL, NULL, NULL), MESH_OK);
-	assert_true(mesh__model_own(f.model, KEY, true));
-	assert_int_equal(mesh__model_own_policy(f.model)->timeout_ms, 15000);
-	assert_int_equal(mesh__model_static(f.model, documents, &f.err), MESH_OK);
-	assert_int_equal(mesh__model_own_policy(f.model)->timeout_ms, 2000);
-	mesh__documents_free(documents);
+	for (size_t i = 0; i < sizeof(own_documents) / sizeof(own_documents[0]); i++) {
+		go_by(&own_documents[i]);
+	}
 }
 
 /* ---- Out of memory. ---- */
@@ -713,7 +754,7 @@ int main(void)
 		TEST(what_was_dumped_brings_an_empty_model_to_the_same_place),
 		TEST(a_service_is_new_once),
 		TEST(of_itself_a_process_is_told_the_configuration),
-		TEST(who_has_no_control_plane_goes_by_its_own_documents),
+		cmocka_unit_test(who_has_no_control_plane_goes_by_its_own_documents),
 		TEST(no_more_services_are_asked_for_than_a_subscription_holds),
 		cmocka_unit_test(survives_every_failing_allocation_of_a_delta),
 		cmocka_unit_test(survives_every_failing_allocation_of_a_whole_set),
