@@ -24,9 +24,10 @@ struct meshd_watch {
 	struct meshd_topic *changed; /* waiting for the flush */
 	struct mesh__post flush;
 	bool flush_posted, trust_changed;
+	bool config_changed;       /* a configuration is among what waits for the flush */
 	struct meshd_sync *sync;
 	uint64_t newest;           /* generation that was noted */
-	uint64_t before;           /* the one that everybody who owed nothing ran when the changes began that wait for the flush */
+	uint64_t before;           /* the one that everybody who owed nothing ran when the configuration's changes began that wait for the flush */
 	struct mesh__counter *taken, *refused; /* NULL: not counted */
 };
 
@@ -594,7 +595,7 @@ static void flush(void *arg)
 	struct meshd_watch *watch = arg;
 	struct meshd_topic *topic;
 
-	watch->flush_posted = false;
+	watch->flush_posted = watch->config_changed = false;
 	if (watch->trust_changed) {
 		watch->trust_changed = false;
 		for (struct meshd_session *s = watch->first; s != NULL; s = s->next) {
@@ -632,7 +633,7 @@ static void note_generation(struct meshd_watch *watch)
 	uint64_t generation = watch->options.config == NULL ? 0 : meshd_config_generation(watch->options.config);
 
 	if (generation > watch->newest) {
-		watch->before = watch->flush_posted ? watch->before : watch->newest;
+		watch->before = watch->config_changed ? watch->before : watch->newest;
 		watch->newest = generation;
 		meshd_sync_begin(watch->sync, generation, mesh__wall_ms(watch->env), mesh__mono_us(watch->env));
 	}
@@ -653,6 +654,12 @@ void meshd_watch_service_changed(struct meshd_watch *watch, const char *key)
 	topic_changed(watch, mesh__map_get(&watch->topics, key));
 }
 
+static void topic_config_changed(struct meshd_watch *watch, struct meshd_topic *topic)
+{
+	watch->config_changed = watch->config_changed || topic != NULL;
+	topic_changed(watch, topic);
+}
+
 static bool in_namespace(const struct meshd_topic *topic, const char *ns)
 {
 	const char *dot = strchr(topic->key, '.');
@@ -667,12 +674,12 @@ void meshd_watch_config_changed(struct meshd_watch *watch, enum mesh__kind kind,
 	note_generation(watch);
 	if (kind == MESH__KIND_SERVICE || kind == MESH__KIND_ENDPOINTS) {
 		mesh__service_key(name, key);
-		meshd_watch_service_changed(watch, key);
+		topic_config_changed(watch, mesh__map_get(&watch->topics, key));
 		return;
 	}
 	for (struct mesh__map_entry *e = mesh__map_next(&watch->topics, NULL); e != NULL; e = mesh__map_next(&watch->topics, e)) {
 		if (kind == MESH__KIND_MESH || in_namespace(e->value, name->ns)) {
-			topic_changed(watch, e->value);
+			topic_config_changed(watch, e->value);
 		}
 	}
 }

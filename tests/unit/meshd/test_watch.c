@@ -474,6 +474,25 @@ static void a_session_runs_the_generation_that_it_took_and_says_why_it_refused_o
 	assert_null(meshd_watch_refusal(session));
 }
 
+static void endpoints_that_are_still_to_be_told_do_not_change_which_generation_a_session_ran(void **state)
+{
+	struct fixture *f = *state;
+	struct meshd_session *session;
+	struct mesh__msg_ack ack;
+
+	apply(f, payments_2s);
+	session = open_session(f, &f->a);
+	subscribe(session, "payments.default", 0, 0, false);
+	ack = ack_of(f->a.last_sequence, 1, NULL);
+	meshd_watch_ack(session, &ack);
+	apply(f, other_2s); /* 2: concerns nobody */
+	join(f, "a");
+	apply(f, payments_3s);
+	apply(f, payments_2s);
+	turn(f);
+	assert_int_equal(meshd_watch_generation(session), 2);
+}
+
 static void a_session_whose_configuration_cannot_be_made_waits_for_it(void **state)
 {
 	struct fixture *f = *state;
@@ -632,6 +651,7 @@ int main(void)
 		T(who_comes_back_is_told_what_was_said_of_all_meanwhile),
 		T(threat_24_one_that_reads_slowly_is_told_the_latest_once_it_has_read),
 		T(a_session_runs_the_generation_that_it_took_and_says_why_it_refused_one),
+		T(endpoints_that_are_still_to_be_told_do_not_change_which_generation_a_session_ran),
 		T(a_session_whose_configuration_cannot_be_made_waits_for_it),
 		T(endpoints_that_were_refused_are_shown_until_newer_ones_are_taken_and_say_nothing_of_the_configuration),
 		T(a_configuration_that_was_refused_is_told_before_endpoints_that_were),
