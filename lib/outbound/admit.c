@@ -31,7 +31,8 @@ int mesh__step_admit(struct mesh_request *r)
 	}
 	r->held = d;
 	if (r->tries == 0 && r->copy.of == NULL) {
-		mesh__budget_deposit(&d->budget, &mesh__retries_of(r)->budget, r->now_us);
+		const struct mesh__retry_budget budget = mesh__retry_budget_of(r);
+		mesh__budget_deposit(&d->budget, &budget, r->now_us);
 	}
 	return MESH_OK;
 }

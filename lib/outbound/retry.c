@@ -16,6 +16,14 @@ const struct mesh__retries *mesh__retries_of(const struct mesh_request *r)
 	return r->route != NULL ? &r->route->retries : &r->service->policy.retries;
 }
 
+struct mesh__retry_budget mesh__retry_budget_of(const struct mesh_request *r)
+{
+	struct mesh__retry_budget budget = mesh__retries_of(r)->budget;
+
+	budget.window_ms = r->service->policy.retries.budget.window_ms;
+	return budget;
+}
+
 /* How long the answer has its caller wait. */
 static int64_t asked_ms(const struct mesh_request *r)
 {
@@ -58,6 +66,7 @@ bool mesh__retry_would(const struct mesh_request *r)
 {
 	const struct mesh__retries *rule = mesh__retries_of(r);
 	enum mesh__try_end end = mesh__response_not_processed(&r->response) ? MESH__TRY_NOT_PROCESSED : MESH__TRY_ANSWERED;
+	const struct mesh__retry_budget budget = mesh__retry_budget_of(r);
 	struct mesh__retry_inputs in;
 	int64_t now_us;
 
@@ -66,7 +75,7 @@ bool mesh__retry_would(const struct mesh_request *r)
 	}
 	now_us = mesh__mono_us(r->outbound->env);
 	in = inputs_of(r, end, r->tries + 1, now_us);
-	return mesh__retry_decide(rule, &in, 0).again && mesh__budget_has(&r->service->destination->budget, &rule->budget, now_us);
+	return mesh__retry_decide(rule, &in, 0).again && mesh__budget_has(&r->service->destination->budget, &budget, now_us);
 }
 
 /* Counted, and where the call has an error, said in it. */
@@ -91,6 +100,7 @@ static void tell_stop(struct mesh_request *r, enum mesh__retry_stop stop)
 bool mesh__step_retry(struct mesh_request *r)
 {
 	const struct mesh__retries *rule = mesh__retries_of(r);
+	const struct mesh__retry_budget budget = mesh__retry_budget_of(r);
 	struct mesh__retry_inputs in = inputs_of(r, r->end, r->tries, r->now_us);
 	struct mesh__retry_verdict verdict = mesh__retry_decide(rule, &in, mesh__dice(r->outbound->env));
 
@@ -99,7 +109,7 @@ bool mesh__step_retry(struct mesh_request *r)
 	}
 	r->error.may_be_processed |= verdict.may_be_processed; /* of any of its tries */
 	r->wait_ms = verdict.wait_ms;
-	if (verdict.again && !mesh__budget_withdraw(&r->service->destination->budget, &rule->budget, r->now_us)) {
+	if (verdict.again && !mesh__budget_withdraw(&r->service->destination->budget, &budget, r->now_us)) {
 		verdict.again = false;
 		verdict.stop = MESH__RETRY_STOP_BUDGET;
 	}

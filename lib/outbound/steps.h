@@ -58,6 +58,9 @@ bool mesh__step_retry(struct mesh_request *request);
 /* What the call goes by: its route's rule, or its service's. */
 const struct mesh__retries *mesh__retries_of(const struct mesh_request *request);
 
+/* Of it, the share and the floor; over the window of the service that is called, as its destination counts in slices of one window, whichever route leads there. */
+struct mesh__retry_budget mesh__retry_budget_of(const struct mesh_request *request);
+
 /* Whether mesh__step_retry() would try again, were the answer whose head is there now whole. Changes nothing. */
 bool mesh__retry_would(const struct mesh_request *request);
 

@@ -1,6 +1,7 @@
 /*
  * The retry budget of one destination (POLICY.md, Retries; Finagle's RetryBudget): of the calls of the last window so many percent may be repeated, and a floor of so many a second besides. Calls and retries are counted in ten slices
- * of the window, so that what is told today counts for all of it: a rule may change at any time; another window begins anew. Pure but for what it counts: no clock, no lock, no allocation; any thread.
+ * of the window, so that what is told today counts for all of it: a rule may change at any time; another window begins anew, so
+ * that all who count in one budget at the same time use one window. Pure but for what it counts: no clock, no lock, no allocation; any thread.
  */
 #ifndef MESH__POLICY_BUDGET_H
 #define MESH__POLICY_BUDGET_H

@@ -1,0 +1,105 @@
+/* What one call's tries leave behind for others and for its caller: the destination's budget, the endpoint that answered. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <string.h>
+
+#include "base/attr.h"
+#include "outbound/destination.h"
+#include "outbound/steps.h"
+#include "support/fake_env.h"
+
+enum { SECOND_US = 1000000, CALLS = 10 };
+
+static struct {
+	struct fake_env fake;
+	struct mesh__outbound outbound;
+	struct mesh__endpoint_list list;
+	struct mesh__endpoint_source source;
+	struct mesh_request *r;
+} stage;
+
+static struct mesh__service service;
+
+static int set_up(void **state)
+{
+	(void)state;
+	memset(&stage, 0, sizeof(stage));
+	memset(&service, 0, sizeof(service));
+	fake_env_init(&stage.fake);
+	stage.outbound.env = &stage.fake.env;
+	stage.outbound.max_body_bytes = 1000;
+	stage.outbound.metrics = mesh__metrics_new(&stage.fake.env);
+	mesh__endpoint_list_init(&stage.list, &stage.fake.env);
+	stage.source = mesh__endpoint_source(&stage.list);
+	service.destination = stage.source.destination(&stage.list, "payments.default");
+	mesh__service_policy_default(&service.policy);
+	stage.r = mesh__request_new(&stage.outbound, "payments", "GET", "/");
+	assert_non_null(stage.r);
+	stage.r->service = &service;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	mesh__request_free(stage.r);
+	stage.source.destination_unref(service.destination);
+	mesh__endpoint_list_fini(&stage.list);
+	mesh__metrics_free(stage.outbound.metrics);
+	return 0;
+}
+
+/* The first try of a call by this route begins. */
+static void admit(const struct mesh__route *route, int64_t now_us)
+{
+	stage.r->route = route;
+	stage.r->tries = 0;
+	stage.r->now_us = now_us;
+	stage.r->deadline_us = now_us + SECOND_US;
+	assert_int_equal(mesh__step_admit(stage.r), MESH_OK);
+	mesh__destination_leave(stage.r->held);
+}
+
+static bool retries(const struct mesh__route *route)
+{
+	stage.r->route = route;
+	stage.r->tries = 1;
+	stage.r->end = MESH__TRY_UNCONNECTED;
+	return mesh__step_retry(stage.r);
+}
+
+static void routes_with_windows_of_their_own_share_what_the_destination_has_counted(void **state)
+{
+	static const int64_t windows_ms[] = {10000, 3600000, 1000};
+	struct mesh__route routes[MESH__COUNT(windows_ms)];
+
+	(void)state;
+	service.policy.retries.budget = (struct mesh__retry_budget){.share = MESH__WHOLE / 5, .window_ms = 10000};
+	service.policy.retries.backoff.base_ms = 0;
+	memset(routes, 0, sizeof(routes));
+	for (size_t i = 0; i < MESH__COUNT(routes); i++) {
+		routes[i].retries = service.policy.retries;
+		routes[i].retries.budget.window_ms = windows_ms[i];
+	}
+	for (int64_t i = 0; i < CALLS; i++) {
+		admit(&routes[(size_t)i % MESH__COUNT(routes)], (720 + i / 2) * SECOND_US);
+	}
+	assert_true(retries(&routes[0])); /* a fifth of the ten, whoever asks */
+	assert_true(retries(&routes[1]));
+	assert_false(retries(&routes[2]));
+	assert_false(retries(&routes[0]));
+	assert_false(retries(NULL));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(routes_with_windows_of_their_own_share_what_the_destination_has_counted, set_up, tear_down),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
