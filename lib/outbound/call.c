@@ -138,8 +138,8 @@ int mesh__call_conclude(struct mesh_request *r)
 {
 	if (answered(r) && show_head(r)) {
 		if (!r->answered_here) {
-			copy_text(r->instance, sizeof(r->instance), r->endpoint->instance);
-			copy_text(r->version, sizeof(r->version), r->endpoint->version);
+			copy_text(r->instance, sizeof(r->instance), r->last_tried->instance);
+			copy_text(r->version, sizeof(r->version), r->last_tried->version);
 		}
 		mesh__err_clear(&r->err);
 		if (r->copy.of == NULL) {

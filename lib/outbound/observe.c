@@ -110,6 +110,7 @@ void mesh__step_observe(struct mesh_request *r)
 	if (r->tries < MESH__TRIES_MAX) {
 		r->tried[r->tries] = r->endpoint;
 	}
+	r->last_tried = r->endpoint;
 	r->tries++;
 	if (r->copy.of == NULL) {
 		count_try(r);

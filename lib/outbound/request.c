@@ -44,7 +44,7 @@ struct mesh_request *mesh__request_new(struct mesh__outbound *outbound, const ch
 
 void mesh__request_let_go(struct mesh_request *r)
 {
-	r->endpoint = NULL;
+	r->endpoint = r->last_tried = NULL;
 	mesh__snapshot_unref(r->snapshot);
 	r->snapshot = NULL;
 	r->service = NULL;

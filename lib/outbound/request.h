@@ -58,6 +58,7 @@ struct mesh_request {
 	int64_t try_deadline_us;            /* of the try at hand: no later than the call's */
 	int64_t now_us;                     /* the last look at the clock: since then nothing has waited */
 	struct mesh__endpoint *endpoint;    /* of the try at hand, in it */
+	struct mesh__endpoint *last_tried;  /* of the last try that was made, in it: another was chosen since, perhaps, and has not been asked */
 	struct mesh__destination *held;     /* that counts the try at hand, in it; NULL: none does */
 	struct mesh__endpoint *streams_on;  /* a call that has been told, whose bodies are still under way, is one of this endpoint's and of `held`'s, both referenced then; NULL: it is not */
 	int32_t tries;

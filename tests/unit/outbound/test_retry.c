@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/attr.h"
+#include "outbound/call.h"
 #include "outbound/destination.h"
 #include "outbound/steps.h"
 #include "support/fake_env.h"
@@ -95,10 +96,45 @@ static void routes_with_windows_of_their_own_share_what_the_destination_has_coun
 	assert_false(retries(NULL));
 }
 
+static struct mesh__endpoint *endpoint(const char *instance)
+{
+	static const struct mesh__name name = {.trust_domain = "mesh.local", .ns = "default", .service = "payments"};
+	struct mesh__endpoint_spec spec = {.service = &name, .instance = instance, .destination = service.destination};
+
+	assert_int_equal(mesh__addr_parse("address", "127.0.0.1:1", false, &spec.address, NULL), MESH_OK);
+	return stage.source.make(&stage.list, &spec);
+}
+
+/* Also past as many tries as an error can tell of. */
+static void the_answer_is_of_who_gave_it_and_not_of_who_was_chosen_after(void **state)
+{
+	static const struct mesh__breaker breaker = {9, 9, 9};
+	struct mesh__endpoint *first = endpoint("first"), *last = endpoint("last"), *chosen = endpoint("chosen");
+
+	(void)state;
+	stage.outbound.tries = stage.outbound.retries = stage.outbound.calls_ok = mesh__metrics_counter(stage.outbound.metrics, "n", "Any.", NULL, NULL);
+	for (int32_t i = 0; i < MESH__TRIES_MAX + 2; i++) {
+		assert_int_equal(mesh__destination_enter(service.destination, &breaker, NULL), MESH_OK);
+		stage.r->held = service.destination;
+		stage.r->endpoint = i <= MESH__TRIES_MAX ? first : last;
+		stage.r->end = MESH__TRY_ANSWERED;
+		stage.r->response.status = 503;
+		mesh__step_observe(stage.r);
+	}
+	stage.r->endpoint = chosen; /* for another try, which is not let in */
+	assert_int_equal(mesh__fail(&stage.r->err, MESH_E_TIMEOUT, "the deadline passed"), MESH_E_TIMEOUT);
+	assert_int_equal(mesh__call_conclude(stage.r), MESH_OK);
+	assert_string_equal(stage.r->instance, "last");
+	mesh__endpoint_unref(first);
+	mesh__endpoint_unref(last);
+	mesh__endpoint_unref(chosen);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(routes_with_windows_of_their_own_share_what_the_destination_has_counted, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(the_answer_is_of_who_gave_it_and_not_of_who_was_chosen_after, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
