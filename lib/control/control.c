@@ -269,7 +269,8 @@ static void first_identity(struct mesh__control *c)
 		mesh__log(c->env, MESH__LOG_ERROR, "static endpoints not used", "reason", err.message, (char *)NULL);
 		mesh__status_trouble(&c->status, &err);
 	}
-	if (c->options.state != NULL && mesh__cache_load(c->options.state, c->env, &c->credentials, c->model)) {
+	/* Alone the documents are all there is: what a control plane once said would stay in force for good. */
+	if (c->link != NULL && c->options.state != NULL && mesh__cache_load(c->options.state, c->env, &c->credentials, c->model)) {
 		mesh__status_set(&c->status, MESH__FACT_HEARD, true);
 		mesh__log(c->env, MESH__LOG_INFO, "snapshot read from the state directory", (char *)NULL);
 	}

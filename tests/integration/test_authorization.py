@@ -181,6 +181,19 @@ class Authorization(support.MeshTest):
         self.assertEqual(Kept(self, f"127.0.0.1:{port}", cart).ask("GET")[0], 403)
         self.assertTrue(again.running())
 
+    def test_without_a_control_plane_the_documents_hold_and_not_what_one_said_once(self):
+        self.apply("authorization: {default: allow}")
+        state = {"MESH_STATE_DIR": os.path.join(self.mesh.dir, "state")}
+        first = self.serve(**state, MESH_TOKEN=self.mesh.token("payments"), MESH_CONTROL=self.mesh.info["control"])
+        cart, own = peers.issued(self.mesh, "cart"), peers.issued(self.mesh, "payments")
+        self.assertEqual(Kept(self, first.info["address"], cart).ask()[0], 200)
+        first.kill()
+        documents = os.path.join(self.mesh.dir, "static.yaml")
+        with open(documents, "w") as f:
+            f.write("apiVersion: mesh/v1\nkind: Mesh\nname: mesh\nauthorization: {default: deny}\n")
+        alone = self.serve(**state, MESH_CERTIFICATE=own.cert, MESH_KEY=own.key, MESH_BUNDLE=own.bundle, MESH_ENDPOINTS=documents)
+        self.assertEqual(Kept(self, alone.info["address"], cart).ask()[0], 403)
+
     def test_a_flood_of_refusals_is_counted_whole_and_logged_in_part(self):
         self.apply("authorization: {default: deny}")
         payments = self.serve()
