@@ -276,7 +276,7 @@ const struct ctl_command ctl_intention_deny = {
 
 /* ---- check ---- */
 
-static const char *const answers[] = {[CTL_ALLOWED] = "allowed", [CTL_WOULD_DENY] = "audited", [CTL_NOT_ALLOWED] = "denied", [CTL_DEPENDS] = "depends"};
+static const char *const answers[] = {[CTL_ALLOWED] = "allowed", [CTL_WOULD_DENY] = "audited", [CTL_MAY_DENY] = "audited", [CTL_NOT_ALLOWED] = "denied", [CTL_DEPENDS] = "depends"};
 
 /* "rule carts-pay allows POST, GET /make-payment" */
 static void print_condition(struct ctl *ctl, const struct mesh__authz_rule *rule)
@@ -307,8 +307,9 @@ static void print_finding(struct ctl *ctl, const struct ctl_finding *f)
 	case CTL_WOULD_DENY:
 		mesh__buf_printf(&ctl->out, "allowed, though denied %s: the mode is audit\n", by);
 		break;
+	case CTL_MAY_DENY:
 	case CTL_DEPENDS:
-		mesh__buf_str(&ctl->out, "it depends on the request:\n");
+		mesh__buf_str(&ctl->out, f->answer == CTL_DEPENDS ? "it depends on the request:\n" : "allowed, though it depends on the request whether it is denied: the mode is audit\n");
 		for (size_t i = 0; i < f->n_may; i++) {
 			print_condition(ctl, f->may[i]);
 		}
@@ -383,7 +384,7 @@ static int check_run(struct ctl *ctl)
 		} else {
 			print_finding(ctl, &finding);
 		}
-		code = finding.answer == CTL_ALLOWED || finding.answer == CTL_WOULD_DENY ? CTL_OK : CTL_FAILED;
+		code = finding.answer == CTL_NOT_ALLOWED || finding.answer == CTL_DEPENDS ? CTL_FAILED : CTL_OK;
 	}
 	forget(&there);
 	return code;
@@ -399,8 +400,8 @@ static const struct ctl_option check_options[] = {
 const struct ctl_command ctl_intention_check = {
 	"intention check", "FROM TO", 2, 2, "tell whether one service may call another, and which rule says so",
 	"Asks the rules in force. Without --method or --path, and where a rule goes by a header, the answer may depend on the request:\n"
-	"then it tells on what. Exit code 0: allowed; 1: denied, or it depends. With -o json `answer` is allowed, audited (denied, but\n"
-	"the mode is audit, so let in and logged), denied or depends.",
+	"then it tells on what. Exit code 0: allowed; 1: denied, or it depends. With -o json `answer` is allowed, audited (denied, or\n"
+	"it depends, but the mode is audit: let in, and logged if denied), denied or depends.",
 	"  $ meshctl intention check cart payments\n  it depends on the request:\n    rule allow-cart allows POST /make-payment\n    otherwise denied by default\n"
 	"  $ meshctl intention check cart payments --method POST --path //make-payment\n  allowed by rule allow-cart\n",
 	check_options, check_run,

@@ -238,5 +238,9 @@ void ctl_intention_find(const struct mesh__authorization *a, const struct ctl_qu
 	for (size_t i = 0; i < finding->n_may; i++) {
 		depends = depends || finding->may[i]->allow != finding->otherwise_allowed;
 	}
-	finding->answer = depends ? CTL_DEPENDS : finding->otherwise_allowed ? CTL_ALLOWED : a->audit ? CTL_WOULD_DENY : CTL_NOT_ALLOWED;
+	if (depends) {
+		finding->answer = a->audit ? CTL_MAY_DENY : CTL_DEPENDS;
+	} else {
+		finding->answer = finding->otherwise_allowed ? CTL_ALLOWED : a->audit ? CTL_WOULD_DENY : CTL_NOT_ALLOWED;
+	}
 }

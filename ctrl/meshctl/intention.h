@@ -36,10 +36,10 @@ struct ctl_question {
 	const char *method, *path; /* the path normalised */
 };
 
-enum ctl_answer { CTL_ALLOWED, CTL_WOULD_DENY, CTL_NOT_ALLOWED, CTL_DEPENDS };
+enum ctl_answer { CTL_ALLOWED, CTL_WOULD_DENY, CTL_MAY_DENY, CTL_NOT_ALLOWED, CTL_DEPENDS };
 
 struct ctl_finding {
-	enum ctl_answer answer;              /* WOULD_DENY: allowed, for the mode is audit */
+	enum ctl_answer answer;              /* WOULD_DENY, MAY_DENY: allowed, for the mode is audit; else NOT_ALLOWED, DEPENDS */
 	const struct mesh__authz_rule *rule; /* that decides where none of `may` does; NULL: the default */
 	bool otherwise_allowed;              /* what that says */
 	const struct mesh__authz_rule *may[MESH__AUTHZ_RULES_MAX]; /* before it: whether they hold depends on what is not known */

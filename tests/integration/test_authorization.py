@@ -258,6 +258,16 @@ class Intentions(support.MeshTest):
         self.assertEqual(self.mesh.ctl("intention", "check", "cart", "payments", check=False).stdout,
                          "it depends on the request:\n  rule no-admin denies /admin and below\n  rule carts-pay allows POST /make-payment\n  otherwise denied by default\n")
 
+    def test_check_says_that_the_audit_mode_lets_everybody_in(self):
+        self.mesh.ctl("apply", "-f", "-", stdin=document("authorization: {default: deny, mode: audit, rules: [{name: pay, action: allow, from: [{service: cart}], methods: [POST]}]}"))
+        for args, perhaps in ((("web",), []), (("cart",), ["pay"]), (("cart", "-X", "GET"), [])):
+            with self.subTest(args):
+                code, found = self.check(args[0], "payments", *args[1:])
+                self.assertEqual((code, found["answer"], found["perhaps"], found["otherwise"]), (0, "audited", perhaps, "denied"))
+        self.assertEqual(self.check("cart", "payments", "-X", "POST")[1]["answer"], "allowed")
+        self.assertEqual(self.mesh.ctl("intention", "check", "cart", "payments").stdout,
+                         "allowed, though it depends on the request whether it is denied: the mode is audit\n  rule pay allows POST\n  otherwise denied by default\n")
+
     def test_what_the_mesh_says_counts_in_check_and_stays_out_of_the_document(self):
         self.mesh.ctl("apply", "-f", "-", stdin="apiVersion: mesh/v1\nkind: Mesh\nname: mesh\nauthorization: {default: deny}\n")
         self.assertEqual(self.check("cart", "payments")[1]["answer"], "denied")
