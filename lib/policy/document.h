@@ -1,6 +1,6 @@
 /*
  * The configuration document (POLICY.md): parsed, validated and written again by one table of fields (fields.h), which also makes the suggestions. Every field that POLICY.md names is read and checked; those that
- * nothing obeys yet are then refused as "not in force yet", and so are the kinds Namespace and Mesh. Anything else is unknown.
+ * nothing obeys yet are then refused as "not in force yet". Anything else is unknown.
  */
 #ifndef MESH__POLICY_DOCUMENT_H
 #define MESH__POLICY_DOCUMENT_H
