@@ -128,7 +128,7 @@ static int enter(struct mesh__destination *d, _Atomic int32_t *count, int32_t ot
 			return MESH_OK;
 		}
 	}
-	if (d->list->metrics != NULL) {
+	if (d->list->metrics != NULL && count == &d->requests) { /* it tells of calls */
 		mesh__count(mesh__metrics_counter(d->list->metrics, MESH__CIRCUIT_METRIC, MESH__CIRCUIT_HELP, "limit", mesh__breaker_name(MESH__BREAKER_REQUESTS)), 1);
 	}
 	return mesh__fail_at(err, MESH__ORIGIN_POLICY, MESH_E_OVERLOADED, "%s: circuitBreaker.%s: %d calls are under way, and no more may be; nothing was sent", d->key,

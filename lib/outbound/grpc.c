@@ -63,6 +63,8 @@ bool mesh__grpc_observe(struct mesh_request *r)
 		return false;
 	}
 	status = mesh__grpc_status_of(&r->response);
-	mesh__count(mesh__metrics_counter(r->outbound->metrics, "mesh_grpc_status_total", "Answers to gRPC tries, by the name of their status.", "status", mesh__grpc_status_name(status)), 1);
+	if (r->copy.of == NULL) {
+		mesh__count(mesh__metrics_counter(r->outbound->metrics, "mesh_grpc_status_total", "Answers to gRPC tries, by the name of their status.", "status", mesh__grpc_status_name(status)), 1);
+	}
 	return mesh__grpc_status_is_failure(status);
 }

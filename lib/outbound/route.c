@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "outbound/answer.h"
 #include "outbound/steps.h"
 #include "policy/split.h"
 #include "wire/path.h"
@@ -99,7 +100,7 @@ void mesh__step_route(struct mesh_request *r)
 	} else {
 		lead_to_service(r, side->service);
 	}
-	if (r->service != NULL) {
+	if (r->service != NULL && !mesh__answer_is_due(r->route)) {
 		mesh__count(side->calls, 1);
 	}
 }

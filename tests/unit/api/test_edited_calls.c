@@ -214,7 +214,7 @@ static void what_a_route_answers_by_itself_is_an_answer_and_no_server_hears_of_i
 		{"/moved/a?q=1", 308, "location: /new/a?q=1\ncache-control: no-store\n", ""},
 		{"/closed?q=1", 503, "content-type: application/json\n", "{\"closed\":true}"},
 	};
-	char text[BODY], fields[BODY];
+	char text[BODY], fields[BODY], *metrics;
 
 	(void)state;
 	for (enum way way = 0; way < N_WAYS; way++) {
@@ -235,6 +235,10 @@ static void what_a_route_answers_by_itself_is_an_answer_and_no_server_hears_of_i
 		}
 	}
 	assert_int_equal(n_handled, 0);
+	metrics = mesh_metrics(cart);
+	assert_non_null(strstr(metrics, "mesh_route_answers_total{how=\"redirect\"}"));
+	assert_non_null(strstr(metrics, "\nmesh_routed_calls_total{to=\"payments.default/moved\"} 0\n"));
+	mesh_string_free(metrics);
 }
 
 static void to_grpc_it_is_a_status_alone(void **state)

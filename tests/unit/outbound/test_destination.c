@@ -119,6 +119,7 @@ static void a_mirrors_copy_takes_no_place_that_a_call_wants_and_gets_one_only_be
 	mesh__destination_leave_copy(payments);
 	mesh__destination_leave(payments);
 	expect_metric("mesh_circuit_requests{service=\"payments.default\"} 0\n");
+	expect_metric("mesh_circuit_open_total{limit=\"maxRequests\"} 1\n"); /* of calls */
 }
 
 static void copies_of_a_services_calls_are_bounded_in_number_and_in_what_they_hold(void **state)

@@ -181,7 +181,7 @@ static void observe(enum mesh__try_end end)
 {
 	static const struct mesh__breaker breaker = {9, 9, 9};
 
-	assert_int_equal(mesh__destination_enter(stage.destination, &breaker, NULL), MESH_OK);
+	assert_int_equal((stage.r->copy.of == NULL ? mesh__destination_enter : mesh__destination_enter_copy)(stage.destination, &breaker, NULL), MESH_OK);
 	stage.r->held = stage.destination;
 	stage.r->endpoint = stage.endpoint;
 	stage.r->end = end;
@@ -234,6 +234,17 @@ static void without_grpcs_content_type_nothing_is_made_of_a_status(void **state)
 	assert_int_equal(counted("INTERNAL"), 0);
 }
 
+static void of_a_mirrors_copy_no_status_is_counted(void **state)
+{
+	(void)state;
+	assert_int_equal(mesh__request_field(stage.r, "content-type", "application/grpc"), MESH_OK);
+	answer(200, "13", NULL, false);
+	stage.r->copy.of = stage.destination;
+	observe(MESH__TRY_ANSWERED);
+	stage.r->copy.of = NULL;
+	assert_int_equal(counted("INTERNAL"), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -243,6 +254,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(only_a_refusal_in_trailers_alone_says_that_nothing_was_processed, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_failure_by_its_status_makes_the_endpoint_dear_and_each_status_is_counted, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(without_grpcs_content_type_nothing_is_made_of_a_status, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(of_a_mirrors_copy_no_status_is_counted, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
