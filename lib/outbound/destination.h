@@ -71,7 +71,7 @@ void mesh__destination_tune(struct mesh__destination *destination, const struct 
 int mesh__destination_enter(struct mesh__destination *destination, const struct mesh__breaker *breaker, struct mesh__err *err) MESH__MUST_USE;
 void mesh__destination_leave(struct mesh__destination *destination);
 
-/* The same for a mirror's copy, which stands behind all others: it is let in where requests and copies together leave it a place, and takes none that a call wants. */
+/* The same for a mirror's copy, which stands behind all others: it is let in where requests and copies together leave it a place, and takes none of maxRequests that a call wants; the circuit's connections and its queue it shares with them. */
 int mesh__destination_enter_copy(struct mesh__destination *destination, const struct mesh__breaker *breaker, struct mesh__err *err) MESH__MUST_USE;
 void mesh__destination_leave_copy(struct mesh__destination *destination);
 

@@ -1,6 +1,6 @@
 /*
  * A route's mirror: of a share of its calls a copy goes to another side as well, as a started call of its own, on the call thread. The caller never hears of it: its answer is thrown away, it is not tried again, nobody waits for it, and
- * where it would cost the caller anything but its making it is left out. It carries `mesh-mirror: 1`, by which who gets it knows it (mesh_inbound_mirrored()).
+ * where there are too many of them it is left out. It takes no place of maxRequests from a call; connections and the queue for them it shares with the calls to the same destination. It carries `mesh-mirror: 1`, by which who gets it knows it (mesh_inbound_mirrored()).
  */
 #ifndef MESH__OUTBOUND_MIRROR_H
 #define MESH__OUTBOUND_MIRROR_H
