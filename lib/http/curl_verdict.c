@@ -135,7 +135,7 @@ static bool is_short(const struct mesh__easy *e)
 static int check_whole(const struct mesh__easy *e, struct mesh__err *err)
 {
 	if (e->passed && e->head.at == MESH__HEAD_BODY && is_short(e)) {
-		return mesh__fail_at(err, MESH__ORIGIN_PEER, MESH_E_RESET, "%s: the response ended after %llu of its %llu bytes; the request may have been processed and was not repeated", e->where,
+		return mesh__fail_at(err, MESH__ORIGIN_PEER, MESH_E_RESET, "%s: the response ended after %llu of its %llu bytes; the request may have been processed", e->where,
 			(unsigned long long)e->n_body, (unsigned long long)e->head.content_length);
 	}
 	if (e->passed && e->head.at == MESH__HEAD_BODY && !mesh__easy_is_answered(e) && mesh__unprocessed_broken_off(e)) {
