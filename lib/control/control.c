@@ -12,7 +12,7 @@
 #include "control/status.h"
 #include "control/swap.h"
 
-enum { CACHE_DELAY_MS = 200, RETRY_MS = 100 };
+enum { CACHE_DELAY_MS = 200, CACHE_AGAIN_MS = 1000, RETRY_MS = 100 };
 
 /* A service that a caller waits for and that the loop has not been asked for yet. */
 struct wish {
@@ -31,6 +31,7 @@ struct mesh__control {
 	struct mesh__credentials credentials;
 	struct mesh__timer *cache, *retry;
 	bool cache_due;                /* the timer runs: a change puts the next write off no further */
+	bool unkept;                   /* the last write failed: said once, and tried again */
 	bool wish_due, begin_due, renew_due, publish_due, register_due; /* what failed here, for want of memory, and is tried again */
 	struct mesh__post renew;       /* new trust: outside the record's callback */
 	bool renew_posted;
@@ -118,13 +119,32 @@ static void publish(struct mesh__control *c)
 	mesh__status_set(&c->status, MESH__FACT_IDENTITY, c->credentials.creds != NULL);
 }
 
+static void cache_in(struct mesh__control *c, int64_t delay_ms)
+{
+	if (c->options.state != NULL && !c->cache_due) {
+		c->cache_due = true;
+		mesh__timer_start(c->cache, delay_ms, 0);
+	}
+}
+
+/* What cannot be kept is not to be replaced, at the next start, by an older and perhaps looser policy: then nobody is let in until meshd is there. */
 static void cache_now(struct mesh__control *c)
 {
 	struct mesh__err err = MESH__NO_ERR;
 
-	if (c->options.state != NULL && mesh__cache_save(c->options.state, c->env, &c->credentials, c->model, &err) != MESH_OK) {
-		mesh__log(c->env, MESH__LOG_WARN, "snapshot not kept", "reason", err.message, (char *)NULL);
+	if (c->options.state == NULL) {
+		return;
 	}
+	if (mesh__cache_save(c->options.state, c->env, &c->credentials, c->model, &err) == MESH_OK) {
+		c->unkept = false;
+		return;
+	}
+	mesh__state_dir_forget_snapshot(c->options.state);
+	if (!c->unkept) {
+		mesh__log(c->env, MESH__LOG_WARN, "snapshot not kept", "reason", err.message, "remedy", "make room in MESH_STATE_DIR, and let it be written: without a snapshot a restart needs meshd", (char *)NULL);
+	}
+	c->unkept = true;
+	cache_in(c, CACHE_AGAIN_MS);
 }
 
 static void save_cache(void *arg)
@@ -137,10 +157,7 @@ static void save_cache(void *arg)
 
 static void cache_soon(struct mesh__control *c)
 {
-	if (c->options.state != NULL && !c->cache_due) {
-		c->cache_due = true;
-		mesh__timer_start(c->cache, CACHE_DELAY_MS, 0);
-	}
+	cache_in(c, CACHE_DELAY_MS);
 }
 
 /* ---- Credentials ---- */

@@ -23,7 +23,7 @@ int mesh__state_dir_instance(struct mesh__state_dir *state, char **out, struct m
 
 /* The cached snapshot's text. MESH_E_NOT_FOUND without one; MESH_E_INVALID for a torn one; MESH_E_IO, MESH_E_TOO_LARGE, MESH_E_NO_MEMORY. */
 int mesh__state_dir_load_snapshot(struct mesh__state_dir *state, char **out, size_t *len, struct mesh__err *err) MESH__MUST_USE;
-/* What was kept of another mesh is not to be believed in this one. */
+/* What was kept of another mesh is not to be believed in this one, nor what is older than what could not be kept. */
 void mesh__state_dir_forget_snapshot(struct mesh__state_dir *state);
 int mesh__state_dir_save_snapshot(struct mesh__state_dir *state, const char *text, size_t len, struct mesh__err *err) MESH__MUST_USE;
 

@@ -1,10 +1,12 @@
 """Who may call whom, with real processes: rules by caller, namespace, method, path and header; what the refused are told; audit; and that a change bites at once, a start lets nobody in early, and `meshctl intention` writes and tells it."""
 
+import errno
 import json
 import os
 import socket
 import unittest
 
+import disk
 import h2
 import pages
 import peers
@@ -180,6 +182,26 @@ class Authorization(support.MeshTest):
         wait_until(lambda: ask() == 200, "the restarted instance to let in what its policy says", 30)
         self.assertEqual(Kept(self, f"127.0.0.1:{port}", cart).ask("GET")[0], 403)
         self.assertTrue(again.running())
+
+    def test_a_policy_that_cannot_be_kept_leaves_no_older_one_for_a_restart(self):
+        self.apply("authorization: {default: allow}")
+        state = os.path.join(self.mesh.dir, "state")
+        os.mkdir(state)
+        full = disk.Disk(self.mesh.dir, state, "meshctl")
+        self.addCleanup(full.close)
+        payments = self.serve(MESH_STATE_DIR=state, MESH_TOKEN=self.mesh.token("payments"), MESH_CONTROL=self.mesh.info["control"], **full.env)
+        cart = Kept(self, payments.info["address"], peers.issued(self.mesh, "cart"))
+
+        def kept():
+            return "".join(open(os.path.join(at, "snapshot")).read() for at, _, files in os.walk(state) if "snapshot" in files)
+        self.assertIn("allow", kept())
+        full.arm(disk.FAIL_WRITES, 1, errno.ENOSPC)
+        self.apply("authorization: {default: deny}")
+        support.wait_until(lambda: cart.ask()[0] == 403, "the policy to bite")
+        self.assertEqual(kept(), "")
+        self.assertIn("remedy", payments.wait_for_event("snapshot not kept"))
+        full.arm(disk.NOTHING)
+        self.assertIn("deny", support.wait_until(kept, "the policy to be kept once there is room"))
 
     def test_without_a_control_plane_the_documents_hold_and_not_what_one_said_once(self):
         self.apply("authorization: {default: allow}")
