@@ -153,7 +153,7 @@ UNITS       := $(UNIT_SRC:%.c=$(BUILD)/%)
 REPLAYERS   := $(FUZZ_SRC:%.c=$(BUILD)/%)
 HELPERS     := $(HELPER_SRC:%.c=$(BUILD)/%)
 PRELOADS    := $(PRELOAD_SRC:%.c=$(BUILD)/%.so)
-BENCHES     := $(if $(BENCH_SRC),$(patsubst %,$(BUILD)/tests/bench/%,client server arithmetic))
+BENCHES     := $(if $(BENCH_SRC),$(patsubst %,$(BUILD)/tests/bench/%,client server arithmetic decide))
 
 .PHONY: all lib programs examples tests unit-tests replayers
 all: lib programs examples           ## the library, the programs, the examples
@@ -299,6 +299,11 @@ $(BUILD)/tests/bench/server: $(BUILD)/obj/tests/bench/server.o $(SHARED)
 	$(link-bench)
 $(BUILD)/tests/bench/arithmetic: $(BUILD)/obj/tests/bench/arithmetic.o
 	$(link)
+# All but this one, whose subject no application sees by itself.
+$(BUILD)/obj/tests/bench/decide.o: tests/bench/decide.c $(STAMP)
+	$(call compile,-Iinclude -Ilib -Itests -Itests/support $(THIRD_CFLAGS))
+$(BUILD)/tests/bench/decide: $(BUILD)/obj/tests/bench/decide.o $(SUPPORT) $(call archives,outbound)
+	$(call link,$(CMOCKA_LIBS))
 
 # A fuzz target is fuzz_NAME.c, what stands in NAME_*.c, and what else in this folder it includes; it links the rooms whose headers it includes, and what they use.
 fuzz-shared = $(wildcard $(shell sed -n 's|^\#include "\([a-z0-9_]*\)\.h"|tests/fuzz/\1.c|p' tests/fuzz/fuzz_$(1).c))

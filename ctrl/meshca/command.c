@@ -9,7 +9,7 @@
 #include "io/pki.h"
 #include "meshca/make.h"
 #include "meshca/sign.h"
-#include "meshca/utc.h"
+#include "wire/utc.h"
 
 enum { TTL_MS = 48 * 3600 * 1000 };
 
@@ -97,7 +97,7 @@ static int sign_one(struct meshca_signer *signer, const struct meshca_options *o
 {
 	struct meshca_ask ask = {csr, options->service, options->ns, options->ttl_ms != 0 ? options->ttl_ms : TTL_MS};
 	struct meshca_issued issued;
-	char until[MESHCA_UTC_TEXT];
+	char until[MESH__UTC_TEXT];
 	int code;
 
 	if (meshca_sign(signer, &ask, &issued, err) != MESHCA_ERROR_NONE) {
@@ -105,7 +105,7 @@ static int sign_one(struct meshca_signer *signer, const struct meshca_options *o
 	}
 	code = write_chain(options->out, issued.chain_pem, err);
 	if (code == MESH_OK) {
-		meshca_utc(issued.leaf.not_after_ms, until);
+		mesh__utc_format(issued.leaf.not_after_ms, until);
 		(void)fprintf(stderr, "signed %s, serial %s, until %s\n", issued.leaf.spiffe, issued.leaf.serial, until);
 	}
 	meshca_issued_fini(&issued);

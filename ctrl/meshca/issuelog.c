@@ -8,8 +8,8 @@
 
 #include "base/buf.h"
 #include "base/str.h"
-#include "meshca/utc.h"
 #include "wire/json.h"
+#include "wire/utc.h"
 
 enum { LINE_MAX_BYTES = 4096 };
 
@@ -44,9 +44,9 @@ int meshca_issuelog_open(const struct meshca_dir *dir, struct meshca_issuelog *o
 
 static void put_time(struct mesh__json_out *out, const char *key, int64_t ms)
 {
-	char text[MESHCA_UTC_TEXT];
+	char text[MESH__UTC_TEXT];
 
-	meshca_utc(ms, text);
+	mesh__utc_format(ms, text);
 	mesh__json_put_text(out, key, text);
 }
 

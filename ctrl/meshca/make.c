@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "io/pki.h"
-#include "meshca/utc.h"
+#include "wire/utc.h"
 
 #define DAY_MS ((int64_t)24 * 3600 * 1000)
 
@@ -101,7 +101,7 @@ static int certify(const struct mesh__env *env, const struct root *root, const c
 {
 	struct mesh__validity life = life_of(env, days);
 	struct mesh__csr csr;
-	char ended[MESHCA_UTC_TEXT];
+	char ended[MESH__UTC_TEXT];
 	int code = mesh__pki_csr_read(env, csr_pem, strlen(csr_pem), &csr, err);
 
 	if (code != MESH_OK) {
@@ -111,7 +111,7 @@ static int certify(const struct mesh__env *env, const struct root *root, const c
 		return mesh__fail(err, MESH_E_INVALID, "the request is for the root's own key; an intermediate has a key of its own");
 	}
 	if (root->facts.not_after_ms <= mesh__wall_ms(env)) {
-		meshca_utc(root->facts.not_after_ms, ended);
+		mesh__utc_format(root->facts.not_after_ms, ended);
 		return mesh__fail(err, MESH_E_INVALID, "the root's life ended on %s; it signs nothing any more", ended);
 	}
 	if (life.not_after_ms > root->facts.not_after_ms) {

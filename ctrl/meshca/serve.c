@@ -15,7 +15,7 @@
 #include "meshca/harden.h"
 #include "meshca/make.h"
 #include "meshca/request.h"
-#include "meshca/utc.h"
+#include "wire/utc.h"
 
 enum {
 	RATE = 200,
@@ -67,13 +67,13 @@ static void answer(struct server *s, const struct mesh__buf *frame, struct mesh_
 static void renew_if_due(struct server *s)
 {
 	struct mesh__err err = MESH__NO_ERR;
-	char until[MESHCA_UTC_TEXT];
+	char until[MESH__UTC_TEXT];
 	bool renewed;
 
 	if (meshca_keystore_renew(&s->store, &renewed, &err) != MESH_OK) {
 		mesh__log(s->env, MESH__LOG_ERROR, "ca intermediate not renewed", "reason", err.message, (char *)NULL);
 	} else if (renewed) {
-		meshca_utc(s->store.issuer.not_after_ms, until);
+		mesh__utc_format(s->store.issuer.not_after_ms, until);
 		mesh__log(s->env, MESH__LOG_INFO, "ca intermediate renewed", "serial", s->store.issuer.serial, "notAfter", until, (char *)NULL);
 	}
 }
@@ -211,11 +211,11 @@ static int start(struct server *s, const struct meshca_options *options, struct 
 
 static void announce(const struct server *s)
 {
-	char uid[24], pin[65], until[MESHCA_UTC_TEXT];
+	char uid[24], pin[65], until[MESH__UTC_TEXT];
 
 	(void)snprintf(uid, sizeof(uid), "%u", (unsigned)geteuid());
 	mesh__str_hex(s->store.root.pin, sizeof(s->store.root.pin), pin);
-	meshca_utc(s->store.issuer.not_after_ms, until);
+	mesh__utc_format(s->store.issuer.not_after_ms, until);
 	if (geteuid() == 0) {
 		mesh__log(s->env, MESH__LOG_WARN, "ca runs as root", "remedy", "leave out meshd's --ca-user, or name one that is not root", (char *)NULL);
 	}

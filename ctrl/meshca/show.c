@@ -10,8 +10,8 @@
 #include "io/pki.h"
 #include "meshca/dir.h"
 #include "meshca/make.h"
-#include "meshca/utc.h"
 #include "wire/json.h"
+#include "wire/utc.h"
 
 enum { TEXT_MAX_BYTES = 256 * 1024 };
 
@@ -27,7 +27,7 @@ struct report {
 struct shown {
 	struct mesh__cert facts;
 	bool self_signed;
-	char pin[65], from[MESHCA_UTC_TEXT], until[MESHCA_UTC_TEXT];
+	char pin[65], from[MESH__UTC_TEXT], until[MESH__UTC_TEXT];
 };
 
 static const char *kind_of(const struct shown *s)
@@ -93,8 +93,8 @@ static int put_cert(struct report *r, const char *file, const char *pem, struct 
 	}
 	shown.self_signed = mesh__pki_self_signed(pem);
 	mesh__str_hex(shown.facts.pin, sizeof(shown.facts.pin), shown.pin);
-	meshca_utc(shown.facts.not_before_ms, shown.from);
-	meshca_utc(shown.facts.not_after_ms, shown.until);
+	mesh__utc_format(shown.facts.not_before_ms, shown.from);
+	mesh__utc_format(shown.facts.not_after_ms, shown.until);
 	if (r->as_json) {
 		put_json(&r->json, file, &shown);
 	} else {

@@ -6,7 +6,7 @@
 #include "base/buf.h"
 #include "base/str.h"
 #include "meshca/names.h"
-#include "meshca/utc.h"
+#include "wire/utc.h"
 
 static enum meshca_error check_life(const struct meshca_signer *s, int64_t ttl_ms, struct mesh__err *err)
 {
@@ -56,10 +56,10 @@ static enum meshca_error check_csr(const struct meshca_signer *s, const char *cs
 static enum meshca_error plan_life(const struct meshca_signer *s, int64_t ttl_ms, struct mesh__validity *life, struct mesh__err *err)
 {
 	int64_t now_ms = mesh__wall_ms(s->env);
-	char ended[MESHCA_UTC_TEXT];
+	char ended[MESH__UTC_TEXT];
 
 	if (s->store->issuer.not_after_ms <= now_ms) {
-		meshca_utc(s->store->issuer.not_after_ms, ended);
+		mesh__utc_format(s->store->issuer.not_after_ms, ended);
 		(void)mesh__fail(err, MESH_E_STATE, "the intermediate's life ended on %s; make a new one with `meshca intermediate`, or set this machine's clock", ended);
 		return MESHCA_ERROR_UNAVAILABLE;
 	}

@@ -99,7 +99,7 @@ int ctl_admin_exchange(struct ctl_admin *admin, const char *method, const char *
 	struct mesh__client_field fields[3] = {{"authorization", bearer}};
 	struct mesh__client_request request = {0};
 	struct mesh__client_result result;
-	int64_t deadline_us = mesh__mono_us(&admin->ctl->env) + (int64_t)ANSWER_MS * 1000;
+	struct mesh__client_wait wait = {.deadline_us = mesh__mono_us(&admin->ctl->env) + (int64_t)ANSWER_MS * 1000};
 	int code;
 
 	(void)snprintf(bearer, sizeof(bearer), "Bearer %s", admin->place.token);
@@ -118,7 +118,7 @@ int ctl_admin_exchange(struct ctl_admin *admin, const char *method, const char *
 	request.has_body = body != NULL;
 	request.max_response_bytes = ANSWER_MAX_BYTES;
 	mesh__client_response_clear(&admin->response);
-	code = mesh__pool_exchange(admin->pool, &request, CONNECT_MS, deadline_us, NULL, &admin->response, &result, err);
+	code = mesh__pool_exchange(admin->pool, &request, CONNECT_MS, &wait, &admin->response, &result, err);
 	mesh__wipe(bearer, sizeof(bearer));
 	return code == MESH_OK ? MESH_OK : unreachable(admin, err);
 }
@@ -173,8 +173,7 @@ static int refuse(struct ctl_admin *admin, const struct mesh__json *answer)
 	return ctl_fail(ctl, refusal_exit(status), "%s", message);
 }
 
-int ctl_admin_call(struct ctl_admin *admin, const char *method, const char *target, const struct mesh__buf *body,
-	struct mesh__json **out)
+static int call(struct ctl_admin *admin, const char *method, const char *target, const struct mesh__buf *body, bool may_be_missing, struct mesh__json **out)
 {
 	struct ctl *ctl = admin->ctl;
 	struct mesh__err err = MESH__NO_ERR;
@@ -184,6 +183,9 @@ int ctl_admin_call(struct ctl_admin *admin, const char *method, const char *targ
 	*out = NULL;
 	if (ctl_admin_exchange(admin, method, target, body, &err) != MESH_OK) {
 		return ctl_fail_err(ctl, CTL_UNREACHABLE, &err);
+	}
+	if (may_be_missing && admin->response.status == 404) {
+		return CTL_OK;
 	}
 	code = mesh__json_parse(&ctl->env.mem, admin->response.body.data != NULL ? admin->response.body.data : "",
 		admin->response.body.len, ANSWER_MAX_BYTES, &answer, &err);
@@ -197,6 +199,17 @@ int ctl_admin_call(struct ctl_admin *admin, const char *method, const char *targ
 	}
 	*out = answer;
 	return CTL_OK;
+}
+
+int ctl_admin_call(struct ctl_admin *admin, const char *method, const char *target, const struct mesh__buf *body,
+	struct mesh__json **out)
+{
+	return call(admin, method, target, body, false, out);
+}
+
+int ctl_admin_look(struct ctl_admin *admin, const char *target, struct mesh__json **out)
+{
+	return call(admin, "GET", target, NULL, true, out);
 }
 
 int ctl_admin_once(struct ctl *ctl, const char *method, const char *target, const struct mesh__buf *body, struct mesh__json **out)

@@ -33,6 +33,9 @@ int ctl_admin_exchange(struct ctl_admin *admin, const char *method, const char *
 int ctl_admin_call(struct ctl_admin *admin, const char *method, const char *target, const struct mesh__buf *body,
 	struct mesh__json **out) MESH__MUST_USE;
 
+/* A GET of what may be missing: then *out is NULL, CTL_OK, and nothing is told. */
+int ctl_admin_look(struct ctl_admin *admin, const char *target, struct mesh__json **out) MESH__MUST_USE;
+
 /* Opens, calls, closes: for commands that make one call. */
 int ctl_admin_once(struct ctl *ctl, const char *method, const char *target, const struct mesh__buf *body,
 	struct mesh__json **out) MESH__MUST_USE;

@@ -8,13 +8,14 @@
 #include "base/str.h"
 #include "meshctl/command.h"
 #include "meshctl/files.h"
+#include "meshctl/header.h"
 #include "meshctl/join.h"
 #include "meshctl/load.h"
 #include "meshctl/signals.h"
 #include "wire/name.h"
 #include "wire/url.h"
 
-enum { READY_MS = 15000, BODY_MAX_BYTES = 256 * 1024 * 1024, NAME_MAX_BYTES = 256 };
+enum { READY_MS = 15000, BODY_MAX_BYTES = 256 * 1024 * 1024 };
 
 /* The call, as the command line tells it. */
 struct calling {
@@ -65,36 +66,6 @@ static int check_target(struct calling *c)
 	return CTL_OK;
 }
 
-/* "name: value" in its two parts; false when it is none. */
-static bool split_header(const char *text, char *name, size_t cap, const char **value)
-{
-	size_t len = strcspn(text, ":");
-
-	if (text[len] != ':' || len == 0 || len >= cap) {
-		return false;
-	}
-	memcpy(name, text, len);
-	name[len] = '\0';
-	*value = text + len + 1 + strspn(text + len + 1, " \t");
-	return mesh__field_name_valid(name, len) && mesh__field_value_valid(*value, strlen(*value));
-}
-
-static int check_headers(struct calling *c)
-{
-	char name[NAME_MAX_BYTES];
-	const char *text, *value;
-
-	for (size_t i = 0; (text = ctl_nth(&c->ctl->args, "header", i)) != NULL; i++) {
-		if (!split_header(text, name, sizeof(name), &value)) {
-			return ctl_fail(c->ctl, CTL_USAGE, "-H \"%.100s\": write it as \"name: value\"", text);
-		}
-		if (mesh__field_is_hop(name, strlen(name)) || mesh__field_is_mesh(name, strlen(name))) {
-			return ctl_fail(c->ctl, CTL_USAGE, "-H \"%.100s\": the library sets this field", text);
-		}
-	}
-	return CTL_OK;
-}
-
 static int read_arguments(struct calling *c)
 {
 	const struct ctl_args *args = &c->ctl->args;
@@ -116,17 +87,17 @@ static int read_arguments(struct calling *c)
 	if (code == CTL_OK) {
 		code = check_target(c);
 	}
-	return code == CTL_OK ? check_headers(c) : code;
+	return code == CTL_OK ? ctl_headers_check(c->ctl) : code;
 }
 
 static int32_t fill_request(const struct calling *c, mesh_request *request)
 {
-	char name[NAME_MAX_BYTES];
+	char name[CTL_HEADER_NAME_MAX];
 	const char *text, *value;
 	int32_t code = MESH_OK;
 
 	for (size_t i = 0; code == MESH_OK && (text = ctl_nth(&c->ctl->args, "header", i)) != NULL; i++) {
-		if (split_header(text, name, sizeof(name), &value)) {
+		if (ctl_header_split(text, name, &value)) {
 			code = mesh_request_header(request, name, value);
 		}
 	}

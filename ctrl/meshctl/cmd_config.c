@@ -77,7 +77,7 @@ void ctl_config_query_terms(struct ctl *ctl, struct mesh__buf *target)
 	ctl_target_query(target, "ifGeneration", seen >= 0 ? text : NULL);
 }
 
-static int post(struct ctl *ctl, const struct mesh__buf *text, struct mesh__json **answer)
+int ctl_config_post(struct ctl *ctl, const char *file, const char *ns, const struct mesh__buf *text, struct mesh__json **answer)
 {
 	struct mesh__buf body;
 	struct mesh__json_out json = {&body, false};
@@ -85,9 +85,9 @@ static int post(struct ctl *ctl, const struct mesh__buf *text, struct mesh__json
 
 	mesh__buf_init(&body, &ctl->env.mem, BODY_MAX_BYTES);
 	mesh__json_open(&json, NULL, '{');
-	mesh__json_put_text(&json, "file", shown_name(ctl_text(&ctl->args, "file")));
+	mesh__json_put_text(&json, "file", file);
 	mesh__json_put_text(&json, "text", text->data != NULL ? text->data : "");
-	mesh__json_put_text(&json, "namespace", ctl_namespace(ctl));
+	mesh__json_put_text(&json, "namespace", ns);
 	ctl_config_put_terms(ctl, &json);
 	mesh__json_close(&json, '}');
 	code = ctl_admin_once(ctl, "POST", "/v1/config", &body, answer);
@@ -142,7 +142,7 @@ static int apply_run(struct ctl *ctl)
 	int code = ctl_config_read(ctl, &text);
 
 	if (code == CTL_OK) {
-		code = post(ctl, &text, &answer);
+		code = ctl_config_post(ctl, shown_name(ctl_text(&ctl->args, "file")), ctl_namespace(ctl), &text, &answer);
 	}
 	if (code == CTL_OK) {
 		ctl_config_show(ctl, answer);
@@ -189,7 +189,7 @@ int ctl_config_kind(struct ctl *ctl, const char *text, enum mesh__kind *kind)
 	if (near != NULL) {
 		return ctl_fail(ctl, CTL_USAGE, "unknown kind \"%s\"; did you mean %s?", text, near);
 	}
-	return ctl_fail(ctl, CTL_USAGE, "unknown kind \"%s\"; the kinds are Service, Endpoints, Namespace and Mesh", text);
+	return ctl_fail(ctl, CTL_USAGE, "unknown kind \"%s\"; the kinds are Service, Endpoints, Namespace, Mesh and Fault", text);
 }
 
 int ctl_config_target(struct ctl *ctl, const char *kind_text, const char *name_text, struct mesh__buf *target)

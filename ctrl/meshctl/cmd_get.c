@@ -139,8 +139,8 @@ static const struct ctl_option get_options[] = {
 const struct ctl_command ctl_get = {
 	"get", "KIND [NAME] | --effective SERVICE", 1, 2, "show configuration",
 	"Lists the documents of a kind, or prints the one named NAME (or NAME.NAMESPACE), in a form that `meshctl apply -f -`\n"
-	"takes back. KIND is Service, Endpoints, Namespace or Mesh, in any case, singular or plural. With --effective it shows\n"
-	"what a service goes by, field by field: its own document over its namespace's over the mesh's over what is built in, and\n"
+	"takes back. KIND is Service, Endpoints, Namespace, Mesh or Fault, in any case, singular or plural. With --effective it\n"
+	"shows what a service goes by, field by field: its own document over its namespace's over the mesh's over what is built in, and\n"
 	"which of them says it, since which generation. -o json gives the merged document as well.",
 	"  $ meshctl get services\n  $ meshctl get service payments > payments.json\n  $ meshctl get --effective payments\n"
 	"  FIELD           VALUE  FROM              GENERATION\n  timeout         8s     Namespace default  2\n",

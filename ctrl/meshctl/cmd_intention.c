@@ -49,16 +49,19 @@ static int parse(struct ctl *ctl, const char *what, const char *ns, const struct
 	return CTL_OK;
 }
 
-/* `document` as meshd gave it, NULL: none. */
+/* `document` as meshd gave it, NULL: none; also one that it has made of several. */
 static int read_document(struct ctl *ctl, const char *what, const struct mesh__name *to, const struct mesh__json *document, struct mesh__document **out)
 {
+	struct mesh__err err = MESH__NO_ERR;
 	struct mesh__buf text;
 	int code = CTL_OK;
 
 	mesh__buf_init(&text, &ctl->env.mem, TEXT_MAX_BYTES);
 	if (document != NULL) {
 		ctl_print_json(&text, document);
-		code = parse(ctl, what, to->ns, &text, out);
+		if (mesh__buf_error(&text, what, &err) != MESH_OK || mesh__effective_parse(&ctl->env.mem, what, text.data, to->ns, out, &err) != MESH_OK) {
+			code = ctl_fail_err(ctl, err.code == MESH_E_NO_MEMORY ? CTL_FAILED : CTL_INVALID, &err);
+		}
 	}
 	mesh__buf_fini(&text);
 	return code;

@@ -6,7 +6,7 @@
 #include "meshctl/print.h"
 #include "wire/name.h"
 
-enum { TARGET_MAX = 1024 };
+enum { TARGET_MAX = 1024, STATE_MAX = 160 };
 
 /* Fetches `target` and shows it: as it came with -o json, else by `show`. */
 static int fetch_and_show(struct ctl *ctl, const char *target, void (*show)(struct ctl *ctl, const struct mesh__json *answer))
@@ -60,6 +60,38 @@ const struct ctl_command ctl_services = {
 
 /* ---- endpoints ---- */
 
+static int64_t count_of(const struct mesh__json *object, const char *key)
+{
+	int64_t n = 0;
+
+	(void)mesh__json_i64(mesh__json_get(object, key), 0, INT64_MAX, &n);
+	return n;
+}
+
+/* What meshd knows of it by itself, and what its callers say: "healthy", "ejected by 3 of 12 callers", "expiring, failing checks of 1 of 2 callers". */
+static void state_cell(struct ctl_table *table, const struct mesh__json *e)
+{
+	int64_t ejected = count_of(e, "ejectedBy"), failed = count_of(e, "failedCheckOf");
+	const char *own = mesh__json_text(mesh__json_get(e, "state"));
+	char text[STATE_MAX];
+	size_t len;
+
+	own = own == NULL ? "" : own;
+	if (ejected == 0 && failed == 0) {
+		ctl_table_cell(table, own);
+		return;
+	}
+	len = strcmp(own, "healthy") == 0 ? 0 : (size_t)snprintf(text, sizeof(text), "%.20s, ", own);
+	if (ejected > 0) {
+		len += (size_t)snprintf(text + len, sizeof(text) - len, "ejected by %lld%s", (long long)ejected, failed > 0 ? ", " : "");
+	}
+	if (failed > 0) {
+		len += (size_t)snprintf(text + len, sizeof(text) - len, "failing checks of %lld", (long long)failed);
+	}
+	(void)snprintf(text + len, sizeof(text) - len, " of %lld caller%s", (long long)count_of(e, "callers"), count_of(e, "callers") == 1 ? "" : "s");
+	ctl_table_cell(table, text);
+}
+
 static void show_endpoints(struct ctl *ctl, const struct mesh__json *list)
 {
 	static const char *const heads[] = {"INSTANCE", "ADDRESS", "VERSION", "ZONE", "STATE"};
@@ -71,7 +103,7 @@ static void show_endpoints(struct ctl *ctl, const struct mesh__json *list)
 		ctl_table_json(&table, e, "address");
 		ctl_table_json(&table, e, "version");
 		ctl_table_json(&table, e, "zone");
-		ctl_table_json(&table, e, "state");
+		state_cell(&table, e);
 	}
 	ctl_table_print(&table, &ctl->out);
 	ctl_table_fini(&table);
@@ -105,7 +137,8 @@ static const struct ctl_option endpoints_options[] = {
 const struct ctl_command ctl_endpoints = {
 	"endpoints", "SERVICE", 1, 1, "list the instances of a service",
 	"Lists the instances that callers of SERVICE (or SERVICE.NAMESPACE) are told of: healthy ones, those whose heartbeat is\n"
-	"late (expiring), and those named by a `kind: Endpoints` document (static).",
+	"late (expiring), and those named by a `kind: Endpoints` document (static); and how many of the processes that call the\n"
+	"service leave them alone: because outlier detection ejected them, or because they fail those processes' health checks.",
 	"  $ meshctl endpoints payments\n  INSTANCE          ADDRESS          VERSION  ZONE  STATE\n  5c1f09a2d7e84b36  127.0.0.1:40123  v1       -     healthy\n",
 	endpoints_options, endpoints_run,
 };

@@ -51,7 +51,9 @@ extern const struct ctl_command ctl_token_create, ctl_token_list, ctl_token_dele
 extern const struct ctl_command ctl_serve, ctl_call, ctl_connect;
 extern const struct ctl_command ctl_services, ctl_endpoints, ctl_members, ctl_status, ctl_sync_status;
 extern const struct ctl_command ctl_apply, ctl_get, ctl_delete, ctl_diff, ctl_validate, ctl_history, ctl_rollback;
+extern const struct ctl_command ctl_fault;
 extern const struct ctl_command ctl_intention_allow, ctl_intention_deny, ctl_intention_check;
+extern const struct ctl_command ctl_explain_call;
 extern const struct ctl_command ctl_cert_issue, ctl_cert_show, ctl_cert_revoke;
 extern const struct ctl_command ctl_check, ctl_version, ctl_help;
 

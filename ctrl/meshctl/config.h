@@ -24,6 +24,9 @@ int ctl_config_target(struct ctl *ctl, const char *kind_text, const char *name_t
 void ctl_config_put_terms(struct ctl *ctl, struct mesh__json_out *json);
 void ctl_config_query_terms(struct ctl *ctl, struct mesh__buf *target);
 
+/* Puts documents into force, with the terms of the command line: `file` is what faults call them, `ns` whose they are that name none. *answer is meshd's, to be freed. CTL_OK, or the exit code, its message given. */
+int ctl_config_post(struct ctl *ctl, const char *file, const char *ns, const struct mesh__buf *text, struct mesh__json **answer) MESH__MUST_USE;
+
 /* "payments", "payments.shop": the document that an object of meshd's is about, without its kind, into out[CTL_SUBJECT_MAX]. */
 enum { CTL_SUBJECT_MAX = 160 };
 void ctl_config_subject(const struct mesh__json *document, char *out);

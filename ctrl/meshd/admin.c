@@ -87,6 +87,7 @@ static const struct route routes[] = {
 	{"GET", "/v1/services", meshd_admin_services, false},
 	{"GET", "/v1/endpoints", meshd_admin_endpoints, false},
 	{"DELETE", "/v1/endpoints", meshd_admin_endpoint_delete, false},
+	{"GET", "/v1/reports", meshd_admin_reports, false},
 	{"GET", "/v1/members", meshd_admin_members, false},
 	{"GET", "/v1/config", meshd_admin_config_list, false},
 	{"POST", "/v1/config", meshd_admin_config_apply, false},

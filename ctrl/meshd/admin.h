@@ -38,6 +38,7 @@ void meshd_admin_token_delete(struct meshd *meshd, struct mesh__exchange *x, con
 void meshd_admin_services(struct meshd *meshd, struct mesh__exchange *x, const struct mesh__json *body, const char *rest);
 void meshd_admin_endpoints(struct meshd *meshd, struct mesh__exchange *x, const struct mesh__json *body, const char *rest);
 void meshd_admin_endpoint_delete(struct meshd *meshd, struct mesh__exchange *x, const struct mesh__json *body, const char *rest);
+void meshd_admin_reports(struct meshd *meshd, struct mesh__exchange *x, const struct mesh__json *body, const char *rest);
 void meshd_admin_members(struct meshd *meshd, struct mesh__exchange *x, const struct mesh__json *body, const char *rest);
 
 void meshd_admin_config_list(struct meshd *meshd, struct mesh__exchange *x, const struct mesh__json *body, const char *rest);

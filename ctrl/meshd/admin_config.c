@@ -22,7 +22,7 @@ int meshd_admin_filter(struct mesh__exchange *x, struct meshd_admin_filter *filt
 	if (kind[0] != '\0') {
 		filter->any_kind = false;
 		if (!mesh__kind_parse(kind, &filter->kind)) {
-			return mesh__fail(err, MESH_E_INVALID, "kind \"%s\" is none; there are Service, Endpoints, Namespace and Mesh", kind);
+			return mesh__fail(err, MESH_E_INVALID, "kind \"%s\" is none; there are Service, Endpoints, Namespace, Mesh and Fault", kind);
 		}
 	}
 	return MESH_OK;

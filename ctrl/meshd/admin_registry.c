@@ -6,6 +6,7 @@
 #include "base/str.h"
 #include "meshd/effective.h"
 #include "meshd/reply.h"
+#include "meshd/report.h"
 #include "wire/url.h"
 
 /* ---- Keys, sorted: a map has no order, and people look things up. ---- */
@@ -67,7 +68,7 @@ static bool policy_of(struct meshd *meshd, const char *key, const struct mesh__n
 
 	mesh__service_policy_default(values);
 	if (code == MESH_OK && text != NULL) {
-		code = mesh__documents_parse(&meshd->env->mem, key, text, strlen(text), name->ns, parsed, NULL, NULL, NULL);
+		code = mesh__effective_parse(&meshd->env->mem, key, text, name->ns, parsed, NULL);
 	}
 	if (*parsed != NULL) {
 		*values = (*parsed)->service;
@@ -96,7 +97,7 @@ static void put_service(struct meshd *meshd, struct mesh__json_out *json, const 
 	mesh__json_put_text(json, "protocol", mesh__protocol_name(values.protocol));
 	mesh__json_put_u64(json, "timeoutMs", (uint64_t)values.timeout_ms);
 	mesh__json_put_u64(json, "connectTimeoutMs", (uint64_t)values.connect_timeout_ms);
-	mesh__json_put_text(json, "loadBalancer", mesh__balancer_name(values.balancer));
+	mesh__json_put_text(json, "loadBalancer", mesh__balancer_name(values.load_balancer.balancer));
 	mesh__json_put_u64(json, "generation", meshd_config_changed_at(meshd->config, key));
 	mesh__json_close(json, '}');
 	mesh__documents_free(parsed);
@@ -129,7 +130,16 @@ void meshd_admin_services(struct meshd *meshd, struct mesh__exchange *x, const s
 
 /* ---- Endpoints. ---- */
 
-static void put_instance(struct meshd *meshd, struct mesh__json_out *json, const struct meshd_instance *instance)
+static void put_opinion(struct mesh__json_out *json, const struct meshd_opinions *opinions, const char *instance)
+{
+	struct meshd_opinion opinion = meshd_opinions_of(opinions, instance);
+
+	mesh__json_put_int(json, "callers", (int64_t)opinions->callers);
+	mesh__json_put_int(json, "ejectedBy", (int64_t)opinion.ejected);
+	mesh__json_put_int(json, "failedCheckOf", (int64_t)opinion.failed_check);
+}
+
+static void put_instance(struct meshd *meshd, struct mesh__json_out *json, const struct meshd_instance *instance, const struct meshd_opinions *opinions)
 {
 	mesh__json_open(json, NULL, '{');
 	mesh__json_put_text(json, "instance", instance->msg.instance);
@@ -137,10 +147,11 @@ static void put_instance(struct meshd *meshd, struct mesh__json_out *json, const
 	mesh__json_put_text(json, "version", instance->msg.version == NULL ? "" : instance->msg.version);
 	mesh__json_put_text(json, "zone", instance->msg.zone == NULL ? "" : instance->msg.zone);
 	mesh__json_put_text(json, "state", meshd_registry_state(meshd->registry, instance));
+	put_opinion(json, opinions, instance->msg.instance);
 	mesh__json_close(json, '}');
 }
 
-static void put_static(struct mesh__json_out *json, const struct mesh__static_endpoint *endpoint)
+static void put_static(struct mesh__json_out *json, const struct mesh__static_endpoint *endpoint, const struct meshd_opinions *opinions)
 {
 	char address[MESH__ADDR_TEXT];
 
@@ -151,10 +162,11 @@ static void put_static(struct mesh__json_out *json, const struct mesh__static_en
 	mesh__json_put_text(json, "version", endpoint->version == NULL ? "" : endpoint->version);
 	mesh__json_put_text(json, "zone", endpoint->zone == NULL ? "" : endpoint->zone);
 	mesh__json_put_text(json, "state", "static");
+	put_opinion(json, opinions, address);
 	mesh__json_close(json, '}');
 }
 
-static void put_instances(struct meshd *meshd, struct mesh__json_out *json, const struct meshd_service *service)
+static void put_instances(struct meshd *meshd, struct mesh__json_out *json, const struct meshd_service *service, const struct meshd_opinions *opinions)
 {
 	const char **ids = mesh__alloc_array(&meshd->env->mem, service->n_live + 1, sizeof(*ids));
 	size_t n = 0;
@@ -168,7 +180,7 @@ static void put_instances(struct meshd *meshd, struct mesh__json_out *json, cons
 	}
 	qsort(ids, n, sizeof(*ids), by_text);
 	for (size_t i = 0; i < n; i++) {
-		put_instance(meshd, json, mesh__map_get(&service->by_id, ids[i]));
+		put_instance(meshd, json, mesh__map_get(&service->by_id, ids[i]), opinions);
 	}
 	mesh__free(ids);
 }
@@ -178,6 +190,7 @@ void meshd_admin_endpoints(struct meshd *meshd, struct mesh__exchange *x, const 
 	struct mesh__err err = MESH__NO_ERR;
 	const struct meshd_config_entry *statics;
 	const struct meshd_service *service;
+	struct meshd_opinions opinions;
 	char key[MESH__SERVICE_KEY_MAX];
 	struct mesh__json_out json;
 	struct mesh__name name;
@@ -197,16 +210,21 @@ void meshd_admin_endpoints(struct meshd *meshd, struct mesh__exchange *x, const 
 		meshd_admin_refuse(x, &err);
 		return;
 	}
+	if (meshd_opinions_init(&opinions, meshd->watch, &meshd->env->mem, key, &err) != MESH_OK) {
+		meshd_admin_refuse(x, &err);
+		return;
+	}
 	mesh__buf_init(&out, &meshd->env->mem, MESHD_ANSWER_MAX_BYTES);
 	json = (struct mesh__json_out){.buf = &out};
 	mesh__json_open(&json, NULL, '[');
 	if (service != NULL) {
-		put_instances(meshd, &json, service);
+		put_instances(meshd, &json, service, &opinions);
 	}
 	for (size_t i = 0; statics != NULL && i < statics->document->n_endpoints; i++) {
-		put_static(&json, &statics->document->endpoints[i]);
+		put_static(&json, &statics->document->endpoints[i], &opinions);
 	}
 	mesh__json_close(&json, ']');
+	meshd_opinions_fini(&opinions);
 	meshd_reply_json(x, 200, &out);
 }
 

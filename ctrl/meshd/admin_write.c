@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "meshd/faults.h"
 #include "meshd/plan.h"
 #include "meshd/reply.h"
 #include "wire/url.h"
@@ -227,7 +228,7 @@ static void warn_unknown(const struct meshd *meshd, const char *file, const stru
 		char key[MESH__SERVICE_KEY_MAX];
 
 		(void)snprintf(key, sizeof(key), "%s.%s", d->name, d->ns);
-		if (d->kind == MESH__KIND_SERVICE && !is_known(meshd, documents, key)) {
+		if ((d->kind == MESH__KIND_SERVICE || d->kind == MESH__KIND_FAULT) && !is_known(meshd, documents, key)) {
 			mesh__buf_printf(warnings, "%s:%d:1: name: service %s has not registered yet\n", file, d->line, key);
 		}
 		for (const struct mesh__reference *other = d->references; other != NULL; other = other->next) {
@@ -256,8 +257,13 @@ void meshd_admin_config_apply(struct meshd *meshd, struct mesh__exchange *x, con
 	if (code == MESH_OK) {
 		code = mesh__documents_parse(&meshd->env->mem, source.file, source.text, strlen(source.text), source.ns, &documents, &faults, &write.warnings, &err);
 	}
+	if (code == MESH_OK) {
+		meshd_faults_check(meshd, source.file, documents, &faults);
+		code = faults.len == 0 ? MESH_OK : mesh__fail(&err, MESH_E_INVALID, "%.400s", faults.data);
+	}
 	if (code == MESH_E_INVALID && faults.len > 0) {
 		reply_faults(meshd, x, &err, &faults);
+		mesh__documents_free(documents);
 		mesh__buf_fini(&write.warnings);
 		mesh__buf_fini(&faults);
 		return;

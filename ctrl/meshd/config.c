@@ -169,7 +169,7 @@ const struct meshd_config_entry *meshd_config_applying(const struct meshd_config
 	char own[MESH__SERVICE_KEY_MAX];
 	struct mesh__name name;
 
-	if (kind == MESH__KIND_SERVICE || kind == MESH__KIND_ENDPOINTS) {
+	if (mesh__kind_is_of_a_service(kind)) {
 		return meshd_config_find_any(config, kind, key);
 	}
 	if (mesh__service_parse(key, "default", &name, NULL) != MESH_OK) {
@@ -199,15 +199,15 @@ uint64_t meshd_config_changed_at(const struct meshd_config *config, const char *
 static bool make_place(struct meshd_config *config, const struct meshd_config_row *row)
 {
 	const struct meshd_config_row empty = {.kind = row->kind, .name = row->name};
-	struct meshd_config_entry *placeholder;
+	struct meshd_config_entry *entry;
 	char key[MESH__SERVICE_KEY_MAX];
 
 	mesh__service_key(&row->name, key);
 	if (meshd_config_find_any(config, row->kind, key) != NULL) {
 		return true;
 	}
-	placeholder = meshd_config_entry_new(config->env, &empty);
-	return placeholder != NULL && put_entry(config, placeholder);
+	entry = meshd_config_entry_new(config->env, &empty);
+	return entry != NULL && put_entry(config, entry);
 }
 
 /* Exchanges the entry with what stands in its place: no allocation. */

@@ -46,7 +46,7 @@ const struct meshd_config_entry *meshd_config_find(const struct meshd_config *co
 /* The same, or what is left of one that was deleted. */
 const struct meshd_config_entry *meshd_config_find_any(const struct meshd_config *config, enum mesh__kind kind, const char *key);
 
-/* The document of that kind that applies to the service `key`: its own, or its namespace's, or the mesh's; also what is left of a deleted one. NULL: there never was any. */
+/* The document of that kind that applies to the service `key`: its own (a Service, its Endpoints, its Fault), or its namespace's, or the mesh's; also what is left of a deleted one. NULL: there never was any. */
 const struct meshd_config_entry *meshd_config_applying(const struct meshd_config *config, enum mesh__kind kind, const char *key);
 
 /* The generation that last changed what applies to the service `key`; 0: nothing ever did. */

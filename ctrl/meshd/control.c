@@ -6,6 +6,7 @@
 #include "base/str.h"
 #include "meshd/enroll.h"
 #include "meshd/reply.h"
+#include "meshd/report.h"
 #include "meshd/trust.h"
 #include "wire/json.h"
 #include "wire/message.h"
@@ -234,6 +235,53 @@ static void ack(struct meshd *meshd, struct meshd_session *session, struct mesh_
 	meshd_reply_done(x);
 }
 
+static void count_report(struct meshd *meshd, const char *result)
+{
+	mesh__count(mesh__metrics_counter(meshd->metrics, "mesh_reports_total", "Reports of endpoints' states from their callers, by result.", "result", result), 1);
+}
+
+/* Before it is decoded: a flood of them costs no more than their bytes. */
+static bool admit_report(struct meshd *meshd, struct meshd_session *session, struct mesh__exchange *x, size_t len)
+{
+	if (!meshd_report_admits(&session->report_due_us, mesh__mono_us(meshd->env))) {
+		count_report(meshd, "rate-limited");
+		meshd_refuse(x, 429, "rate-limited", "a session reports every second at most");
+		return false;
+	}
+	if (len > MESH__REPORT_MAX_BYTES) {
+		count_report(meshd, "refused");
+		meshd_refuse(x, 413, "too-large", "a report has 128 KiB at most");
+		return false;
+	}
+	return true;
+}
+
+static void report(struct meshd *meshd, struct meshd_session *session, struct mesh__exchange *x, const char *body, size_t len)
+{
+	struct mesh__err err = MESH__NO_ERR;
+	struct mesh__msg_report msg;
+	int code;
+
+	if (!admit_report(meshd, session, x, len)) {
+		return;
+	}
+	code = mesh__msg_report_decode(&meshd->env->mem, body, len, &msg, &err);
+	if (code == MESH_OK) {
+		code = meshd_report_take(session, &msg, &err);
+		mesh__msg_report_fini(&msg);
+	}
+	count_report(meshd, code == MESH_OK ? "taken" : "refused");
+	if (code == MESH_E_DENIED) {
+		meshd_audit_refused(meshd->audit, "session-refused", err.message, "spiffeId", session->peer.spiffe, "serial", session->peer.serial, "session", session->id, "call", "report", (char *)NULL);
+	}
+	if (code != MESH_OK) {
+		meshd_refuse_err(x, &err);
+		return;
+	}
+	session->reported_ms = mesh__wall_ms(meshd->env);
+	meshd_reply_done(x);
+}
+
 static const struct {
 	const char *verb;
 	void (*run)(struct meshd *meshd, struct meshd_session *session, struct mesh__exchange *x, const char *body, size_t len);
@@ -243,6 +291,7 @@ static const struct {
 	{"deregister", deregister},
 	{"heartbeat", heartbeat},
 	{"ack", ack},
+	{"report", report},
 };
 
 /* The session that the path names, when it is the peer's own; else NULL, and the exchange is answered. */

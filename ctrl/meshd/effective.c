@@ -12,7 +12,9 @@ void meshd_effective_fini(struct meshd_effective *effective)
 
 enum mesh__kind meshd_effective_kind(enum mesh__layer layer)
 {
-	return layer == MESH__LAYER_SERVICE ? MESH__KIND_SERVICE : layer == MESH__LAYER_NAMESPACE ? MESH__KIND_NAMESPACE : MESH__KIND_MESH;
+	static const enum mesh__kind kinds[MESH__LAYERS] = {[MESH__LAYER_SERVICE] = MESH__KIND_SERVICE, [MESH__LAYER_NAMESPACE] = MESH__KIND_NAMESPACE, [MESH__LAYER_MESH] = MESH__KIND_MESH, [MESH__LAYER_FAULT] = MESH__KIND_FAULT};
+
+	return kinds[layer];
 }
 
 void meshd_effective_sources(const struct meshd_config *config, const char *key, struct meshd_sources *out)
@@ -59,7 +61,7 @@ int meshd_effective_text(const struct meshd_config *config, const char *key, str
 	int code = MESH_OK;
 
 	meshd_effective_sources(config, key, &sources);
-	if (sources.texts[MESH__LAYER_NAMESPACE] == NULL && sources.texts[MESH__LAYER_MESH] == NULL) {
+	if (sources.texts[MESH__LAYER_NAMESPACE] == NULL && sources.texts[MESH__LAYER_MESH] == NULL && sources.texts[MESH__LAYER_FAULT] == NULL) {
 		meshd_effective_fini(effective);
 		*text = sources.texts[MESH__LAYER_SERVICE];
 		return MESH_OK;

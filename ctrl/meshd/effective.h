@@ -1,5 +1,5 @@
 /*
- * What a service's calls go by: its own document over its namespace's over the mesh's, as one text. Made when somebody asks, and again only when one of the three has changed. Loop's thread.
+ * What a service's calls go by: its own document over its namespace's over the mesh's, and its Fault, as one text. Made when somebody asks, and again only when one of them has changed. Loop's thread.
  */
 #ifndef MESHD_EFFECTIVE_H
 #define MESHD_EFFECTIVE_H

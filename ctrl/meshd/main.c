@@ -9,6 +9,7 @@
 #include "meshd/admin.h"
 #include "meshd/control.h"
 #include "meshd/enroll.h"
+#include "meshd/faults.h"
 #include "meshd/identity.h"
 #include "meshd/meshd.h"
 #include "meshd/notify.h"
@@ -141,6 +142,7 @@ static void tick(void *arg)
 	struct mesh__err err = MESH__NO_ERR;
 
 	meshd_registry_expire(meshd->registry, lease_ended, meshd);
+	meshd_faults_expire(meshd);
 	if (meshd->trust_stale && meshd->trust != NULL) {
 		meshd->trust_stale = meshd_trust_reload(meshd, &err) != MESH_OK;
 		err = (struct mesh__err)MESH__NO_ERR;
@@ -232,6 +234,9 @@ static void config_changed(void *user, enum mesh__kind kind, const struct mesh__
 	struct meshd *meshd = user;
 
 	meshd_watch_config_changed(meshd->watch, kind, name);
+	if (kind == MESH__KIND_FAULT) {
+		meshd_faults_changed(meshd);
+	}
 }
 
 static int trust_record(void *user, struct mesh__record *record, struct mesh__err *err)
@@ -256,6 +261,7 @@ static int open_state(struct meshd *meshd, struct mesh__err *err)
 	code = code == MESH_OK ? meshd_config_new(meshd->env, meshd->store, config_changed, meshd, &meshd->config, err) : code;
 	if (code == MESH_OK) {
 		meshd_watch_sources(meshd->watch, meshd->registry, meshd->config);
+		meshd_faults_changed(meshd);
 	}
 	return code;
 }

@@ -56,6 +56,7 @@ struct meshd {
 	char control_url[80], admin_url[80];
 	struct mesh__timer *tick;    /* leases */
 	struct mesh__timer *ping;    /* heartbeats to the sessions */
+	int64_t fault_due_ms;        /* when the next document of kind Fault is over, by the wall clock; INT64_MAX: there is none */
 	int64_t started_ms;
 	bool serving, stopping;
 };

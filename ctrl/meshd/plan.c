@@ -130,6 +130,21 @@ static void subject(const struct meshd_config_row *row, char out[SOURCE_MAX + ME
 	(void)snprintf(out, SOURCE_MAX + MESH__SERVICE_KEY_MAX, "%s/%s", mesh__kind_name(row->kind), key);
 }
 
+/* A Fault whose time has come meanwhile: to bring it back would be to have it taken away at once. */
+static bool is_over(const struct going_back *going, const struct meshd_config_row *then)
+{
+	struct mesh__document *document = NULL;
+	bool over;
+
+	if (then->kind != MESH__KIND_FAULT || then->text == NULL) {
+		return false;
+	}
+	over = mesh__documents_parse(mem_of(going->plan), "then", then->text, strlen(then->text), then->name.ns, &document, NULL, NULL, NULL) == MESH_OK &&
+		document->service.injection.until_ms <= mesh__wall_ms(meshd_config_env(going->plan->config));
+	mesh__documents_free(document);
+	return over;
+}
+
 static bool bring_back(void *user, const struct meshd_config_row *then)
 {
 	struct going_back *going = user;
@@ -138,7 +153,7 @@ static bool bring_back(void *user, const struct meshd_config_row *then)
 	struct mesh__document *document = NULL;
 
 	subject(then, key);
-	if (then->text == NULL) {
+	if (then->text == NULL || is_over(going, then)) {
 		return true;
 	}
 	if (!mesh__map_put(&going->kept, key, going, NULL)) {

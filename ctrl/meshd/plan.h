@@ -33,7 +33,7 @@ int meshd_plan_apply(struct meshd_config *config, struct mesh__document *documen
 int meshd_plan_delete(struct meshd_config *config, enum mesh__kind kind, const struct mesh__name *name, struct meshd_plan *out, struct mesh__err *err) MESH__MUST_USE;
 
 /*
- * To bring everything to where it was at generation `to`. Only what differs is in the plan. MESH_E_NOT_FOUND: there is no such generation, or it is no longer kept. MESH_E_INVALID: a document of then
+ * To bring everything to where it was at generation `to`. Only what differs is in the plan; a Fault of then whose time is over counts as not there. MESH_E_NOT_FOUND: there is no such generation, or it is no longer kept. MESH_E_INVALID: a document of then
  * is none to this meshd. The store's errors.
  */
 int meshd_plan_rollback(struct meshd_config *config, struct meshd_store *store, uint64_t to, struct meshd_plan *out, struct mesh__err *err) MESH__MUST_USE;

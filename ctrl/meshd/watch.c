@@ -10,8 +10,9 @@
 struct meshd_topic {
 	char key[MESH__SERVICE_KEY_MAX];
 	struct meshd_subscription *first;
-	struct meshd_topic *next_changed;
+	struct meshd_topic *next_changed, **link_of_changed; /* while `changed` */
 	bool changed;
+	struct meshd_subscription *asking; /* of the session that asks at this moment: meshd_watch_ask() */
 	struct meshd_effective effective; /* made once for all who watch it */
 };
 
@@ -21,7 +22,7 @@ struct meshd_watch {
 	struct mesh__map topics;   /* by service key */
 	struct mesh__map by_id;    /* the sessions that live */
 	struct meshd_session *first;
-	struct meshd_topic *changed; /* waiting for the flush */
+	struct meshd_topic *changed, **last_changed; /* waiting for the flush, in turn */
 	struct mesh__post flush;
 	bool flush_posted, trust_changed;
 	bool config_changed;       /* a configuration is among what waits for the flush */
@@ -56,6 +57,7 @@ int meshd_watch_new(const struct meshd_watch_options *options, struct meshd_watc
 	}
 	watch->env = env;
 	watch->options = *options;
+	watch->last_changed = &watch->changed;
 	if (make_parts(watch, err) != MESH_OK) {
 		meshd_watch_free(watch);
 		*out = NULL;
@@ -73,16 +75,18 @@ void meshd_watch_sources(struct meshd_watch *watch, const struct meshd_registry 
 
 /* ---- The end of a session: over at once, freed later, because it may be in somebody's hands further up. ---- */
 
+static void leave_changed(struct meshd_watch *watch, struct meshd_topic *topic)
+{
+	if (topic->changed) {
+		*topic->link_of_changed = topic->next_changed;
+		*(topic->next_changed == NULL ? &watch->last_changed : &topic->next_changed->link_of_changed) = topic->link_of_changed;
+		topic->changed = false;
+	}
+}
+
 static void drop_topic(struct meshd_watch *watch, struct meshd_topic *topic)
 {
-	struct meshd_topic **at = &watch->changed;
-
-	while (topic->changed && *at != NULL && *at != topic) {
-		at = &(*at)->next_changed;
-	}
-	if (topic->changed && *at == topic) {
-		*at = topic->next_changed;
-	}
+	leave_changed(watch, topic);
 	(void)mesh__map_remove(&watch->topics, topic->key);
 	meshd_effective_fini(&topic->effective);
 	mesh__free(topic);
@@ -105,6 +109,7 @@ static void free_subscription(struct meshd_subscription *sub)
 	sub->session->n_refused -= sub->refused != NULL ? 1 : 0;
 	mesh__free(sub->refused);
 	mesh__free(sub->endpoints_refused);
+	mesh__free(sub->report);
 	mesh__free(sub);
 }
 
@@ -462,13 +467,24 @@ static void drop_others(struct meshd_session *session)
 	}
 }
 
-int meshd_watch_subscribe(struct meshd_session *session, const struct mesh__msg_subscribe *msg, struct mesh__err *err)
+void meshd_watch_ask(struct meshd_session *session, bool asks)
 {
 	for (struct meshd_subscription *sub = session->subscriptions; sub != NULL; sub = sub->next_of_session) {
-		sub->keep = !msg->replace;
+		sub->topic->asking = asks ? sub : NULL;
 	}
+}
+
+struct meshd_subscription *meshd_watch_asked(const struct meshd_session *session, const char *key)
+{
+	const struct meshd_topic *topic = mesh__map_get(&session->watch->topics, key);
+
+	return topic == NULL ? NULL : topic->asking;
+}
+
+static int subscribe_all(struct meshd_session *session, const struct mesh__msg_subscribe *msg, struct mesh__err *err)
+{
 	for (size_t i = 0; i < msg->n_services; i++) {
-		struct meshd_subscription *sub = find_subscription(session, msg->services[i].service);
+		struct meshd_subscription *sub = meshd_watch_asked(session, msg->services[i].service);
 
 		if (sub == NULL && session->n_subscriptions >= MESH__MSG_MAX_SERVICES) {
 			return mesh__fail(err, MESH_E_TOO_LARGE, "a session may watch %d services, and this one watches so many", MESH__MSG_MAX_SERVICES);
@@ -476,12 +492,28 @@ int meshd_watch_subscribe(struct meshd_session *session, const struct mesh__msg_
 		if (sub == NULL && (sub = add_subscription(session, &msg->services[i])) == NULL) {
 			return mesh__fail_memory(err);
 		}
+		sub->topic->asking = sub;
 		widen(sub, &msg->services[i]);
 		sub->keep = true;
 		tell(sub, false);
 	}
-	drop_others(session);
 	return MESH_OK;
+}
+
+int meshd_watch_subscribe(struct meshd_session *session, const struct mesh__msg_subscribe *msg, struct mesh__err *err)
+{
+	int code;
+
+	for (struct meshd_subscription *sub = session->subscriptions; sub != NULL; sub = sub->next_of_session) {
+		sub->keep = !msg->replace;
+	}
+	meshd_watch_ask(session, true);
+	code = subscribe_all(session, msg, err);
+	meshd_watch_ask(session, false);
+	if (code == MESH_OK) {
+		drop_others(session);
+	}
+	return code;
 }
 
 /* Verdicts on endpoints come by themselves only as refusals. One of a set that a newer one has followed says nothing any more. */
@@ -577,6 +609,18 @@ const struct meshd_sync *meshd_watch_sync(const struct meshd_watch *watch)
 	return watch->sync;
 }
 
+const struct meshd_subscription *meshd_watch_subscribers(const struct meshd_watch *watch, const char *key)
+{
+	const struct meshd_topic *topic = mesh__map_get(&watch->topics, key);
+
+	return topic == NULL ? NULL : topic->first;
+}
+
+const struct mesh__mem *meshd_watch_mem(const struct meshd_session *session)
+{
+	return &session->watch->env->mem;
+}
+
 const char *meshd_watch_subscribed(const struct meshd_subscription *sub)
 {
 	return sub->topic->key;
@@ -603,8 +647,7 @@ static void flush(void *arg)
 		}
 	}
 	while ((topic = watch->changed) != NULL) {
-		watch->changed = topic->next_changed;
-		topic->changed = false;
+		leave_changed(watch, topic);
 		for (struct meshd_subscription *sub = topic->first; sub != NULL; sub = sub->next_of_topic) {
 			tell(sub, true);
 		}
@@ -643,8 +686,10 @@ static void topic_changed(struct meshd_watch *watch, struct meshd_topic *topic)
 {
 	if (topic != NULL && !topic->changed) {
 		topic->changed = true;
-		topic->next_changed = watch->changed;
-		watch->changed = topic;
+		topic->next_changed = NULL;
+		topic->link_of_changed = watch->last_changed;
+		*watch->last_changed = topic;
+		watch->last_changed = &topic->next_changed;
 		post_flush(watch);
 	}
 }
@@ -672,7 +717,7 @@ void meshd_watch_config_changed(struct meshd_watch *watch, enum mesh__kind kind,
 	char key[MESH__SERVICE_KEY_MAX];
 
 	note_generation(watch);
-	if (kind == MESH__KIND_SERVICE || kind == MESH__KIND_ENDPOINTS) {
+	if (mesh__kind_is_of_a_service(kind)) {
 		mesh__service_key(name, key);
 		topic_config_changed(watch, mesh__map_get(&watch->topics, key));
 		return;

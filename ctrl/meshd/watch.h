@@ -21,6 +21,7 @@
 enum { MESHD_SESSIONS_MAX = 16384 };
 
 struct meshd_watch;
+struct meshd_report; /* report.h */
 
 /*
  * Where a session's records go. `write` returns false when the peer has gone or reads too slowly: the session is then over. `room` returns 0 when so much is unread that nothing more should be written before meshd_watch_drained().
@@ -52,6 +53,8 @@ struct meshd_subscription {
 	int64_t refused_ms;
 	bool keep;                   /* while a list is replaced */
 	bool due, changed;           /* to be told when the session has room; because of a change */
+	struct meshd_report *report; /* what the session last reported of its endpoints; NULL: nothing */
+	struct meshd_report *fresh;  /* while a report is taken */
 	bool lacks;                  /* its newest configuration could not be sent yet */
 };
 
@@ -71,6 +74,8 @@ struct meshd_session {
 	struct meshd_sync_client due;
 	struct meshd_subscription *subscriptions;
 	size_t n_subscriptions;
+	int64_t reported_ms;         /* when it reported last, wall clock; 0: never */
+	int64_t report_due_us;       /* meshd_report_admits() */
 	bool behind, trust_due;      /* it has not read what it was sent: nothing more until it has */
 	bool over;                   /* its stream has ended; it is freed soon */
 	/* The watch's own. */
@@ -130,6 +135,19 @@ uint64_t meshd_watch_owed(const struct meshd_subscription *sub);
 
 /* How the generations since the start have spread. */
 const struct meshd_sync *meshd_watch_sync(const struct meshd_watch *watch);
+
+/*
+ * Between meshd_watch_ask(session, true) and (session, false): the session's subscription to that service, or NULL. Each topic knows it then: who has thousands, and asks for many of them, is not looked for in all of them each time. One
+ * session at a time.
+ */
+void meshd_watch_ask(struct meshd_session *session, bool asks);
+struct meshd_subscription *meshd_watch_asked(const struct meshd_session *session, const char *key);
+
+/* The first of those to a service, of all sessions, some of which may be over; the others follow by next_of_topic. NULL: there is none. */
+const struct meshd_subscription *meshd_watch_subscribers(const struct meshd_watch *watch, const char *key);
+
+/* What a session's memory is of. */
+const struct mesh__mem *meshd_watch_mem(const struct meshd_session *session);
 
 /* The service that a subscription is about. */
 const char *meshd_watch_subscribed(const struct meshd_subscription *sub);

@@ -148,7 +148,8 @@ MESH_API const char *mesh_options_message(const mesh_options *options);
 
 /*
  * A sink for log events. It is called from any thread, with no lock held; it must not call back into the mesh. `level` is 0 debug, 1 info, 2 warn,
- * 3 error; `line` is one JSON object and lives for the call.
+ * 3 error; `line` is one JSON object and lives for the call; a value in it that is over
+ * 2 KiB is cut there, and ends in "...".
  */
 typedef void (*mesh_log_fn)(void *user, int32_t level, const char *line);
 MESH_API void mesh_options_log(mesh_options *options, mesh_log_fn sink, void *user);
@@ -243,6 +244,7 @@ MESH_API int32_t mesh_request_idempotent(mesh_request *request, int32_t idempote
 /*
  * Makes the call and waits for its end, on this thread. MESH_OK means that a response came, whatever its status. By the service's
  * `retries` (docs/RETRIES.md) a call is tried again, on an endpoint not yet tried where there is one, within the deadline and the budget: what surely reached no handler, and of what may have been processed only what is idempotent.
+ * By its `hedging` (docs/HEDGING.md) one that is idempotent and takes long is made a second time beside the first, and the first answer is the call's.
  * A request may be called again once its call has ended (its results are
  * then replaced), but not while one is under way: MESH_E_STATE. Errors: any code above; mesh_request_error() has the rest. On the mesh's own threads, where nothing may wait: MESH_E_WOULD_BLOCK.
  */

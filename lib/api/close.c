@@ -87,6 +87,7 @@ static int32_t close_down(struct mesh__opened *m, int64_t drain_ms)
 	}
 	mesh__serving_free(take_server(m));
 	mesh__async_close(&m->outbound.async);
+	mesh__checks_close(&m->outbound.checks);
 	mesh__registry_shut(handle);
 	mesh__loop_stop(m->loop);
 	mesh__loop_join(m->loop);
@@ -103,6 +104,7 @@ static int32_t abandon(mesh *handle, struct mesh__opened *m)
 		return MESH_E_CLOSED;
 	}
 	mesh__endpoint_list_abandon(&m->endpoints);
+	mesh__checks_abandon(&m->outbound.checks);
 	mesh__identity_abandon(m->identity);
 	mesh__control_abandon(m->control);
 	mesh__serving_abandon(m->server);

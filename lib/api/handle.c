@@ -42,6 +42,7 @@ void mesh__opened_unref(struct mesh__opened *m)
 	mesh__endpoint_list_fini(&m->endpoints);
 	mesh__running_fini(&m->outbound.running);
 	mesh__async_fini(&m->outbound.async);
+	mesh__checks_fini(&m->outbound.checks);
 	mesh__fork_mark_fini(&m->fork_mark);
 	mesh__free(m->instance);
 	mesh__settings_fini(&m->settings);

@@ -27,15 +27,9 @@ static void log_to_sink(void *user, enum mesh__log_level level, const char *what
 		mesh__log_stderr(&m->log_lost, level, what, fields, n_fields);
 		return;
 	}
-	mesh__buf_init(&line, mesh__mem_libc(), 16384);
-	mesh__buf_str(&line, "{\"event\":");
-	mesh__str_json(&line, what);
-	for (size_t i = 0; i < n_fields; i++) {
-		mesh__buf_chr(&line, ',');
-		mesh__str_json(&line, fields[i].key);
-		mesh__buf_chr(&line, ':');
-		mesh__str_json(&line, fields[i].value);
-	}
+	mesh__buf_init(&line, mesh__mem_libc(), MESH__LOG_LINE_MAX);
+	mesh__buf_chr(&line, '{');
+	mesh__log_put(&line, what, fields, n_fields);
 	mesh__buf_chr(&line, '}');
 	if (line.error == MESH_OK) {
 		in_sinks++;
@@ -158,6 +152,13 @@ static int on_credentials(void *arg, struct mesh__creds *creds, struct mesh__err
 	return code;
 }
 
+static void on_published(void *arg)
+{
+	struct mesh__opened *m = arg;
+
+	mesh__checks_look(&m->outbound.checks);
+}
+
 static void on_sweep(void *arg)
 {
 	struct mesh__opened *m = arg;
@@ -239,8 +240,9 @@ static int open_identity(struct mesh__opened *m, struct mesh__err *err)
 static int open_control(struct mesh__opened *m, struct mesh__err *err)
 {
 	struct mesh__control_options options = {.loop = m->loop, .metrics = m->metrics, .servers = &m->settings.servers, .state = m->state, .source = &m->source,
-		.documents = m->documents, .ns = m->settings.values[MESH__SETTING_NAMESPACE], .credentials = on_credentials, .arg = m};
+		.documents = m->documents, .ns = m->settings.values[MESH__SETTING_NAMESPACE], .credentials = on_credentials, .published = on_published, .arg = m};
 
+	m->source.zone = m->settings.values[MESH__SETTING_ZONE];
 	return mesh__control_new(&options, &m->control, err);
 }
 
@@ -253,6 +255,10 @@ static void open_outbound(struct mesh__opened *m)
 	o->control = m->control;
 	o->async.control = m->control;
 	o->async.endpoints = &m->endpoints;
+	o->checks.loop = m->loop;
+	o->checks.control = m->control;
+	o->checks.passed = mesh__metrics_counter(m->metrics, "mesh_health_checks_total", "Health checks made, by result.", "result", "passed");
+	o->checks.failed = mesh__metrics_counter(m->metrics, "mesh_health_checks_total", "Health checks made, by result.", "result", "failed");
 	o->max_body_bytes = m->settings.max_body_bytes;
 	o->metrics = m->metrics;
 	(void)snprintf(o->ns, sizeof(o->ns), "%s", m->settings.values[MESH__SETTING_NAMESPACE]);
@@ -262,7 +268,15 @@ static void open_outbound(struct mesh__opened *m)
 	o->calls_failed = mesh__metrics_counter(m->metrics, "mesh_calls_total", "Calls made, by result.", "result", "failed");
 	o->tries = mesh__metrics_counter(m->metrics, "mesh_tries_total", "Tries made, first ones and retries.", NULL, NULL);
 	o->regex_given_up = mesh__metrics_counter(m->metrics, "mesh_regex_given_up_total", "Regular expressions of routes that were not decided within their bounds, and taken for no match.", NULL, NULL);
-	o->retries = mesh__metrics_counter(m->metrics, "mesh_retries_total", "Tries after the first of a call.", NULL, NULL);
+	o->retries = mesh__metrics_counter(m->metrics, "mesh_retries_total", "Tries after the first of a call, but for second tries beside it.", NULL, NULL);
+#define X(name, text) o->hedges[MESH__HEDGE_END_##name] = mesh__metrics_counter(m->metrics, "mesh_hedges_total", "Second tries beside the first of a call, by what became of them.", "result", text);
+	MESH__HEDGE_ENDS(X)
+#undef X
+#define X(name, text)                                                                                                  \
+	o->hedges_refused[MESH__HEDGE_REFUSAL_##name] =                                                                 \
+		mesh__metrics_counter(m->metrics, "mesh_hedges_refused_total", "Second tries that were due and were not made, by what forbade them.", "reason", text);
+	MESH__HEDGE_REFUSALS(X)
+#undef X
 }
 
 static int open_rooms(struct mesh__opened *m, struct mesh__err *err)
@@ -331,6 +345,7 @@ static void init(struct mesh__opened *m)
 	mesh__cond_init(&m->changed);
 	mesh__running_init(&m->outbound.running);
 	mesh__async_init(&m->outbound.async, &m->env);
+	mesh__checks_init(&m->outbound.checks, &m->env);
 	mesh__endpoint_list_init(&m->endpoints, &m->env);
 	m->source = mesh__endpoint_source(&m->endpoints);
 }

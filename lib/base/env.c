@@ -169,6 +169,18 @@ static void put_value(struct mesh__buf *line, const char *value)
 	mesh__str_json(line, value);
 }
 
+void mesh__log_put(struct mesh__buf *line, const char *what, const struct mesh__field *fields, size_t n_fields)
+{
+	mesh__buf_str(line, "\"event\":");
+	put_value(line, what);
+	for (size_t i = 0; i < n_fields && i < MAX_FIELDS; i++) {
+		mesh__buf_chr(line, ',');
+		put_value(line, fields[i].key);
+		mesh__buf_chr(line, ':');
+		put_value(line, fields[i].value);
+	}
+}
+
 static void put_line(struct mesh__buf *text, enum mesh__log_level level, const char *what, const struct mesh__field *fields, size_t n_fields)
 {
 	struct timespec ts;
@@ -178,14 +190,8 @@ static void put_line(struct mesh__buf *text, enum mesh__log_level level, const c
 	(void)clock_gettime(CLOCK_REALTIME, &ts);
 	(void)gmtime_r(&ts.tv_sec, &tm);
 	(void)strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%S", &tm);
-	mesh__buf_printf(text, "{\"time\":\"%s.%03dZ\",\"level\":\"%s\",\"event\":", stamp, (int)(ts.tv_nsec / 1000000), mesh__log_level_name(level));
-	put_value(text, what);
-	for (size_t i = 0; i < n_fields && i < MAX_FIELDS; i++) {
-		mesh__buf_chr(text, ',');
-		put_value(text, fields[i].key);
-		mesh__buf_chr(text, ':');
-		put_value(text, fields[i].value);
-	}
+	mesh__buf_printf(text, "{\"time\":\"%s.%03dZ\",\"level\":\"%s\",", stamp, (int)(ts.tv_nsec / 1000000), mesh__log_level_name(level));
+	mesh__log_put(text, what, fields, n_fields);
 	mesh__buf_str(text, "}\n");
 }
 
@@ -212,7 +218,7 @@ void mesh__log_stderr(void *user, enum mesh__log_level level, const char *what, 
 	ssize_t n = -1;
 	size_t told;
 
-	mesh__buf_init(&text, mesh__mem_libc(), (2 * MAX_FIELDS + 4) * 6 * LOGGED_BYTES);
+	mesh__buf_init(&text, mesh__mem_libc(), MESH__LOG_LINE_MAX);
 	put_lost(&text, cut, lines);
 	told = text.len;
 	put_line(&text, level, what, fields, n_fields);

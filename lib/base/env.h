@@ -75,6 +75,16 @@ struct mesh__log_lost {
  */
 void mesh__log_stderr(void *user, enum mesh__log_level level, const char *what, const struct mesh__field *fields, size_t n_fields);
 
+struct mesh__buf;
+
+enum { MESH__LOG_LINE_MAX = 512 * 1024 };
+
+/*
+ * What such a line says of the event: "event":"…","key":"value",…, without braces. A value over 2 KiB is cut and ends in "...", and so no event is too long to be told: who makes a name long enough is heard of all the same. With braces
+ * around it, it is at most MESH__LOG_LINE_MAX bytes. Any thread.
+ */
+void mesh__log_put(struct mesh__buf *line, const char *what, const struct mesh__field *fields, size_t n_fields);
+
 /* The text of a level ("info"); static. */
 const char *mesh__log_level_name(enum mesh__log_level level);
 

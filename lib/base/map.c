@@ -2,32 +2,13 @@
 
 #include <string.h>
 
+#include "base/str.h"
+
 enum { FIRST_BUCKETS = 16 };
-
-/* wyhash's mixing step over eight bytes at a time, seeded: enough against collisions by someone who cannot see the seed. */
-__extension__ typedef unsigned __int128 wide;
-
-static uint64_t mix(uint64_t a, uint64_t b)
-{
-	wide product = (wide)a * b;
-
-	return (uint64_t)product ^ (uint64_t)(product >> 64);
-}
 
 static uint64_t hash_of(const struct mesh__map *map, const char *key)
 {
-	size_t len = strlen(key);
-	uint64_t hash = map->seed ^ len;
-
-	while (len > 0) {
-		uint64_t word = 0;
-		size_t n = len < sizeof(word) ? len : sizeof(word);
-		memcpy(&word, key, n);
-		hash = mix(hash ^ word ^ 0xa0761d6478bd642fU, map->seed ^ 0xe7037ed1a0b428dbU);
-		key += n;
-		len -= n;
-	}
-	return mix(hash ^ 0x8ebc6af09c88c6e3U, map->seed ^ 0x589965cc75374cc3U);
+	return mesh__str_hash(key, map->seed);
 }
 
 void mesh__map_init(struct mesh__map *map, const struct mesh__env *env)

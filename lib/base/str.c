@@ -56,6 +56,32 @@ bool mesh__str_eq_secret(const void *a, const void *b, size_t len)
 	return diff == 0;
 }
 
+/* wyhash's mixing step over eight bytes at a time, seeded: enough against collisions by someone who cannot see the seed. */
+__extension__ typedef unsigned __int128 wide;
+
+static uint64_t mix(uint64_t a, uint64_t b)
+{
+	wide product = (wide)a * b;
+
+	return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
+uint64_t mesh__str_hash(const char *text, uint64_t seed)
+{
+	size_t len = strlen(text);
+	uint64_t hash = seed ^ len;
+
+	while (len > 0) {
+		uint64_t word = 0;
+		size_t n = len < sizeof(word) ? len : sizeof(word);
+		memcpy(&word, text, n);
+		hash = mix(hash ^ word ^ 0xa0761d6478bd642fU, seed ^ 0xe7037ed1a0b428dbU);
+		text += n;
+		len -= n;
+	}
+	return mix(hash ^ 0x8ebc6af09c88c6e3U, seed ^ 0x589965cc75374cc3U);
+}
+
 bool mesh__str_starts(const char *text, const char *prefix)
 {
 	return strncmp(text, prefix, strlen(prefix)) == 0;

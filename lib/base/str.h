@@ -25,6 +25,9 @@ bool mesh__str_starts(const char *text, const char *prefix);
 /* Valid UTF-8 by RFC 3629 (no surrogates, no overlong forms, at most U+10FFFF). */
 bool mesh__str_utf8(const char *text, size_t len);
 
+/* A hash of the text, for tables: with a seed that nobody outside can see, nobody can choose names that collide. */
+uint64_t mesh__str_hash(const char *text, uint64_t seed);
+
 /* Lower-case hexadecimal; `out` has room for 2·len + 1. */
 void mesh__str_hex(const void *bytes, size_t len, char *out);
 

@@ -9,6 +9,7 @@
 #include "control/credentials.h"
 #include "control/link.h"
 #include "control/model.h"
+#include "control/report.h"
 #include "control/status.h"
 #include "control/swap.h"
 
@@ -29,7 +30,8 @@ struct mesh__control {
 	struct mesh__model *model;
 	struct mesh__link *link;
 	struct mesh__credentials credentials;
-	struct mesh__timer *cache, *retry;
+	struct mesh__timer *cache, *retry, *reporting;
+	struct mesh__report report;
 	bool cache_due;                /* the timer runs: a change puts the next write off no further */
 	bool unkept;                   /* the last write failed: said once, and tried again */
 	bool wish_due, begin_due, renew_due, publish_due, register_due; /* what failed here, for want of memory, and is tried again */
@@ -87,7 +89,10 @@ static void register_instance(struct mesh__control *c);
 
 static enum mesh__guard guard_of(const struct mesh__service_policy *own)
 {
-	return own == NULL ? MESH__GUARD_UNKNOWN : own->authorization.default_deny || own->authorization.n_rules > 0 ? MESH__GUARD_RULED : MESH__GUARD_OPEN;
+	if (own == NULL) {
+		return MESH__GUARD_UNKNOWN;
+	}
+	return own->authorization.default_deny || own->authorization.n_rules > 0 || own->rate.per_second > 0 || own->concurrency.on ? MESH__GUARD_RULED : MESH__GUARD_OPEN;
 }
 
 /* While it is not known who may call, nobody is told that this instance is there. */
@@ -117,6 +122,9 @@ static void publish(struct mesh__control *c)
 	mesh__swap_put(&c->swap, snapshot);
 	guard(c, guard_of(own));
 	mesh__status_set(&c->status, MESH__FACT_IDENTITY, c->credentials.creds != NULL);
+	if (c->options.published != NULL) {
+		c->options.published(c->options.arg);
+	}
 }
 
 static void cache_in(struct mesh__control *c, int64_t delay_ms)
@@ -253,6 +261,40 @@ static void on_registered(void *arg, bool yes, const struct mesh__err *err)
 	mesh__log(c->env, yes ? MESH__LOG_INFO : MESH__LOG_WARN, yes ? "registered" : "not registered", "reason", yes ? NULL : err->message, (char *)NULL);
 }
 
+static void on_report_time(void *arg)
+{
+	struct mesh__control *c = arg;
+
+	if (mesh__report_look(&c->report, mesh__model_services(c->model))) {
+		mesh__link_report(c->link);
+	}
+}
+
+static void on_report(void *arg, struct mesh__buf *out)
+{
+	struct mesh__control *c = arg;
+
+	mesh__buf_add(out, c->report.text.data, c->report.text.len);
+}
+
+static void on_report_refused(void *arg)
+{
+	struct mesh__control *c = arg;
+
+	mesh__report_forget(&c->report);
+}
+
+/* A new session knows nothing. */
+static void report_from_here(struct mesh__control *c, bool open)
+{
+	mesh__report_forget(&c->report);
+	if (open) {
+		mesh__timer_start(c->reporting, MESH__REPORT_EVERY_MS, MESH__REPORT_EVERY_MS);
+	} else {
+		mesh__timer_stop(c->reporting);
+	}
+}
+
 static void on_link_state(void *arg, const struct mesh__err *err)
 {
 	struct mesh__control *c = arg;
@@ -262,6 +304,7 @@ static void on_link_state(void *arg, const struct mesh__err *err)
 	}
 	mesh__status_set(&c->status, MESH__FACT_APART, err != NULL);
 	mesh__gauge_set(c->connected, err == NULL);
+	report_from_here(c, err == NULL);
 }
 
 /* ---- Identity ---- */
@@ -622,7 +665,7 @@ int mesh__control_new(const struct mesh__control_options *options, struct mesh__
 {
 	const struct mesh__env *env = mesh__loop_env(options->loop);
 	struct mesh__control *c = mesh__alloc(&env->mem, sizeof(*c));
-	struct mesh__link_events events = {.record = on_record, .interests = on_interests, .registered = on_registered, .state = on_link_state, .arg = c};
+	struct mesh__link_events events = {.record = on_record, .interests = on_interests, .registered = on_registered, .report = on_report, .report_refused = on_report_refused, .state = on_link_state, .arg = c};
 	int code;
 
 	*out = NULL;
@@ -637,8 +680,10 @@ int mesh__control_new(const struct mesh__control_options *options, struct mesh__
 	mesh__status_init(&c->status, env, options->servers->n > 0);
 	mesh__credentials_init(&c->credentials, env);
 	c->connected = mesh__metrics_gauge(options->metrics, "mesh_control_connected", "1 while a session with meshd is open.", NULL, NULL);
+	mesh__report_init(&c->report, env);
 	code = mesh__model_new(env, options->source, "", options->ns, &c->model, err);
-	if (code == MESH_OK && (mesh__timer_new(c->loop, save_cache, c, &c->cache) != MESH_OK || mesh__timer_new(c->loop, on_retry, c, &c->retry) != MESH_OK)) {
+	if (code == MESH_OK && (mesh__timer_new(c->loop, save_cache, c, &c->cache) != MESH_OK || mesh__timer_new(c->loop, on_retry, c, &c->retry) != MESH_OK ||
+		mesh__timer_new(c->loop, on_report_time, c, &c->reporting) != MESH_OK)) {
 		code = mesh__fail_memory(err);
 	}
 	if (code == MESH_OK && c->status.has_servers) {
@@ -662,6 +707,7 @@ static void fini(struct mesh__control *c)
 	mesh__swap_fini(&c->swap);
 	mesh__model_free(c->model);
 	mesh__credentials_fini(&c->credentials);
+	mesh__report_fini(&c->report);
 	mesh__status_fini(&c->status);
 	mesh__msg_instance_fini(&c->instance);
 	(void)pthread_mutex_destroy(&c->mu);
@@ -679,6 +725,7 @@ void mesh__control_free(struct mesh__control *c)
 	mesh__link_free(c->link);
 	mesh__timer_free(c->cache);
 	mesh__timer_free(c->retry);
+	mesh__timer_free(c->reporting);
 	c->freed = true;
 	if (atomic_load(&c->n_posted) == 0) {
 		fini(c);

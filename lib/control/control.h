@@ -25,6 +25,8 @@ struct mesh__control_options {
 	const char *ns;
 	/* New credentials: for renewals, and for serving, before they are published. Loop's thread; keep references. After a failure the next generation is made soon. */
 	int (*credentials)(void *arg, struct mesh__creds *creds, struct mesh__err *err);
+	/* NULL, or: a new snapshot is given out from here on. Loop's thread. */
+	void (*published)(void *arg);
 	void *arg;
 };
 
@@ -46,7 +48,7 @@ void mesh__control_identity_failed(struct mesh__control *control, const struct m
 struct mesh__snapshot *mesh__control_snapshot(struct mesh__control *control) MESH__MUST_USE;
 
 /*
- * What the serving side has to ask of each request. Any thread, and cheap: it is asked for every one. UNKNOWN: who may call is not known yet, so nobody; OPEN: everybody may; RULED: the snapshot's `own` tells. It is true of the snapshot
+ * What the serving side has to ask of each request. Any thread, and cheap: it is asked for every one. UNKNOWN: who may call is not known yet, so nobody; OPEN: everybody may, as often as he likes, as many at once as there are; RULED: the snapshot's `own` tells. It is true of the snapshot
  * that is given out afterwards, or of a newer one.
  */
 enum mesh__guard { MESH__GUARD_UNKNOWN, MESH__GUARD_OPEN, MESH__GUARD_RULED };

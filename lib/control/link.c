@@ -24,7 +24,8 @@ enum {
 	X(REGISTER, "register")                                                                                        \
 	X(DEREGISTER, "deregister")                                                                                    \
 	X(HEARTBEAT, "heartbeat")                                                                                      \
-	X(ACK, "ack")
+	X(ACK, "ack")                                                                                                  \
+	X(REPORT, "report")
 
 #define X(name, path) POST_##name,
 enum post { POSTS(X) N_POSTS };
@@ -50,6 +51,7 @@ struct mesh__link {
 	bool given_up;                     /* the session at hand: when the restart comes another may have taken its place */
 	int failures;                      /* in a row */
 	bool open;                         /* HELLO has come */
+	bool unreported;                   /* this meshd takes no reports */
 	char session[SESSION_TEXT];
 	int64_t lease_ms;                  /* as HELLO told it */
 	struct mesh__buf line;             /* the unfinished line of the stream */
@@ -100,7 +102,7 @@ static void close_session(struct mesh__link *l)
 		mesh__transfer_cancel(l->posting);
 		l->posting = NULL;
 	}
-	l->open = l->given_up = false;
+	l->open = l->given_up = l->unreported = false;
 	l->session[0] = '\0';
 	l->sequence = l->acked = 0;
 	memset(l->due, 0, sizeof(l->due));
@@ -388,6 +390,28 @@ static void told_of_heartbeat(struct mesh__link *l, const struct mesh__client_re
 	}
 }
 
+/* An older meshd does not know the call: that is no reason to look for another session. */
+static bool is_unknown_call(struct mesh__link *l, const struct mesh__client_response *response)
+{
+	struct mesh__msg_refusal said = {0};
+	bool unknown = false;
+
+	if (mesh__msg_refusal_decode(&l->env->mem, response->body.data == NULL ? "" : response->body.data, response->body.len, &said, NULL) == MESH_OK) {
+		unknown = strcmp(said.code, "no-session") != 0;
+		mesh__msg_refusal_fini(&said);
+	}
+	return unknown;
+}
+
+static void told_of_report(struct mesh__link *l, int status)
+{
+	l->unreported = l->unreported || status == 404;
+	if (status != 200) {
+		mesh__log(l->env, MESH__LOG_DEBUG, "report refused", (char *)NULL);
+		l->events.report_refused(l->events.arg);
+	}
+}
+
 /* It may have been registered anew meanwhile. */
 static void told_of_deregistration(struct mesh__link *l)
 {
@@ -405,7 +429,7 @@ static void on_posted(void *arg, int code, const struct mesh__client_response *r
 
 	(void)result;
 	l->posting = NULL;
-	if (code != MESH_OK || response->status == 404) {
+	if (code != MESH_OK || (response->status == 404 && !(post == POST_REPORT && is_unknown_call(l, response)))) {
 		mesh__log(l->env, MESH__LOG_DEBUG, "control post failed", "post", path_of(post), "reason", code == MESH_OK ? "no session" : err->message, (char *)NULL);
 		give_up_session(l);
 		return;
@@ -416,6 +440,8 @@ static void on_posted(void *arg, int code, const struct mesh__client_response *r
 		told_of_heartbeat(l, response);
 	} else if (post == POST_DEREGISTER) {
 		told_of_deregistration(l);
+	} else if (post == POST_REPORT) {
+		told_of_report(l, response->status);
 	} else if (response->status != 200) {
 		mesh__log(l->env, MESH__LOG_WARN, "control post refused", "post", path_of(post), (char *)NULL);
 	}
@@ -466,6 +492,9 @@ static int encode(struct mesh__link *l, enum post post, struct mesh__buf *body, 
 		break;
 	case POST_ACK:
 		encode_ack(l, body);
+		break;
+	case POST_REPORT:
+		l->events.report(l->events.arg, body);
 		break;
 	case POST_HEARTBEAT:
 	case N_POSTS:
@@ -604,6 +633,12 @@ void mesh__link_use(struct mesh__link *l, struct mesh__creds *creds)
 void mesh__link_subscribe(struct mesh__link *l)
 {
 	l->due[POST_SUBSCRIBE] = l->open;
+	pump(l);
+}
+
+void mesh__link_report(struct mesh__link *l)
+{
+	l->due[POST_REPORT] = l->open && !l->unreported;
 	pump(l);
 }
 

@@ -20,6 +20,10 @@ struct mesh__link_events {
 	int (*interests)(void *arg, struct mesh__msg_subscribe *out, struct mesh__err *err);
 	/* The registration was taken (true) or refused. */
 	void (*registered)(void *arg, bool yes, const struct mesh__err *err);
+	/* Appends what is to be reported; NULL: mesh__link_report() is never called. */
+	void (*report)(void *arg, struct mesh__buf *out);
+	/* The report was not taken. */
+	void (*report_refused)(void *arg);
 	/* A session is open (err NULL), or broken with the reason. */
 	void (*state)(void *arg, const struct mesh__err *err);
 	void *arg;
@@ -35,6 +39,9 @@ void mesh__link_use(struct mesh__link *link, struct mesh__creds *creds);
 
 /* The interests have changed. */
 void mesh__link_subscribe(struct mesh__link *link);
+
+/* There is something to report: `report` is asked for it when its turn comes. A meshd that takes none is not asked again in that session. */
+void mesh__link_report(struct mesh__link *link);
 
 /* What this process serves (copied): registered now and after every reconnect. MESH_E_NO_MEMORY. */
 int mesh__link_register(struct mesh__link *link, const struct mesh__msg_instance *instance, struct mesh__err *err) MESH__MUST_USE;

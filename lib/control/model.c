@@ -311,7 +311,7 @@ static int make_fixed(struct mesh__model *m, struct service *s, const struct mes
 	for (size_t i = 0; states != NULL && i < d->n_endpoints; i++) {
 		char instance[MESH__ADDR_TEXT];
 		struct mesh__endpoint_spec spec = {.destination = s->destination, .service = &s->name, .instance = instance, .address = d->endpoints[i].addr, .version = d->endpoints[i].version,
-			.zone = d->endpoints[i].zone, .insecure_plaintext = d->insecure_plaintext};
+	.zone = d->endpoints[i].zone, .weight = d->endpoints[i].weight, .insecure_plaintext = d->insecure_plaintext};
 		mesh__addr_format(&spec.address, instance);
 		states[i] = m->source->make(m->source->ctx, &spec);
 		if (states[i] == NULL) {
@@ -340,7 +340,7 @@ static int parse_all(struct mesh__model *m, struct service *s, const struct mesh
 
 	for (size_t i = 0; code == MESH_OK && i < record->n_documents; i++) {
 		struct mesh__document *d = NULL;
-		code = mesh__documents_parse(&m->env->mem, s->key, record->documents[i], strlen(record->documents[i]), s->name.ns, &d, NULL, NULL, err);
+		code = mesh__effective_parse(&m->env->mem, s->key, record->documents[i], s->name.ns, &d, err);
 		for (struct mesh__document *at = d; code == MESH_OK && at != NULL; at = at->next) {
 			if (strcmp(at->name, s->name.service) != 0 || strcmp(at->ns, s->name.ns) != 0) {
 				code = mesh__fail(err, MESH_E_INVALID, "configuration of %s: a document of %s.%s came with it", s->key, at->name, at->ns);
@@ -384,6 +384,9 @@ static void want_destinations(struct mesh__model *m, const struct mesh__service_
 		}
 		m->wants_more |= route->mirror.to.service != NULL && mesh__model_want(m, route->mirror.to.service);
 	}
+	for (size_t i = 0; i < policy->n_failover; i++) {
+		m->wants_more |= mesh__model_want(m, policy->failover[i].service);
+	}
 }
 
 static int apply_config(struct mesh__model *m, struct service *s, const struct mesh__record *record, struct mesh__err *err)
@@ -423,6 +426,16 @@ static int apply_config(struct mesh__model *m, struct service *s, const struct m
 	return MESH_OK;
 }
 
+/* What was read of it is not what calls go by. */
+static void ask_again(struct service *s, enum mesh__record_type type)
+{
+	if (type == MESH__RECORD_ENDPOINTS) {
+		s->version = 0;
+	} else {
+		s->generation = 0;
+	}
+}
+
 int mesh__model_apply(struct mesh__model *m, const struct mesh__record *record, bool *changed, struct mesh__err *err)
 {
 	struct service *s = record->service == NULL ? NULL : mesh__map_get(&m->services, record->service);
@@ -436,6 +449,9 @@ int mesh__model_apply(struct mesh__model *m, const struct mesh__record *record, 
 	if (code == MESH_OK && s->wanted && (s->answered || s->n_fixed > 0)) {
 		code = build(m, s, err);
 		*changed = code == MESH_OK;
+		if (!*changed) {
+			ask_again(s, record->type);
+		}
 	}
 	*changed = *changed || (code == MESH_OK && s->own && record->type == MESH__RECORD_CONFIG);
 	return code;
@@ -458,6 +474,7 @@ static int static_policy(struct mesh__model *m, struct service *s, const struct 
 		[MESH__LAYER_SERVICE] = text_of(documents, MESH__KIND_SERVICE, s->name.service, s->name.ns),
 		[MESH__LAYER_NAMESPACE] = text_of(documents, MESH__KIND_NAMESPACE, s->name.ns, NULL),
 		[MESH__LAYER_MESH] = text_of(documents, MESH__KIND_MESH, NULL, NULL),
+		[MESH__LAYER_FAULT] = text_of(documents, MESH__KIND_FAULT, s->name.service, s->name.ns),
 	};
 	struct mesh__document *d = NULL;
 	struct mesh__buf text;
@@ -466,7 +483,7 @@ static int static_policy(struct mesh__model *m, struct service *s, const struct 
 	mesh__buf_init(&text, &m->env->mem, MESH__DOCUMENT_MAX_BYTES);
 	code = mesh__effective(&m->env->mem, &s->name, texts, &text, err);
 	if (code == MESH_OK && text.len > 0) {
-		code = mesh__documents_parse(&m->env->mem, s->key, text.data, text.len, s->name.ns, &d, NULL, NULL, err);
+		code = mesh__effective_parse(&m->env->mem, s->key, text.data, s->name.ns, &d, err);
 	}
 	if (code == MESH_OK && d != NULL) {
 		mesh__service_policy_fini(&s->policy);
@@ -493,7 +510,7 @@ static int add_static(struct mesh__model *m, const struct mesh__document *d, con
 		return mesh__fail_memory(err);
 	}
 	code = static_policy(m, s, all, err);
-	if (code != MESH_OK || d->kind == MESH__KIND_SERVICE) {
+	if (code != MESH_OK || d->kind != MESH__KIND_ENDPOINTS) {
 		return code; /* the endpoints have the policy as well, whichever came first */
 	}
 	if (s->local != NULL) {
@@ -549,7 +566,7 @@ int mesh__model_static(struct mesh__model *m, const struct mesh__document *docum
 	int code = own_static(m, documents, err);
 
 	for (const struct mesh__document *d = documents; code == MESH_OK && d != NULL; d = d->next) {
-		if (d->kind == MESH__KIND_SERVICE || d->kind == MESH__KIND_ENDPOINTS) {
+		if (mesh__kind_is_of_a_service(d->kind)) {
 			code = add_static(m, d, documents, err);
 		}
 	}

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "control/tables.h"
+
 struct mesh__service *mesh__service_ref(struct mesh__service *service)
 {
 	atomic_fetch_add_explicit(&service->refs, 1, memory_order_relaxed);
@@ -17,6 +19,10 @@ void mesh__service_unref(struct mesh__service *service)
 		service->source->unref(service->endpoints[i]);
 	}
 	service->source->destination_unref(service->destination);
+	mesh__tables_free(service->all.tables);
+	for (size_t i = 0; service->subsets != NULL && i < service->policy.n_subsets; i++) {
+		mesh__tables_free(service->subsets[i].tables);
+	}
 	mesh__service_policy_fini(&service->policy);
 	mesh__arena_unref(service->prepared);
 	mesh__free(service);

@@ -3,8 +3,10 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+enum { FIRED = 1, INTERRUPTED = 2 };
+
 struct mesh__cancel {
-	atomic_bool fired;
+	atomic_uint why; /* of the two */
 	pthread_mutex_t mu; /* guards wake, arg, and that what they name lives while wake runs */
 	void (*wake)(void *arg);
 	void *arg;
@@ -29,9 +31,9 @@ void mesh__cancel_free(struct mesh__cancel *cancel)
 	}
 }
 
-void mesh__cancel_fire(struct mesh__cancel *cancel)
+static void end_wait(struct mesh__cancel *cancel, unsigned why)
 {
-	atomic_store(&cancel->fired, true);
+	(void)atomic_fetch_or(&cancel->why, why);
 	(void)pthread_mutex_lock(&cancel->mu);
 	if (cancel->wake != NULL) {
 		cancel->wake(cancel->arg);
@@ -39,14 +41,29 @@ void mesh__cancel_fire(struct mesh__cancel *cancel)
 	(void)pthread_mutex_unlock(&cancel->mu);
 }
 
+void mesh__cancel_fire(struct mesh__cancel *cancel)
+{
+	end_wait(cancel, FIRED);
+}
+
+void mesh__cancel_interrupt(struct mesh__cancel *cancel)
+{
+	end_wait(cancel, INTERRUPTED);
+}
+
+void mesh__cancel_resume(struct mesh__cancel *cancel)
+{
+	(void)atomic_fetch_and(&cancel->why, ~(unsigned)INTERRUPTED);
+}
+
 bool mesh__cancel_fired(const struct mesh__cancel *cancel)
 {
-	return cancel != NULL && atomic_load(&cancel->fired);
+	return cancel != NULL && atomic_load(&cancel->why) != 0;
 }
 
 void mesh__cancel_reset(struct mesh__cancel *cancel)
 {
-	atomic_store(&cancel->fired, false);
+	atomic_store(&cancel->why, 0);
 }
 
 void mesh__cancel_watch(struct mesh__cancel *cancel, void (*wake)(void *arg), void *arg)
@@ -57,7 +74,7 @@ void mesh__cancel_watch(struct mesh__cancel *cancel, void (*wake)(void *arg), vo
 	(void)pthread_mutex_lock(&cancel->mu);
 	cancel->wake = wake;
 	cancel->arg = arg;
-	if (atomic_load(&cancel->fired)) {
+	if (atomic_load(&cancel->why) != 0) {
 		wake(arg);
 	}
 	(void)pthread_mutex_unlock(&cancel->mu);

@@ -13,4 +13,10 @@ void mesh__cancel_watch(struct mesh__cancel *cancel, void (*wake)(void *arg), vo
 /* Once it has returned, `wake` neither runs nor will. */
 void mesh__cancel_unwatch(struct mesh__cancel *cancel);
 
+/* Ends what waits with it, or is about to, as firing does: until mesh__cancel_resume() mesh__cancel_fired() says true. Any thread. */
+void mesh__cancel_interrupt(struct mesh__cancel *cancel);
+
+/* An interruption is over, and was no cancelling. Whoever was interrupted, once nobody will interrupt it again. */
+void mesh__cancel_resume(struct mesh__cancel *cancel);
+
 #endif

@@ -179,14 +179,23 @@ void mesh__pool_sweep(struct mesh__pool *pool, bool all);
 /* No connection is kept from here on (the endpoint has left, or the generation is old); exchanges under way finish. Any thread. */
 void mesh__pool_retire(struct mesh__pool *pool);
 
+/* How long a thread waits for its exchange, and what it minds meanwhile. */
+struct mesh__client_wait {
+	int64_t deadline_us;           /* monotonic */
+	struct mesh__cancel *cancel;   /* NULL: nobody cancels it */
+	void (*due)(void *arg);        /* NULL: nothing is. Called once, as soon as it is `due_us` and the exchange is not over, on its thread, with no lock held; NULL from then on */
+	int64_t due_us;
+	void *arg;
+};
+
 /*
- * Makes one exchange on this thread. Waits for an idle connection or for leave to dial, then sends and receives, until `deadline_us` (monotonic) or cancel. libcurl's own re-send is
+ * Makes one exchange on this thread. Waits for an idle connection or for leave to dial, then sends and receives, until the deadline or cancel. libcurl's own re-send is
  * stopped: a request that may have left is never sent again. connect_timeout_ms is counted from the dial.
  *
  * MESH_OK: a whole response. Errors, each with origin and message naming the address: MESH_E_TIMEOUT, MESH_E_CANCELLED, MESH_E_OVERLOADED, MESH_E_CONNECT, MESH_E_TLS, MESH_E_IDENTITY, MESH_E_RESET, MESH_E_PROTOCOL,
  * MESH_E_TOO_LARGE, MESH_E_NO_MEMORY. result->sent is right in every case.
  */
-int mesh__pool_exchange(struct mesh__pool *pool, const struct mesh__client_request *request, int64_t connect_timeout_ms, int64_t deadline_us, struct mesh__cancel *cancel,
+int mesh__pool_exchange(struct mesh__pool *pool, const struct mesh__client_request *request, int64_t connect_timeout_ms, struct mesh__client_wait *wait,
 	struct mesh__client_response *response, struct mesh__client_result *result, struct mesh__err *err) MESH__MUST_USE;
 
 /* In a forked child: makes the pool's sockets harmless to the parent (each replaced by /dev/null), takes no lock, of nobody, and frees nothing. */

@@ -290,7 +290,7 @@ enum mesh__refusal mesh__exchange_overdue(const struct mesh__exchange *x, int64_
 /* One of the core's own refusals as a reply, in JSON or, where `x` (NULL: it is not known who asked) is a gRPC request, in trailers alone. The reply borrows from the rest, which must not move. */
 struct mesh__refusal_reply {
 	struct mesh__reply reply;
-	struct mesh__field_text fields[4];
+	struct mesh__field_text fields[5];
 	struct mesh__buf text;
 	char number[4];
 };

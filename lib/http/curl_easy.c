@@ -323,7 +323,7 @@ static void forget_exchange(struct mesh__easy *e)
 {
 	leave_connection(e);
 	e->text[0] = '\0';
-	e->dial_refused = e->dial_failed = e->passed = e->again = e->stale = e->lost = e->refused = e->reused = e->http2 = e->session_later = false;
+	e->dial_refused = e->dial_failed = e->passed = e->again = e->stale = e->unvouched = e->lost = e->refused = e->reused = e->http2 = e->session_later = false;
 	e->unprocessed = (struct mesh__unprocessed){0};
 	e->dial_errno = 0;
 	e->passed_us = 0;
@@ -371,7 +371,7 @@ void mesh__easy_stop(struct mesh__easy *e, int code, const char *how)
 
 bool mesh__easy_unsent_stale(const struct mesh__easy *e)
 {
-	return (e->dial_refused || e->stale) && !e->passed && e->stopped.code == MESH_OK;
+	return (e->dial_refused || e->stale || e->unvouched) && !e->passed && e->stopped.code == MESH_OK;
 }
 
 bool mesh__easy_session_came(struct mesh__easy *e)

@@ -87,6 +87,7 @@ struct mesh__easy {
 	bool passed;                   /* a pre-request callback let the request through: from here on it may have been sent */
 	bool again;                    /* libcurl set about sending it a second time */
 	bool stale;                    /* the kept connection had ended, or may have, when the request was about to go out */
+	bool unvouched;                /* the session that was resumed is none of a peer that was found good: its chain is still to be seen */
 	bool lost;                     /* a kept connection was found dead */
 	struct mesh__conn *conn;       /* that it passed on, until its end; NULL: none yet */
 	bool http2;                    /* that one speaks it */

@@ -57,13 +57,13 @@ static void wait_for_peer(const struct mesh__slot *slot, int most_ms)
 }
 
 /* Drives the handle to its end, or until there is no time or no wish left. */
-static CURLcode drive(struct mesh__slot *slot, int64_t deadline_us, struct mesh__cancel *cancel)
+static CURLcode drive(struct mesh__slot *slot, struct mesh__client_wait *wait)
 {
 	struct vain vain = {.turns = 0};
 
 	for (;;) {
 		int running = 0;
-		int64_t left_us;
+		int64_t now_us, left_us;
 
 		if (curl_multi_perform(slot->multi, &running) != CURLM_OK) {
 			return CURLE_OUT_OF_MEMORY;
@@ -72,16 +72,18 @@ static CURLcode drive(struct mesh__slot *slot, int64_t deadline_us, struct mesh_
 			return outcome_of(slot->multi);
 		}
 		mesh__pool_heard(slot);
-		left_us = deadline_us - mesh__mono_us(slot->pool->env);
-		if (mesh__cancel_fired(cancel)) {
+		now_us = mesh__mono_us(slot->pool->env);
+		if (mesh__cancel_fired(wait->cancel)) {
 			mesh__easy_stop(&slot->easy, MESH_E_CANCELLED, "cancelled");
 			return CURLE_ABORTED_BY_CALLBACK;
 		}
-		if (left_us <= 0) {
+		if (now_us >= wait->deadline_us) {
 			mesh__easy_stop(&slot->easy, MESH_E_TIMEOUT, slot->easy.passed ? "the deadline passed before the response was whole; the request may have been processed" :
 				"the deadline passed before the connection was made; nothing was sent");
 			return CURLE_OPERATION_TIMEDOUT;
 		}
+		mesh__wait_do_due(wait, now_us);
+		left_us = mesh__wait_until_us(wait) - now_us;
 		if (slot->easy.http2 && is_in_vain(slot, &vain)) {
 			wait_for_peer(slot, wait_ms(left_us));
 			left_us = 0;
@@ -91,21 +93,21 @@ static CURLcode drive(struct mesh__slot *slot, int64_t deadline_us, struct mesh_
 }
 
 /* The handle is on its multi for just the exchange: between exchanges the multi keeps the connection alone. */
-static CURLcode perform(struct mesh__slot *slot, int64_t deadline_us, struct mesh__cancel *cancel)
+static CURLcode perform(struct mesh__slot *slot, struct mesh__client_wait *wait)
 {
 	CURLcode outcome;
 
 	if (curl_multi_add_handle(slot->multi, slot->easy.curl) != CURLM_OK) {
 		return CURLE_OUT_OF_MEMORY;
 	}
-	mesh__cancel_watch(cancel, wake_multi, slot->multi);
-	outcome = drive(slot, deadline_us, cancel);
-	mesh__cancel_unwatch(cancel);
+	mesh__cancel_watch(wait->cancel, wake_multi, slot->multi);
+	outcome = drive(slot, wait);
+	mesh__cancel_unwatch(wait->cancel);
 	(void)curl_multi_remove_handle(slot->multi, slot->easy.curl);
 	return outcome;
 }
 
-static int exchange_on(struct mesh__slot *slot, const struct mesh__client_request *request, int64_t connect_timeout_ms, int64_t deadline_us, struct mesh__cancel *cancel,
+static int exchange_on(struct mesh__slot *slot, const struct mesh__client_request *request, int64_t connect_timeout_ms, struct mesh__client_wait *wait,
 	struct mesh__client_response *response, struct mesh__client_result *result, struct mesh__err *err)
 {
 	CURLcode outcome;
@@ -114,11 +116,11 @@ static int exchange_on(struct mesh__slot *slot, const struct mesh__client_reques
 	if (code != MESH_OK) {
 		return code;
 	}
-	outcome = perform(slot, deadline_us, cancel);
+	outcome = perform(slot, wait);
 	return mesh__easy_end(&slot->easy, (int)outcome, result, err);
 }
 
-int mesh__pool_exchange(struct mesh__pool *pool, const struct mesh__client_request *request, int64_t connect_timeout_ms, int64_t deadline_us, struct mesh__cancel *cancel,
+int mesh__pool_exchange(struct mesh__pool *pool, const struct mesh__client_request *request, int64_t connect_timeout_ms, struct mesh__client_wait *wait,
 	struct mesh__client_response *response, struct mesh__client_result *result, struct mesh__err *err)
 {
 	int64_t begun_us = mesh__mono_us(pool->env), now_us = begun_us;
@@ -130,12 +132,12 @@ int mesh__pool_exchange(struct mesh__pool *pool, const struct mesh__client_reque
 		struct mesh__slot *slot;
 
 		*result = (struct mesh__client_result){.sent = MESH__SENT_NOTHING};
-		code = mesh__pool_take(pool, again, now_us, deadline_us, cancel, &slot, err);
+		code = mesh__pool_take(pool, again, now_us, wait, &slot, err);
 		if (code != MESH_OK) {
 			now_us = mesh__mono_us(pool->env);
 			break;
 		}
-		code = exchange_on(slot, request, connect_timeout_ms, deadline_us, cancel, response, result, err);
+		code = exchange_on(slot, request, connect_timeout_ms, wait, response, result, err);
 		now_us = mesh__mono_us(pool->env);
 		again = mesh__pool_finish(slot, code, now_us);
 		if (again && err != NULL) {

@@ -94,13 +94,17 @@ static int judge_whole(struct mesh__easy *e, struct mesh__leaf *leaf)
 	return code != MESH_OK ? code : judge_cas(e);
 }
 
-/* The chain was shown in the whole handshake that made the session, and judged there, if that handshake stood: libcurl keeps sessions of refused peers too. The leaf is judged again, its time now by us. */
+/*
+ * The chain was shown in the whole handshake that made the session, and judged there, if that handshake stood and its caller stayed: libcurl keeps sessions of refused peers too, and of those that nobody waited for. Then a whole one is made.
+ * The leaf is judged again, its time now by us.
+ */
 static int judge_resumed(struct mesh__easy *e, const struct mesh__curl_peer *peer, struct mesh__leaf *leaf)
 {
 	int code;
 
 	if (!mesh__share_vouched(e->share, peer->sha256)) {
-		return refuse_identity(e, "the session that was resumed is not one of a peer that was found good");
+		e->unvouched = true;
+		return MESH_E_RESET;
 	}
 	code = mesh__trust_judge(e->trust, peer->der, peer->len, e->expect, leaf, NULL, &e->stopped);
 	if (code == MESH_OK && mesh__wall_ms(e->conns->env) >= leaf->not_after_ms) {

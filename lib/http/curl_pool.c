@@ -227,7 +227,17 @@ static bool ready(struct mesh__pool *pool, struct mesh__slot *slot, int64_t now_
 	return true;
 }
 
-int mesh__pool_take(struct mesh__pool *pool, bool again, int64_t now_us, int64_t deadline_us, struct mesh__cancel *cancel, struct mesh__slot **out, struct mesh__err *err)
+void mesh__wait_do_due(struct mesh__client_wait *wait, int64_t now_us)
+{
+	void (*due)(void *arg) = wait->due;
+
+	if (due != NULL && now_us >= wait->due_us) {
+		wait->due = NULL;
+		due(wait->arg);
+	}
+}
+
+int mesh__pool_take(struct mesh__pool *pool, bool again, int64_t now_us, struct mesh__client_wait *wait, struct mesh__slot **out, struct mesh__err *err)
 {
 	struct mesh__slot *slot;
 	int code;
@@ -235,12 +245,12 @@ int mesh__pool_take(struct mesh__pool *pool, bool again, int64_t now_us, int64_t
 	*out = NULL;
 	do {
 		slot = NULL;
-		code = mesh__pool_check(pool, now_us, deadline_us, cancel, err);
+		code = mesh__pool_check(pool, now_us, wait->deadline_us, wait->cancel, err);
 		if (code == MESH_OK && (again || atomic_load(&pool->n_waiting) == 0)) {
 			slot = mesh__shelves_take(&pool->shelves);
 		}
 		if (code == MESH_OK && slot == NULL) {
-			code = mesh__queue_await(pool, again, deadline_us, cancel, &slot, err);
+			code = mesh__queue_await(pool, again, wait, &slot, err);
 			now_us = mesh__mono_us(pool->env);
 		}
 		if (code != MESH_OK) {

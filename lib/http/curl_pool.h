@@ -57,7 +57,16 @@ struct mesh__pool {
  * Takes an idle connection that is alive, or leave to dial (slot->dialling), waiting for whichever comes first. `now_us` is the clock's. `again`: the caller has stood in the queue before and goes to its front.
  * MESH_E_TIMEOUT, MESH_E_CANCELLED, MESH_E_OVERLOADED, MESH_E_CONNECT, MESH_E_NO_MEMORY, MESH_E_INTERNAL.
  */
-int mesh__pool_take(struct mesh__pool *pool, bool again, int64_t now_us, int64_t deadline_us, struct mesh__cancel *cancel, struct mesh__slot **out, struct mesh__err *err) MESH__MUST_USE;
+int mesh__pool_take(struct mesh__pool *pool, bool again, int64_t now_us, struct mesh__client_wait *wait, struct mesh__slot **out, struct mesh__err *err) MESH__MUST_USE;
+
+/* When the thread has to look up next: what is due, or the deadline. */
+static inline int64_t mesh__wait_until_us(const struct mesh__client_wait *wait)
+{
+	return wait->due != NULL && wait->due_us < wait->deadline_us ? wait->due_us : wait->deadline_us;
+}
+
+/* Does what is due by now, if anything is. */
+void mesh__wait_do_due(struct mesh__client_wait *wait, int64_t now_us);
 
 /* MESH_OK while there is time and wish to wait for a connection: else MESH_E_TIMEOUT, MESH_E_CANCELLED. */
 int mesh__pool_check(struct mesh__pool *pool, int64_t now_us, int64_t deadline_us, struct mesh__cancel *cancel, struct mesh__err *err) MESH__MUST_USE;

@@ -195,26 +195,43 @@ static bool sleep_once_locked(struct sleeper *s, int64_t deadline_us)
 	return true;
 }
 
+/* Sleeps once, and does what is due. False after the deadline. */
+static bool wait_once_locked(struct sleeper *s, struct mesh__client_wait *wait)
+{
+	struct mesh__pool *pool = s->waiter.pool;
+	bool due = wait->due != NULL && wait->due_us < wait->deadline_us;
+
+	if (sleep_once_locked(s, mesh__wait_until_us(wait))) {
+		return true;
+	}
+	if (due) {
+		(void)pthread_mutex_unlock(&pool->mu);
+		mesh__wait_do_due(wait, INT64_MAX);
+		(void)pthread_mutex_lock(&pool->mu);
+	}
+	return due;
+}
+
 /* Until there is a grant, or no more time or wish for one. True when it was settled. */
-static bool sleep_until_settled(struct sleeper *s, int64_t deadline_us, struct mesh__cancel *cancel)
+static bool sleep_until_settled(struct sleeper *s, struct mesh__client_wait *wait)
 {
 	struct mesh__pool *pool = s->waiter.pool;
 	bool settled;
 
-	mesh__cancel_watch(cancel, wake_cancelled, s);
+	mesh__cancel_watch(wait->cancel, wake_cancelled, s);
 	(void)pthread_mutex_lock(&pool->mu);
-	while (s->waiter.queued && !mesh__cancel_fired(cancel) && sleep_once_locked(s, deadline_us)) {
+	while (s->waiter.queued && !mesh__cancel_fired(wait->cancel) && wait_once_locked(s, wait)) {
 	}
 	settled = !s->waiter.queued;
 	if (!settled) {
 		dequeue_locked(&s->waiter);
 	}
 	(void)pthread_mutex_unlock(&pool->mu);
-	mesh__cancel_unwatch(cancel);
+	mesh__cancel_unwatch(wait->cancel);
 	return settled;
 }
 
-int mesh__queue_await(struct mesh__pool *pool, bool front, int64_t deadline_us, struct mesh__cancel *cancel, struct mesh__slot **slot, struct mesh__err *err)
+int mesh__queue_await(struct mesh__pool *pool, bool front, struct mesh__client_wait *wait, struct mesh__slot **slot, struct mesh__err *err)
 {
 	struct sleeper s = {.waiter = {.settled = wake_settled}};
 	bool settled;
@@ -223,9 +240,9 @@ int mesh__queue_await(struct mesh__pool *pool, bool front, int64_t deadline_us, 
 	mesh__cond_init(&s.woken);
 	code = mesh__queue_join(pool, &s.waiter, front, slot, err);
 	if (code == MESH_E_WOULD_BLOCK) {
-		settled = sleep_until_settled(&s, deadline_us, cancel);
+		settled = sleep_until_settled(&s, wait);
 		*slot = s.waiter.slot;
-		code = settled ? MESH_OK : mesh__pool_check(pool, mesh__mono_us(pool->env), deadline_us, cancel, err);
+		code = settled ? MESH_OK : mesh__pool_check(pool, mesh__mono_us(pool->env), wait->deadline_us, wait->cancel, err);
 		if (s.waiter.hopeless) {
 			code = mesh__queue_fail(pool, MESH_E_CONNECT, "cannot connect: one dial after the other has failed", err);
 		} else if (!settled && code == MESH_OK) {

@@ -29,7 +29,7 @@ void mesh__queue_serve(struct mesh__pool *pool);
 int64_t mesh__queue_open_us(struct mesh__pool *pool);
 
 /* One slot, or leave to dial (*slot NULL), at once or after sleeping for it. `front`: the caller has stood in the queue before. Errors of mesh__pool_take(). */
-int mesh__queue_await(struct mesh__pool *pool, bool front, int64_t deadline_us, struct mesh__cancel *cancel, struct mesh__slot **slot, struct mesh__err *err) MESH__MUST_USE;
+int mesh__queue_await(struct mesh__pool *pool, bool front, struct mesh__client_wait *wait, struct mesh__slot **slot, struct mesh__err *err) MESH__MUST_USE;
 
 /* The same without sleeping: MESH_E_WOULD_BLOCK: `w`, whose `settled` the caller has set, is in the queue. MESH_E_OVERLOADED. */
 int mesh__queue_join(struct mesh__pool *pool, struct mesh__waiter *w, bool front, struct mesh__slot **slot, struct mesh__err *err) MESH__MUST_USE;

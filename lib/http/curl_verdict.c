@@ -158,6 +158,9 @@ int mesh__easy_verdict(const struct mesh__easy *e, int curl_code, struct mesh__e
 	if (curl_code == CURLE_OK) {
 		return check_whole(e, err);
 	}
+	if (e->unvouched) {
+		return mesh__fail_at(err, MESH__ORIGIN_TLS, MESH_E_RESET, "%s: the session that was resumed is not one of a peer that was found good; nothing was sent", e->where);
+	}
 	if (e->dial_failed && e->dial_errno == ENOMEM) {
 		return mesh__fail_memory(err);
 	}

@@ -63,13 +63,21 @@ void mesh__refusal_reply_fini(struct mesh__refusal_reply *r)
 	mesh__buf_fini(&r->text);
 }
 
-static void refuse(struct mesh__exchange *x, int status, const char *code, const char *message, bool unprocessed)
+/* wait_ms 0: nothing is said of when to come again. */
+static void refuse(struct mesh__exchange *x, int status, const char *code, const char *message, bool unprocessed, int64_t wait_ms)
 {
 	struct mesh__refusal_reply r;
+	char wait[24];
 
 	init(&r, &x->server->env->mem, x, status, mesh__grpc_status_of_refusal(status), code, message);
 	if (unprocessed) {
 		add_field(&r, "mesh-not-processed", "1");
+	}
+	if (wait_ms > 0) {
+		bool grpc = r.reply.status != status; /* a 200, in trailers alone */
+
+		(void)snprintf(wait, sizeof(wait), "%lld", (long long)(grpc ? wait_ms : (wait_ms + 999) / 1000));
+		add_field(&r, grpc ? "grpc-retry-pushback-ms" : "Retry-After", wait);
 	}
 	mesh__exchange_reply(x, &r.reply);
 	mesh__refusal_reply_fini(&r);
@@ -77,10 +85,15 @@ static void refuse(struct mesh__exchange *x, int status, const char *code, const
 
 void mesh__exchange_refuse(struct mesh__exchange *x, int status, const char *code, const char *message)
 {
-	refuse(x, status, code, message, false);
+	refuse(x, status, code, message, false, 0);
 }
 
 void mesh__exchange_refuse_unprocessed(struct mesh__exchange *x, int status, const char *code, const char *message)
 {
-	refuse(x, status, code, message, true);
+	refuse(x, status, code, message, true, 0);
+}
+
+void mesh__exchange_refuse_for(struct mesh__exchange *x, int status, const char *code, const char *message, int64_t wait_ms)
+{
+	refuse(x, status, code, message, true, wait_ms);
 }

@@ -166,6 +166,9 @@ void mesh__exchange_refuse(struct mesh__exchange *x, int status, const char *cod
 /* The same, saying that no handler has seen the request (mesh-not-processed: 1). */
 void mesh__exchange_refuse_unprocessed(struct mesh__exchange *x, int status, const char *code, const char *message);
 
+/* The same, saying when to come again, in so many milliseconds (> 0): Retry-After, whose unit is a second, rounded up; to a gRPC request grpc-retry-pushback-ms. */
+void mesh__exchange_refuse_for(struct mesh__exchange *x, int status, const char *code, const char *message, int64_t wait_ms);
+
 void mesh__exchange_ref(struct mesh__exchange *x);
 void mesh__exchange_unref(struct mesh__exchange *x);
 

@@ -82,35 +82,18 @@ static const char *next_value(const void *ctx, const char *name, size_t *at)
 	return NULL;
 }
 
-static bool judge(struct mesh_server *server, struct mesh_inbound *in)
+bool mesh__inbound_authorize(struct mesh_server *server, struct mesh_inbound *in, const struct mesh__authorization *authorization)
 {
 	struct mesh__request_view view = {.method = mesh__exchange_method(in->x), .path = mesh__exchange_path(in->x), .header = next_value, .ctx = in->x, .service = in->peer->name.service, .ns = in->peer->name.ns};
-	struct mesh__snapshot *snapshot = mesh__control_snapshot(server->control);
-	struct mesh__authz_verdict verdict = mesh__authorize(&snapshot->own.authorization, &view);
+	struct mesh__authz_verdict verdict = mesh__authorize(authorization, &view);
 	char reason[REASON_MAX];
 
 	if (!verdict.allow || verdict.audit_only) {
 		tell(server, in, &verdict);
 	}
-	(void)snprintf(reason, sizeof(reason), verdict.rule == NULL ? "denied by default: no rule lets this caller do this" : "denied by rule %s", verdict.rule);
-	mesh__snapshot_unref(snapshot); /* and with it the rule's name */
 	if (!verdict.allow) {
+		(void)snprintf(reason, sizeof(reason), verdict.rule == NULL ? "denied by default: no rule lets this caller do this" : "denied by rule %s", verdict.rule);
 		(void)mesh__inbound_refuse(in, 403, "denied", reason);
 	}
 	return verdict.allow;
-}
-
-bool mesh__inbound_authorize(struct mesh_server *server, struct mesh_inbound *in)
-{
-	switch (mesh__control_guard(server->control)) {
-	case MESH__GUARD_OPEN:
-		return true;
-	case MESH__GUARD_RULED:
-		return judge(server, in);
-	case MESH__GUARD_UNKNOWN:
-		break;
-	}
-	mesh__count(server->unready, 1);
-	(void)mesh__inbound_refuse(in, 503, "not-ready", "this instance does not know yet who may call it");
-	return false;
 }

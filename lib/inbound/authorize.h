@@ -1,9 +1,10 @@
-/* Who may call, asked of each request when it has come, before the handler or any queue: by the policy of the service that this process is, as it stands in the snapshot of the moment. */
+/* Who may call, asked of each request when it has come, before the handler or any queue: by the policy of the service that this process is. */
 #ifndef MESH__INBOUND_AUTHORIZE_H
 #define MESH__INBOUND_AUTHORIZE_H
 
 #include <pthread.h>
 
+#include "policy/service.h"
 #include "telemetry/metrics.h"
 
 struct mesh_inbound;
@@ -21,7 +22,7 @@ struct mesh__authz_record {
 void mesh__authz_record_init(struct mesh__authz_record *record, struct mesh__metrics *metrics);
 void mesh__authz_record_fini(struct mesh__authz_record *record);
 
-/* True: it goes on. Else it was refused, 403 with the rule's name, or 503 while the policy is not known, and has ended. On the loop of its connection. */
-bool mesh__inbound_authorize(struct mesh_server *server, struct mesh_inbound *in);
+/* True: it goes on. Else it was refused, 403 with the rule's name, and has ended. On the loop of its connection. */
+bool mesh__inbound_authorize(struct mesh_server *server, struct mesh_inbound *in, const struct mesh__authorization *authorization);
 
 #endif

@@ -4,7 +4,7 @@
 #include "inbound/server.h"
 #include "inbound/stream.h"
 
-/* Deadline, then authorization, then (when they come) rate and concurrency limits, then the handler (POLICY.md, Order in a call). */
+/* Deadline, then authorization, rate limit, concurrency limit, then the handler (POLICY.md, Order in a call). */
 static bool is_late(struct mesh_server *server, struct mesh_inbound *in)
 {
 	if (mesh__inbound_left_ms(in) != 0) {
@@ -24,6 +24,37 @@ static bool is_unready(struct mesh_server *server, struct mesh_inbound *in)
 	mesh__count(server->unready, 1);
 	(void)mesh__inbound_refuse(in, 503, "not-ready", "this instance cannot serve at present");
 	return true;
+}
+
+/* By what the service's own document says, as it stands in the snapshot of the moment. One that this instance cannot serve at present is none of those that its limits count. */
+static bool passes_rules(struct mesh_server *server, struct mesh_inbound *in)
+{
+	struct mesh__snapshot *snapshot = mesh__control_snapshot(server->control);
+	const struct mesh__service_policy *own = &snapshot->own;
+	bool passes = mesh__inbound_authorize(server, in, &own->authorization) && !is_unready(server, in) && mesh__inbound_within_rate(server, in, &own->rate) &&
+		mesh__inbound_within_concurrency(server, in, own);
+
+	mesh__snapshot_unref(snapshot);
+	return passes;
+}
+
+/* Whether it goes on to the handler. Else it was refused, and has ended. */
+static bool is_taken(struct mesh_server *server, struct mesh_inbound *in)
+{
+	if (is_late(server, in)) {
+		return false;
+	}
+	switch (mesh__control_guard(server->control)) {
+	case MESH__GUARD_OPEN:
+		return !is_unready(server, in);
+	case MESH__GUARD_RULED:
+		return passes_rules(server, in);
+	case MESH__GUARD_UNKNOWN:
+		break;
+	}
+	mesh__count(server->unready, 1);
+	(void)mesh__inbound_refuse(in, 503, "not-ready", "this instance does not know yet who may call it");
+	return false;
 }
 
 /* The request of a job that was queued, unless it was refused meanwhile. */
@@ -85,7 +116,7 @@ void mesh__dispatch(void *user, struct mesh__exchange *x)
 		return;
 	}
 	mesh__count(server->requests, 1);
-	if (is_late(server, in) || !mesh__inbound_authorize(server, in) || is_unready(server, in)) {
+	if (!is_taken(server, in)) {
 		return;
 	}
 	if (server->stream_bodies && !mesh__inbound_stream_open(in)) {

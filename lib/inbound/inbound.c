@@ -154,6 +154,7 @@ void mesh__inbound_unref(struct mesh_inbound *in)
 	if (atomic_fetch_sub_explicit(&in->refs, 1, memory_order_acq_rel) != 1) {
 		return;
 	}
+	mesh__inbound_limits_leave(in);
 	mesh__inbound_stream_free(in->stream);
 	if (in->x != NULL) {
 		mesh__exchange_unref(in->x);
@@ -176,6 +177,7 @@ static void end_whole(struct mesh_inbound *in)
 
 static int refuse(struct mesh_inbound *in, int status, const char *code, const char *message, bool unprocessed)
 {
+	in->status = status;
 	if (in->stream != NULL) {
 		return mesh__inbound_stream_refuse(in, status, code, message, unprocessed);
 	}
@@ -197,8 +199,10 @@ int mesh__inbound_reply(struct mesh_inbound *in, int32_t status, const void *bod
 	if (code != MESH_OK) {
 		(void)refuse(in, 500, "internal", "the handler's reply could not be sent", false);
 	} else if (in->stream != NULL) {
+		in->status = status;
 		code = mesh__inbound_stream_reply(in, &reply);
 	} else {
+		in->status = status;
 		mesh__exchange_reply(in->x, &reply);
 		end_whole(in);
 	}
@@ -208,6 +212,12 @@ int mesh__inbound_reply(struct mesh_inbound *in, int32_t status, const void *bod
 int mesh__inbound_refuse(struct mesh_inbound *in, int status, const char *code, const char *message)
 {
 	return refuse(in, status, code, message, true);
+}
+
+void mesh__inbound_refuse_for(struct mesh_inbound *in, int status, const char *code, const char *message, int64_t wait_ms)
+{
+	mesh__exchange_refuse_for(in->x, status, code, message, wait_ms);
+	end_whole(in);
 }
 
 void mesh__inbound_drop(struct mesh_inbound *in)

@@ -9,6 +9,7 @@
 #include "base/buf.h"
 #include "http/server.h"
 #include "inbound/jobs.h"
+#include "policy/aimd.h"
 
 enum { MESH__REPLY_FIELDS_MAX = 128, MESH__REPLY_FIELDS_BYTES = 64 * 1024 };
 
@@ -31,6 +32,11 @@ struct mesh_inbound {
 	bool retried;                     /* it is a retry, or made for one: calls that are made for it make none */
 	bool mirrored;                    /* a copy, whose answer is thrown away */
 	int64_t deadline_us;              /* 0: the caller did not say */
+	bool limited;                     /* it is one of those that concurrencyLimit counts, */
+	int64_t limited_us;               /* since then, */
+	bool patient;                     /* had time enough then for its deadline to tell of the server, */
+	struct mesh__concurrency_limit limit; /* by this rule */
+	int32_t status;                   /* that it was answered with; 0: none */
 	struct mesh__job job;             /* its place in a queue */
 	struct mesh__field_list fields, trailers; /* of the reply */
 	int64_t length;                   /* of a streamed reply, where it was told; else -1 */
@@ -58,6 +64,9 @@ int mesh__inbound_reply(struct mesh_inbound *in, int32_t status, const void *bod
 
 /* Refuses before anything was done for it (mesh__exchange_refuse_unprocessed()), and ends it. MESH_E_STATE when a reply had begun: it was cut. */
 int mesh__inbound_refuse(struct mesh_inbound *in, int status, const char *code, const char *message);
+
+/* The same, of one whose body nobody reads yet, saying when to come again (mesh__exchange_refuse_for()). */
+void mesh__inbound_refuse_for(struct mesh_inbound *in, int status, const char *code, const char *message, int64_t wait_ms);
 
 /* Ends one whose caller has gone. */
 void mesh__inbound_drop(struct mesh_inbound *in);

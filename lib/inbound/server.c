@@ -110,6 +110,7 @@ int mesh__serving_new(const struct mesh__serving_options *o, struct mesh_server 
 	s->overloaded = mesh__metrics_counter(o->metrics, "mesh_inbound_overloaded_total", "Requests refused because the handlers' queue was full.", NULL, NULL);
 	s->unready = mesh__metrics_counter(o->metrics, "mesh_inbound_unready_total", "Requests refused because the application had said that it cannot serve, or who may call it was not known yet.", NULL, NULL);
 	mesh__authz_record_init(&s->authz, o->metrics);
+	mesh__inbound_limits_init(&s->limits, o->env, o->metrics);
 	mesh__loops_init(&s->loops);
 	mesh__workers_init(&s->workers, o->env, o->workers, MAX_QUEUED, mesh__dispatch_job, s);
 	mesh__pull_init(&s->pull, o->env, MAX_QUEUED);
@@ -144,6 +145,7 @@ void mesh__serving_unref(struct mesh_server *s)
 	arg = s->gone_arg;
 	mesh__loops_fini(&s->loops);
 	mesh__tls_conf_unref(s->tls);
+	mesh__inbound_limits_fini(&s->limits);
 	mesh__authz_record_fini(&s->authz);
 	mesh__free(s);
 	if (gone != NULL) {

@@ -13,6 +13,7 @@
 #include "http/server.h"
 #include "inbound/authorize.h"
 #include "inbound/inbound.h"
+#include "inbound/limits.h"
 #include "inbound/loops.h"
 #include "inbound/pull.h"
 #include "inbound/workers.h"
@@ -71,6 +72,7 @@ struct mesh_server {
 	struct mesh__addr address;
 	struct mesh__counter *requests, *late, *overloaded, *unready;
 	struct mesh__authz_record authz;
+	struct mesh__inbound_limits limits;
 	mesh__loop_fn gone;
 	void *gone_arg;
 	atomic_bool stopping;              /* what is queued for the handlers is refused */

@@ -456,7 +456,7 @@ int mesh__inbound_begin(struct mesh_inbound *in, int32_t status)
 	if (in->begun) {
 		return MESH_E_STATE;
 	}
-	s->status = status;
+	s->status = in->status = status;
 	s->bodiless = status == 204 || status == 304 || strcmp(mesh__exchange_method(in->x), "HEAD") == 0;
 	s->left = in->length;
 	in->begun = true;

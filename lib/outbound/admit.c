@@ -1,3 +1,5 @@
+#include <string.h>
+
 #include "outbound/destination.h"
 #include "outbound/steps.h"
 #include "policy/deadline.h"
@@ -16,6 +18,20 @@ int mesh__admit_call(struct mesh_request *r)
 	return MESH_OK;
 }
 
+/* From here on it takes of its time, whatever holds it up. */
+static void begin_try(struct mesh_request *r)
+{
+	mesh__client_response_clear(&r->response);
+	memset(&r->result, 0, sizeof(r->result));
+	mesh__err_clear(&r->err);
+	r->try_deadline_us = mesh__deadline_of_try(r->deadline_us, mesh__retries_of(r)->per_try_timeout_ms, r->now_us);
+	r->timed = false;
+	if (mesh__hedging_of(r)->on) {
+		mesh__hedge_arm(r);
+	}
+	atomic_fetch_add_explicit(&r->endpoint->inflight, 1, memory_order_relaxed);
+}
+
 int mesh__step_admit(struct mesh_request *r)
 {
 	const struct mesh__breaker *breaker = &r->service->policy.breaker;
@@ -26,6 +42,9 @@ int mesh__step_admit(struct mesh_request *r)
 		return code;
 	}
 	code = r->copy.of == NULL ? mesh__destination_enter(d, breaker, &r->err) : mesh__destination_enter_copy(d, breaker, &r->err);
+	if (code == MESH_OK && r->second_of != NULL && (code = mesh__hedge_admit(r)) != MESH_OK) {
+		mesh__destination_leave(d);
+	}
 	if (code != MESH_OK) {
 		return code;
 	}
@@ -34,5 +53,6 @@ int mesh__step_admit(struct mesh_request *r)
 		const struct mesh__retry_budget budget = mesh__retry_budget_of(r);
 		mesh__budget_deposit(&d->budget, &budget, r->now_us);
 	}
+	begin_try(r);
 	return MESH_OK;
 }

@@ -9,14 +9,13 @@
 
 enum { LOCATION_MAX = MESH__TARGET_MAX + 2 * MESH__TEXT_MAX, MESSAGE_MAX = 4096, NUMBER_TEXT = 4 };
 
-/* A gRPC program follows no redirect, and looks for the status where gRPC has it: trailers alone, the status that of such an answer of a proxy (http-grpc-status-mapping.md). */
-static void say_grpc(struct mesh_request *r, int http_status, const char *how, const char *message)
+void mesh__answer_grpc(struct mesh_request *r, enum mesh__grpc_status status, const char *how, const char *message)
 {
 	struct mesh__client_response *response = &r->response;
 	char number[NUMBER_TEXT];
 	struct mesh__buf text;
 
-	(void)snprintf(number, sizeof(number), "%u", (unsigned)mesh__grpc_status_of_http(http_status) % 100);
+	(void)snprintf(number, sizeof(number), "%u", (unsigned)status % 100);
 	mesh__buf_init(&text, &r->outbound->env->mem, MESSAGE_MAX);
 	mesh__grpc_message_encode(&text, how);
 	mesh__grpc_message_encode(&text, message);
@@ -40,7 +39,7 @@ static int say_redirect(struct mesh_request *r, const struct mesh__redirect *red
 		return mesh__fail_at(&r->err, MESH__ORIGIN_POLICY, MESH_E_TOO_LARGE, "%s: route %s: `redirect` makes the location longer than %d bytes", r->key, r->route->name, LOCATION_MAX - 1);
 	}
 	if (r->is_grpc) {
-		say_grpc(r, redirect->status, "redirected to ", location);
+		mesh__answer_grpc(r, mesh__grpc_status_of_http(redirect->status), "redirected to ", location);
 	} else {
 		r->response.status = redirect->status;
 		mesh__client_response_add(&r->response, "location", location);
@@ -51,7 +50,7 @@ static int say_redirect(struct mesh_request *r, const struct mesh__redirect *red
 static void say_direct(struct mesh_request *r, const struct mesh__direct_response *direct)
 {
 	if (r->is_grpc) {
-		say_grpc(r, direct->status, "", direct->body != NULL ? direct->body : "");
+		mesh__answer_grpc(r, mesh__grpc_status_of_http(direct->status), "", direct->body != NULL ? direct->body : "");
 		return;
 	}
 	r->response.status = direct->status;

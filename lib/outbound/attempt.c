@@ -1,5 +1,3 @@
-#include <string.h>
-
 #include "base/str.h"
 #include "outbound/grpc.h"
 #include "outbound/steps.h"
@@ -35,6 +33,8 @@ static enum mesh__try_end judge(const struct mesh_request *r, int code)
 	case MESH_E_INVALID:
 	case MESH_E_UNSUPPORTED:
 		return r->result.sent == MESH__SENT_NOTHING ? MESH__TRY_LOCAL : MESH__TRY_UNSURE;
+	case MESH_E_TOO_LARGE: /* the answer: another would be as large */
+		return MESH__TRY_STOPPED;
 	default:
 		return r->result.sent == MESH__SENT_NOTHING ? MESH__TRY_UNSENT : MESH__TRY_UNSURE;
 	}
@@ -58,6 +58,7 @@ static int exchange(struct mesh_request *r, struct mesh__pool *pool)
 	struct mesh__client_field *fields = r->sends_edited ? r->edited->fields : r->fields;
 	struct mesh__client_request request = {.method = r->method, .target = r->sends_edited ? r->edited->target : r->path, .fields = fields,
 		.n_fields = r->sends_edited ? r->edited->n_fields : r->n_fields, .body = r->body, .body_len = r->body_len, .has_body = r->has_body, .max_response_bytes = r->outbound->max_body_bytes};
+	struct mesh__client_wait wait;
 
 	if (!r->endpoint->target.insecure_plaintext) {
 		/* The caller's fields, and its route's, end at n_fields; the room behind them is ours. */
@@ -75,18 +76,14 @@ static int exchange(struct mesh_request *r, struct mesh__pool *pool)
 	if (r->parked) {
 		return mesh__parked_exchange(r, pool, &request);
 	}
-	return mesh__pool_exchange(pool, &request, r->service->policy.connect_timeout_ms, r->try_deadline_us, r->cancel, &r->response, &r->result, &r->err);
+	wait = (struct mesh__client_wait){.deadline_us = r->try_deadline_us, .cancel = r->cancel, .due = r->hedge_due_us != 0 ? mesh__hedge_second : NULL, .due_us = r->hedge_due_us, .arg = r};
+	return mesh__pool_exchange(pool, &request, r->service->policy.connect_timeout_ms, &wait, &r->response, &r->result, &r->err);
 }
 
 int mesh__step_attempt(struct mesh_request *r)
 {
 	struct mesh__pool *pool = NULL;
 
-	mesh__client_response_clear(&r->response);
-	memset(&r->result, 0, sizeof(r->result));
-	mesh__err_clear(&r->err);
-	r->try_deadline_us = mesh__deadline_of_try(r->deadline_us, mesh__retries_of(r)->per_try_timeout_ms, r->now_us);
-	atomic_fetch_add_explicit(&r->endpoint->inflight, 1, memory_order_relaxed);
 	r->try_code = mesh__endpoint_pool(r->endpoint, r->snapshot->creds, &pool, &r->err);
 	if (r->try_code == MESH_OK) {
 		r->try_code = exchange(r, pool);
@@ -99,6 +96,13 @@ void mesh__step_judge(struct mesh_request *r)
 {
 	if (!mesh__observe_later(r)) {
 		atomic_fetch_sub_explicit(&r->endpoint->inflight, 1, memory_order_relaxed);
+	}
+	r->result.total_us += r->delayed_us; /* to who judges, the endpoint was that slow */
+	r->hedge_due_us = 0;
+	if (r->hedge != NULL && mesh__hedge_outran(r)) {
+		r->end = MESH__TRY_OUTRUN;
+		mesh__err_clear(&r->err);
+		return;
 	}
 	r->end = judge(r, r->try_code);
 	if (r->err.code == MESH_E_TIMEOUT && r->end != MESH__TRY_STOPPED) {

@@ -5,8 +5,11 @@
 
 #include "outbound/steps.h"
 
-/* X(NAME): the states of a call, in the order of a call that goes well. In AWAIT, ATTEMPT and PAUSE it waits: it is parked in the state that comes next, or for AWAIT, where it looks again, in that. */
-#define STATES(X) X(RESOLVE) X(AWAIT) X(ROUTE) X(EDIT) X(PICK) X(ADMIT) X(ATTEMPT) X(JUDGE) X(OBSERVE) X(RETRY) X(PAUSE) X(DONE)
+/*
+ * X(NAME): the states of a call, in the order of a call that goes well. FAULT and INJECT are of calls alone into which one is injected, HEDGE of those with a second try. In AWAIT, FAULT, ATTEMPT, HEDGE and PAUSE it waits: it is parked
+ * in the state that comes next, or for AWAIT and HEDGE, where it looks again, in that.
+ */
+#define STATES(X) X(RESOLVE) X(AWAIT) X(ROUTE) X(EDIT) X(LIMIT) X(PICK) X(ADMIT) X(FAULT) X(INJECT) X(ATTEMPT) X(JUDGE) X(OBSERVE) X(HEDGE) X(RETRY) X(PAUSE) X(DONE)
 
 #define X(name) STATE_##name,
 enum state { STATES(X) };
@@ -17,16 +20,24 @@ static enum state next_or_done(int code, enum state next)
 	return code == MESH_OK ? next : STATE_DONE;
 }
 
-/* A service without routes has none to look for, and a mirror's copy has been where its call's led. */
-static enum state after_resolve(const struct mesh_request *r)
+/* A mirror's copy meets no limit of calls, and a second try is in its call's place. */
+static enum state before_pick(const struct mesh_request *r)
 {
-	return r->service == NULL ? STATE_AWAIT : r->service->policy.n_routes > 0 && r->copy.of == NULL ? STATE_ROUTE : STATE_PICK;
+	return r->copy.of == NULL && r->second_of == NULL && r->called->policy.concurrency.on ? STATE_LIMIT : STATE_PICK;
 }
 
-/* An answer that no rule would have repeated, as almost all are; one whose body is on its way to the application is repeated by none. */
+/* A service without routes, and without a fault for all its calls, has none to look for, and a mirror's copy and a second try have been where their call's led. */
+static enum state after_resolve(const struct mesh_request *r)
+{
+	bool routes = r->copy.of == NULL && r->second_of == NULL;
+
+	return r->service == NULL ? STATE_AWAIT : routes && (r->service->policy.n_routes > 0 || r->service->faulted.on) ? STATE_ROUTE : before_pick(r);
+}
+
+/* An answer that no rule would have repeated, as almost all are; one whose body is on its way to the application is repeated by none, nor is a second try. */
 static bool is_last_word(const struct mesh_request *r)
 {
-	return (r->end == MESH__TRY_ANSWERED && r->response.status < MESH__RETRY_CODE_MIN && !r->is_grpc) || mesh__observe_later(r);
+	return r->second_of != NULL || (r->end == MESH__TRY_ANSWERED && r->response.status < MESH__RETRY_CODE_MIN && !r->is_grpc) || mesh__observe_later(r);
 }
 
 /* The state after the step at hand; *parked: but the step's wait has only begun. */
@@ -44,18 +55,27 @@ static enum state step(struct mesh_request *r, bool *parked)
 		return *parked ? STATE_AWAIT : next_or_done(code, after_resolve(r));
 	case STATE_ROUTE:
 		mesh__step_route(r);
-		return r->service == NULL ? STATE_AWAIT : r->route == NULL ? STATE_PICK : STATE_EDIT;
+		return r->service == NULL ? STATE_AWAIT : r->route == NULL ? before_pick(r) : STATE_EDIT;
 	case STATE_EDIT:
 		code = mesh__step_edit(r);
-		return next_or_done(code, r->answered_here ? STATE_DONE : STATE_PICK);
+		return next_or_done(code, r->answered_here ? STATE_DONE : before_pick(r));
+	case STATE_LIMIT:
+		return next_or_done(mesh__step_limit(r), STATE_PICK);
 	case STATE_PICK:
-		return next_or_done(mesh__step_pick(r), STATE_ADMIT);
+		code = mesh__step_pick(r);
+		return code == MESH_OK && r->service == NULL ? STATE_AWAIT : next_or_done(code, STATE_ADMIT);
 	case STATE_ADMIT:
-		return next_or_done(mesh__step_admit(r), STATE_ATTEMPT);
-	case STATE_ATTEMPT:
-		if (r->route != NULL) {
+		code = mesh__step_admit(r);
+		if (code == MESH_OK && r->route != NULL) {
 			mesh__mirror_call(r);
 		}
+		return next_or_done(code, r->fault == NULL ? STATE_ATTEMPT : STATE_FAULT);
+	case STATE_FAULT:
+		*parked = mesh__step_fault(r) != MESH_OK;
+		return STATE_INJECT;
+	case STATE_INJECT:
+		return mesh__step_inject(r) ? STATE_JUDGE : STATE_ATTEMPT;
+	case STATE_ATTEMPT:
 		*parked = mesh__step_attempt(r) != MESH_OK;
 		return STATE_JUDGE;
 	case STATE_JUDGE:
@@ -63,7 +83,10 @@ static enum state step(struct mesh_request *r, bool *parked)
 		return STATE_OBSERVE;
 	case STATE_OBSERVE:
 		mesh__step_observe(r);
-		return is_last_word(r) ? STATE_DONE : STATE_RETRY;
+		return r->hedge != NULL ? STATE_HEDGE : is_last_word(r) ? STATE_DONE : STATE_RETRY;
+	case STATE_HEDGE:
+		*parked = mesh__step_hedge(r) != MESH_OK;
+		return *parked ? STATE_HEDGE : is_last_word(r) ? STATE_DONE : STATE_RETRY;
 	case STATE_RETRY:
 		return !mesh__step_retry(r) ? STATE_DONE : r->wait_ms > 0 ? STATE_PAUSE : STATE_PICK;
 	case STATE_PAUSE:
@@ -136,8 +159,12 @@ static bool show_head(struct mesh_request *r)
 
 int mesh__call_conclude(struct mesh_request *r)
 {
+	if (r->second_of != NULL) {
+		return r->err.code; /* its call concludes */
+	}
+	mesh__limit_leave(r);
 	if (answered(r) && show_head(r)) {
-		if (!r->answered_here) {
+		if (!r->answered_here && !r->injected) {
 			copy_text(r->instance, sizeof(r->instance), r->last_tried->instance);
 			copy_text(r->version, sizeof(r->version), r->last_tried->version);
 		}

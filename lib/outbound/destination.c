@@ -31,8 +31,10 @@ static void refresh(void *arg)
 	(void)pthread_mutex_lock(&list->mu);
 	for (struct mesh__destination *d = list->first; d != NULL; d = d->next) {
 		tell_locked(&d->requests_gauge, atomic_load_explicit(&d->requests, memory_order_relaxed) + atomic_load_explicit(&d->copies, memory_order_relaxed));
+		tell_locked(&d->limit_gauge, atomic_load_explicit(&d->concurrency.limit, memory_order_relaxed));
 		tell_locked(&d->pending_gauge, mesh__circuit_pending(d->circuit));
 		tell_locked(&d->connections_gauge, mesh__circuit_connections(d->circuit));
+		tell_locked(&d->ejected_gauge, atomic_load_explicit(&d->outlier.n_ejected, memory_order_relaxed));
 	}
 	(void)pthread_mutex_unlock(&list->mu);
 }
@@ -44,9 +46,12 @@ void mesh__destination_list_show(struct mesh__destination_list *list, struct mes
 }
 
 /* Here and not when they are asked for: what is asked then leaves no memory behind. */
-static void make_gauges(struct mesh__destination *d)
+static void make_counters(struct mesh__destination *d)
 {
 	if (d->list->metrics != NULL) {
+#define X(name, metric, help) d->name = mesh__metrics_counter(d->list->metrics, metric, help, "service", d->key);
+		MESH__DESTINATION_COUNTERS(X)
+#undef X
 #define X(name, metric, help) d->name##_gauge.counter = mesh__metrics_gauge(d->list->metrics, metric, help, "service", d->key);
 		MESH__DESTINATION_GAUGES(X)
 #undef X
@@ -66,7 +71,8 @@ struct mesh__destination *mesh__destination_new(struct mesh__destination_list *l
 	atomic_init(&d->proto, MESH__HTTP_1);
 	d->list = list;
 	(void)snprintf(d->key, sizeof(d->key), "%s", key);
-	make_gauges(d);
+	make_counters(d);
+	mesh__outlier_init(&d->outlier, list->metrics, key);
 	(void)pthread_mutex_lock(&list->mu);
 	d->next = list->first;
 	d->link = &list->first;
@@ -94,7 +100,9 @@ void mesh__destination_unref(struct mesh__destination *d)
 		d->next->link = d->link;
 	}
 	(void)pthread_mutex_unlock(&d->list->mu);
+	mesh__outlier_fini(&d->outlier);
 	mesh__circuit_unref(d->circuit);
+	mesh__free(atomic_load(&d->hedge));
 	mesh__free(d);
 }
 
@@ -116,6 +124,7 @@ void mesh__destination_tune(struct mesh__destination *d, const struct mesh__serv
 {
 	atomic_store_explicit(&d->proto, (int)proto_of(policy->protocol), memory_order_relaxed);
 	mesh__circuit_limit(d->circuit, policy->breaker.max_connections, policy->breaker.max_pending);
+	mesh__outlier_tune(d, &policy->outlier);
 }
 
 /* One more of `count`, beside `others`. Not added first and taken back: those that are refused must not be counted, be it for a moment, against one that is within the limit. */
@@ -153,6 +162,21 @@ int mesh__destination_enter_copy(struct mesh__destination *d, const struct mesh_
 void mesh__destination_leave_copy(struct mesh__destination *d)
 {
 	(void)atomic_fetch_sub_explicit(&d->copies, 1, memory_order_relaxed);
+}
+
+struct mesh__hedge_counts *mesh__destination_hedge(struct mesh__destination *d)
+{
+	struct mesh__hedge_counts *counts = atomic_load_explicit(&d->hedge, memory_order_acquire), *made;
+
+	if (counts != NULL) {
+		return counts;
+	}
+	made = mesh__alloc(&d->list->env->mem, sizeof(*made));
+	if (made != NULL && !atomic_compare_exchange_strong(&d->hedge, &counts, made)) {
+		mesh__free(made); /* another thread was first */
+		return counts;
+	}
+	return made;
 }
 
 bool mesh__destination_begin_copy(struct mesh__destination *d, size_t body_len)

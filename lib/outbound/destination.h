@@ -9,17 +9,36 @@
 
 #include "control/snapshot.h"
 #include "http/client.h"
+#include "outbound/outlier.h"
+#include "policy/aimd.h"
 #include "policy/breaker.h"
 #include "policy/budget.h"
+#include "policy/hedge.h"
 #include "telemetry/metrics.h"
 
+struct mesh__checked;          /* check.h */
 struct mesh__destination_list;
+
+/* Whether calls ask for it, as health checks have to know (check.h). */
+enum mesh__use {
+	MESH__USE_UNWATCHED, /* nobody looks: the next call says that it should */
+	MESH__USE_NONE,      /* not since somebody looked */
+	MESH__USE_NOTED
+};
 
 /* X(name, "metric", "help"): what is shown of each destination, by its service. */
 #define MESH__DESTINATION_GAUGES(X)                                                                                     \
 	X(requests, "mesh_circuit_requests", "Calls under way, by service.")                                            \
 	X(pending, "mesh_circuit_pending", "Calls that wait for a connection, by service.")                             \
-	X(connections, "mesh_circuit_connections", "Connections, by service.")
+	X(connections, "mesh_circuit_connections", "Connections, by service.")                                          \
+	X(ejected, "mesh_outlier_ejected", "Endpoints that outlier detection has ejected and not taken in again, by service.") \
+	X(limit, "mesh_concurrency_limit", "Calls that may be under way by concurrencyLimit, by service; 0: none has ended under it.")
+
+/* X(name, "metric", "help"): likewise, as counters. */
+#define MESH__DESTINATION_COUNTERS(X)                                                                                   \
+	X(limited, "mesh_concurrency_limited_total", "Calls that failed because as many were under way as concurrencyLimit had found, by service.") \
+	X(failed_over, "mesh_failover_tries_total", "Tries that went elsewhere because no endpoint was healthy, by the service called.") \
+	X(panicked, "mesh_panic_tries_total", "Tries for which the health of endpoints did not count, since too few were healthy, by service.")
 
 struct mesh__destination_gauge {
 	struct mesh__counter *counter; /* NULL: nobody counts */
@@ -32,8 +51,16 @@ struct mesh__destination {
 #define X(name, metric, help) struct mesh__destination_gauge name##_gauge;
 	MESH__DESTINATION_GAUGES(X)
 #undef X
+#define X(name, metric, help) struct mesh__counter *name;      /* NULL: nobody counts */
+	MESH__DESTINATION_COUNTERS(X)
+#undef X
 	struct mesh__circuit *circuit;
 	_Atomic int proto;                      /* enum mesh__http_proto: what its connections are to speak */
+	_Atomic uint32_t health_epoch;          /* moves with every change of an endpoint's health (endpoint.h): who has counted loads it with acquire, and counts again only when it has moved */
+	_Atomic int32_t n_unhealthy;            /* endpoints with a reason to be left alone */
+	struct mesh__outlier_watch outlier;
+	_Atomic int use;                        /* enum mesh__use */
+	struct mesh__checked *checked;          /* its health checks; NULL: there are none. Theirs */
 	char key[MESH__SERVICE_KEY_MAX];
 	char apart[MESH__APART];                /* what calls change, from what they read */
 	_Atomic int refs;
@@ -42,6 +69,8 @@ struct mesh__destination {
 	_Atomic int32_t mirrored;               /* copies of its own calls under way, wherever to, */
 	_Atomic int64_t mirrored_bytes;         /* and what their bodies hold */
 	struct mesh__budget budget;             /* of retries */
+	struct mesh__hedge_counts *_Atomic hedge; /* NULL: no call has asked for it */
+	struct mesh__aimd concurrency;          /* of calls to it, wherever their routes lead */
 	char apart_too[MESH__APART];
 };
 
@@ -74,6 +103,9 @@ void mesh__destination_leave(struct mesh__destination *destination);
 /* The same for a mirror's copy, which stands behind all others: it is let in where requests and copies together leave it a place, and takes none of maxRequests that a call wants; the circuit's connections and its queue it shares with them. */
 int mesh__destination_enter_copy(struct mesh__destination *destination, const struct mesh__breaker *breaker, struct mesh__err *err) MESH__MUST_USE;
 void mesh__destination_leave_copy(struct mesh__destination *destination);
+
+/* What is counted of it for second tries (policy/hedge.h); made for the first who asks, and then there for good. NULL: no memory. */
+struct mesh__hedge_counts *mesh__destination_hedge(struct mesh__destination *destination);
 
 /* A copy of one of its calls begins, with a body of so many bytes. False, and nothing to end, when there are as many as there may be (mirror.h). */
 bool mesh__destination_begin_copy(struct mesh__destination *destination, size_t body_len) MESH__MUST_USE;

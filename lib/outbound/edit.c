@@ -91,6 +91,7 @@ int mesh__step_edit(struct mesh_request *r)
 	struct mesh__edited *e;
 	int code;
 
+	r->sends_edited = false; /* by a route that it took before it had to wait */
 	if (mesh__answer_is_due(route)) {
 		return mesh__answer_here(r);
 	}

@@ -17,31 +17,11 @@ static bool wants_copy(const struct mesh_request *r)
 	return share > 0 && mesh__dice_below(r->outbound->env, MESH__WHOLE) < (uint64_t)share;
 }
 
-/* What is sent, as far as it is not this try's own. */
-static int fill(struct mesh_request *copy, const struct mesh_request *r)
-{
-	const struct mesh__client_field *fields = r->sends_edited ? r->edited->fields : r->fields;
-	size_t n = r->sends_edited ? r->edited->n_fields : r->n_fields;
-	int code = MESH_OK;
-
-	copy->says_grpc_timeout = r->says_grpc_timeout;
-	copy->parent_deadline_us = r->deadline_us;
-	copy->parent_retried = r->parent_retried;
-	for (size_t i = 0; i < n && code == MESH_OK; i++) {
-		code = mesh__request_field(copy, fields[i].name, fields[i].value);
-	}
-	return code == MESH_OK && r->has_body ? mesh__request_body(copy, r->body, r->body_len) : code;
-}
-
 static struct mesh_request *copy_of(struct mesh_request *r)
 {
 	const struct mesh__side *to = &r->route->mirror.to;
-	struct mesh_request *copy = mesh__request_new(r->outbound, to->service != NULL ? to->service : r->key, r->method, r->sends_edited ? r->edited->target : r->path);
+	struct mesh_request *copy = mesh__request_copy(r, to->service != NULL ? to->service : r->key);
 
-	if (copy != NULL && fill(copy, r) != MESH_OK) {
-		mesh__request_free(copy);
-		copy = NULL;
-	}
 	if (copy != NULL) {
 		copy->copy = (struct mesh__copy){.of = r->service->destination, .from = mesh__snapshot_ref(r->snapshot), .to = to};
 		mesh__destination_ref(copy->copy.of);

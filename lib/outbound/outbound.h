@@ -7,8 +7,10 @@
 #include "base/thread_set.h"
 #include "control/control.h"
 #include "outbound/async.h"
+#include "outbound/check.h"
 #include "outbound/endpoint.h"
 #include "outbound/running.h"
+#include "policy/hedge.h"
 #include "telemetry/metrics.h"
 
 struct mesh__outbound {
@@ -22,8 +24,10 @@ struct mesh__outbound {
 	size_t max_body_bytes;
 	struct mesh__running running;
 	struct mesh__async async;          /* the calls that no thread waits for; a call on its thread would wait for itself, too */
+	struct mesh__checks checks;        /* health checks of what is called */
 	atomic_bool closed;                /* calls under way end with MESH_E_CLOSED */
 	struct mesh__counter *calls_ok, *calls_failed, *tries, *retries, *regex_given_up;
+	struct mesh__counter *hedges[MESH__HEDGE_N_ENDS], *hedges_refused[MESH__HEDGE_N_REFUSALS];
 	struct mesh__metrics *metrics;
 };
 

@@ -4,10 +4,7 @@
 
 /* ---- Time ---- */
 
-static void on_time(void *arg)
-{
-	mesh__call_go_on(arg);
-}
+static void on_time(void *arg);
 
 static bool set_timer(struct mesh_request *r, int64_t ms)
 {
@@ -18,9 +15,47 @@ static bool set_timer(struct mesh_request *r, int64_t ms)
 	return true;
 }
 
+static int64_t ms_until(const struct mesh_request *r, int64_t until_us)
+{
+	int64_t left_us = until_us - mesh__mono_us(r->outbound->env);
+
+	return left_us > 0 ? (left_us + 999) / 1000 : 0;
+}
+
+/* For the end of the pause, or the second try, which comes before. */
+static bool set_pause(struct mesh_request *r)
+{
+	r->call.hedges = r->hedge_due_us != 0 && r->hedge_due_us < r->call.pause_us;
+	return set_timer(r, ms_until(r, r->call.hedges ? r->hedge_due_us : r->call.pause_us));
+}
+
+static void on_time(void *arg)
+{
+	struct mesh_request *r = arg;
+
+	if (!r->call.hedges) {
+		mesh__call_go_on(r);
+		return;
+	}
+	r->call.hedges = false;
+	mesh__hedge_second(r);
+	if (r->call.flight == NULL) {
+		(void)set_pause(r); /* the timer is there */
+	}
+}
+
 bool mesh__parked_pause(struct mesh_request *r)
 {
-	return set_timer(r, r->wait_ms);
+	r->call.pause_us = mesh__mono_us(r->outbound->env) + r->wait_ms * 1000;
+	return set_pause(r);
+}
+
+static void stop_timer(struct mesh_request *r)
+{
+	r->call.hedges = false;
+	if (r->call.timer != NULL) {
+		mesh__timer_stop(r->call.timer);
+	}
 }
 
 /* ---- The control plane ---- */
@@ -66,9 +101,7 @@ int mesh__parked_await(struct mesh_request *r)
 	}
 	if (code != MESH_E_WOULD_BLOCK) {
 		unlist_waiting(r);
-		if (r->call.timer != NULL) {
-			mesh__timer_stop(r->call.timer);
-		}
+		stop_timer(r);
 	} else if (!r->call.waits) {
 		list_waiting(r);
 	}
@@ -82,6 +115,9 @@ static void on_flown(void *arg, int code, const struct mesh__client_result *resu
 	struct mesh_request *r = arg;
 
 	r->call.flight = NULL;
+	if (r->call.hedges) {
+		stop_timer(r);
+	}
 	if (r->streamed != NULL && !mesh__streamed_landed(r, &code, err)) {
 		mesh__async_landed(r);
 		return;
@@ -105,6 +141,9 @@ int mesh__parked_exchange(struct mesh_request *r, struct mesh__pool *pool, const
 		mesh__streamed_board(r, &o);
 	}
 	code = mesh__flight_start(pool, r->outbound->async.loop, &o, &r->call.flight, &r->err);
+	if (code == MESH_OK && r->hedge_due_us != 0) {
+		r->call.hedges = set_timer(r, ms_until(r, r->hedge_due_us)); /* where it cannot be there is no second try */
+	}
 	return code == MESH_OK ? MESH_E_WOULD_BLOCK : code;
 }
 
@@ -116,6 +155,16 @@ void mesh__parked_cancel(struct mesh_request *r)
 		mesh__flight_stop(r->call.flight, MESH_E_CANCELLED, "cancelled");
 	} else {
 		mesh__call_go_on(r); /* it looks at the cancel by itself */
+	}
+}
+
+void mesh__parked_second_over(struct mesh_request *r)
+{
+	if (r->call.flight != NULL) {
+		mesh__flight_stop(r->call.flight, MESH_E_CANCELLED, "the second try has answered");
+	} else {
+		stop_timer(r);
+		mesh__call_go_on(r);
 	}
 }
 

@@ -24,6 +24,8 @@ struct mesh__parked {
 	int code;                          /* what came of it */
 	struct mesh__flight *flight;       /* the try that is under way */
 	struct mesh__timer *timer;
+	bool hedges;                       /* it is set for a second try; else for the end of a wait: */
+	int64_t pause_us;                  /* of a pause, then */
 	struct mesh_request *prev, *next;  /* among those that wait for the control plane, then among those that have ended and are to be told of */
 	bool waits;                        /* it is one of them */
 };
@@ -39,6 +41,9 @@ bool mesh__parked_pause(struct mesh_request *request);
 
 /* The request was cancelled: the wait, whichever it is, ends. */
 void mesh__parked_cancel(struct mesh_request *request);
+
+/* Its second try, for which it waits or which has won, is over. */
+void mesh__parked_second_over(struct mesh_request *request);
 
 /* The call is over. */
 void mesh__parked_end(struct mesh_request *request);

@@ -1,92 +1,80 @@
-#include <string.h>
-
+#include "outbound/choose.h"
+#include "outbound/destination.h"
+#include "outbound/failover.h"
 #include "outbound/steps.h"
 
-struct view {
-	const struct mesh_request *request;
-	int64_t now_us;
-	bool stay; /* in the own zone, where an endpoint has not been tried */
-};
-
-static bool is_tried(const struct mesh_request *r, const struct mesh__endpoint *e)
+/* What is wrong at home. */
+static void tell_home(struct mesh_request *r)
 {
-	for (int32_t t = 0; t < r->tries && t < MESH__TRIES_MAX; t++) {
-		if (r->tried[t] == e) {
-			return true;
-		}
+	const struct mesh__service *s = r->home.service;
+	const struct mesh__group *group = r->home.group;
+
+	if (!s->known) {
+		(void)mesh__fail_at(&r->err, MESH__ORIGIN_CONTROL, MESH_E_NO_SERVICE, "no service %s: none has ever registered; is the name right, is its namespace?", s->key);
+	} else if (group->n > 0) { /* there is no panic where it is switched off */
+		(void)mesh__fail_at(&r->err, MESH__ORIGIN_POLICY, MESH_E_NO_ENDPOINT, "none of the %zu endpoints of %s%s%s is healthy", group->n, group->subset == NULL ? "" : group->subset, group->subset == NULL ? "" : " of ", s->key);
+	} else if (group->subset == NULL) {
+		(void)mesh__fail_at(&r->err, MESH__ORIGIN_CONTROL, MESH_E_NO_ENDPOINT, "service %s has no endpoint at present", s->key);
+	} else if (r->route == NULL) { /* a mirror's copy */
+		(void)mesh__fail_at(&r->err, MESH__ORIGIN_CONTROL, MESH_E_NO_ENDPOINT, "subset %s of service %s, to which a mirror leads, has no endpoint at present: none of %zu has its labels", group->subset, s->key, s->n);
+	} else {
+		(void)mesh__fail_at(&r->err, MESH__ORIGIN_CONTROL, MESH_E_NO_ENDPOINT, "subset %s of service %s, to which route %s leads, has no endpoint at present: none of %zu has its labels", group->subset, s->key,
+			r->route->name, s->n);
 	}
-	return false;
 }
 
-static bool is_near(const struct mesh_request *r, const struct mesh__endpoint *e)
+/* Those of a zone for a first try. Of a retry mesh__choose() knows better which zone. */
+static struct mesh__candidates candidates_of(const struct mesh_request *r, const struct mesh__lead *lead)
 {
-	return r->outbound->labels.zone != NULL && e->zone != NULL && strcmp(r->outbound->labels.zone, e->zone) == 0;
-}
+	const struct mesh__group *group = r->group;
 
-/* Of a retry: what was tried comes last, another zone before it. */
-static bool avoid(const void *ctx, size_t i)
-{
-	const struct view *v = ctx;
-	const struct mesh__endpoint *e = v->request->group->endpoints[i];
-
-	return is_tried(v->request, e) || (v->stay && !is_near(v->request, e));
-}
-
-static bool may_stay(const struct mesh_request *r)
-{
-	for (size_t i = 0; i < r->group->n; i++) {
-		if (is_near(r, r->group->endpoints[i]) && !is_tried(r, r->group->endpoints[i])) {
-			return true;
-		}
+	if (r->tries > 0 || (!lead->whole && lead->panic)) {
+		return (struct mesh__candidates){.from = 0, .n = group->n, .unhealthy_too = !lead->whole && lead->panic};
 	}
-	return false;
-}
-
-static double cost(const void *ctx, size_t i)
-{
-	const struct view *v = ctx;
-
-	return mesh__endpoint_cost(v->request->group->endpoints[i], v->now_us);
-}
-
-static uint64_t dice(void *ctx, uint64_t n)
-{
-	return mesh__dice_below(ctx, n);
-}
-
-static int no_endpoint(struct mesh_request *r)
-{
-	if (r->group->subset == NULL) {
-		return mesh__fail_at(&r->err, MESH__ORIGIN_CONTROL, MESH_E_NO_ENDPOINT, "service %s has no endpoint at present", r->service->key);
+	if (lead->whole) {
+		return (struct mesh__candidates){.from = 0, .n = group->n_near > 0 ? group->n_near : group->n};
 	}
-	if (r->route == NULL) { /* a mirror's copy */
-		return mesh__fail_at(&r->err, MESH__ORIGIN_CONTROL, MESH_E_NO_ENDPOINT, "subset %s of service %s, to which a mirror leads, has no endpoint at present: none of %zu has its labels", r->group->subset,
-			r->service->key, r->service->n);
+	return mesh__levels_draw(&lead->levels, r->outbound->env);
+}
+
+/* True: an ejected endpoint of the group is due, and this try is its probe. A first try is: a retry is to have the best chance that there is, and a mirror's copy decides nothing for calls. */
+static bool probes(struct mesh_request *r, struct mesh__service *service, struct mesh__group *group)
+{
+	if (!mesh__outlier_is_due(&service->destination->outlier, r->now_us) || r->tries > 0 || r->copy.of != NULL) {
+		return false;
 	}
-	return mesh__fail_at(&r->err, MESH__ORIGIN_CONTROL, MESH_E_NO_ENDPOINT, "subset %s of service %s, to which route %s leads, has no endpoint at present: none of %zu has its labels", r->group->subset,
-		r->service->key, r->route->name, r->service->n);
+	r->probes = mesh__outlier_claim(service->destination, group, r->now_us);
+	if (r->probes == NULL) {
+		return false;
+	}
+	r->service = service;
+	r->group = group;
+	r->endpoint = r->probes;
+	return true;
 }
 
 int mesh__step_pick(struct mesh_request *r)
 {
-	const struct mesh__env *env = r->outbound->env;
-	struct mesh__service *s = r->service;
-	struct mesh__group *group = r->group;
-	struct view v = {.request = r, .now_us = r->now_us, .stay = r->tries > 0 && may_stay(r)};
-	struct mesh__balance_view view = {.n = group->n, .ctx = &v, .avoid = r->tries > 0 ? avoid : NULL, .cost = cost, .dice = dice, .dice_ctx = (void *)(uintptr_t)env};
-	int64_t i;
+	struct mesh__candidates candidates;
+	struct mesh__lead lead;
 
-	if (!s->known) {
-		return mesh__fail_at(&r->err, MESH__ORIGIN_CONTROL, MESH_E_NO_SERVICE, "no service %s: none has ever registered; is the name right, is its namespace?", s->key);
+	mesh__checks_note(&r->outbound->checks, r->home.service); /* also while others stand in for it: so it comes back */
+	if (probes(r, r->home.service, r->home.group)) { /* likewise */
+		return MESH_OK;
 	}
-	if (s->policy.balancer == MESH__BALANCER_ROUND_ROBIN) {
-		i = mesh__balance_round_robin(&view, atomic_fetch_add_explicit(&group->turn, 1, memory_order_relaxed));
-	} else {
-		i = mesh__balance_p2c(&view);
+	mesh__failover_lead(r, &lead);
+	if (r->service == NULL) {
+		return MESH_OK; /* it waits */
 	}
-	if (i == MESH__BALANCE_NONE) {
-		return no_endpoint(r);
+	if (r->group != r->home.group && probes(r, r->service, r->group)) {
+		return MESH_OK;
 	}
-	r->endpoint = group->endpoints[i]; /* the call's snapshot keeps it */
+	if (!lead.whole && lead.healthy == 0 && !lead.panic) {
+		tell_home(r);
+		mesh__failover_explain(r);
+		return r->err.code;
+	}
+	candidates = candidates_of(r, &lead);
+	r->endpoint = r->group->endpoints[mesh__choose(r, &candidates)]; /* the call's snapshot keeps it */
 	return MESH_OK;
 }

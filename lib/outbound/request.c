@@ -44,13 +44,33 @@ struct mesh_request *mesh__request_new(struct mesh__outbound *outbound, const ch
 
 void mesh__request_let_go(struct mesh_request *r)
 {
-	r->endpoint = r->last_tried = NULL;
+	if (r->probes != NULL) { /* the try that was to probe it was not made */
+		mesh__outlier_probed(r->probes, MESH__BLAME_UNKNOWN, r->now_us);
+	}
+	r->endpoint = r->last_tried = r->probes = NULL;
 	mesh__snapshot_unref(r->snapshot);
 	r->snapshot = NULL;
-	r->service = NULL;
+	r->called = r->service = NULL;
 	r->group = NULL;
+	r->home = (struct mesh__home){.service = NULL};
 	r->route = NULL;
 	r->match = NULL;
+	r->fault = NULL;
+	r->faulted = NULL;
+}
+
+void mesh__request_lead(struct mesh_request *r, struct mesh__service *service, struct mesh__group *group, struct mesh__told *told)
+{
+	r->home = (struct mesh__home){.service = service, .group = group, .told = told};
+	r->service = service;
+	r->group = group;
+}
+
+void mesh__request_await(struct mesh_request *r, const char *key)
+{
+	memcpy(r->side_key, key, strlen(key) + 1); /* bounded by the document that it stands in */
+	r->awaited = r->side_key;
+	mesh__request_let_go(r);
 }
 
 const struct mesh__client_response *mesh__request_head(const struct mesh_request *r)
@@ -63,9 +83,10 @@ void mesh__request_clear(struct mesh_request *r)
 	mesh__request_let_go(r);
 	mesh__client_response_clear(&r->response);
 	r->instance[0] = r->version[0] = '\0';
-	r->has_error = r->drawn = r->sends_edited = r->shows_edited = r->answered_here = false;
+	r->has_error = r->routed = r->drawn = r->timed = r->hedged = r->sends_edited = r->shows_edited = r->answered_here = false;
 	r->tries = 0;
-	r->wait_ms = 0;
+	r->wait_ms = r->delayed_us = 0;
+	r->injected = false;
 	r->error.may_be_processed = false;
 	mesh__err_clear(&r->err);
 	memset(&r->result, 0, sizeof(r->result));
@@ -143,4 +164,32 @@ int mesh__request_body(struct mesh_request *r, const void *bytes, size_t len)
 	r->body_len = len;
 	r->has_body = true;
 	return MESH_OK;
+}
+
+/* What is sent, as far as it is not this try's own. */
+static int fill(struct mesh_request *copy, const struct mesh_request *r)
+{
+	const struct mesh__client_field *fields = r->sends_edited ? r->edited->fields : r->fields;
+	size_t n = r->sends_edited ? r->edited->n_fields : r->n_fields;
+	int code = MESH_OK;
+
+	copy->says_grpc_timeout = r->says_grpc_timeout;
+	copy->parent_deadline_us = r->deadline_us;
+	copy->parent_retried = r->parent_retried;
+	copy->idempotent = r->idempotent;
+	for (size_t i = 0; i < n && code == MESH_OK; i++) {
+		code = mesh__request_field(copy, fields[i].name, fields[i].value);
+	}
+	return code == MESH_OK && r->has_body ? mesh__request_body(copy, r->body, r->body_len) : code;
+}
+
+struct mesh_request *mesh__request_copy(const struct mesh_request *r, const char *service)
+{
+	struct mesh_request *copy = mesh__request_new(r->outbound, service, r->method, r->sends_edited ? r->edited->target : r->path);
+
+	if (copy != NULL && fill(copy, r) != MESH_OK) {
+		mesh__request_free(copy);
+		return NULL;
+	}
+	return copy;
 }

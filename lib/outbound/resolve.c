@@ -39,16 +39,23 @@ void mesh__resolve_deadline(struct mesh_request *r, const struct mesh__service_p
 
 static void found(struct mesh_request *r, struct mesh__service *service)
 {
-	r->service = service;
-	r->group = r->copy.of == NULL || r->copy.to->subset == NULL ? &service->all : mesh__service_subset(service, r->copy.to->subset);
+	struct mesh__group *group = r->copy.of == NULL || r->copy.to->subset == NULL ? &service->all : mesh__service_subset(service, r->copy.to->subset);
+
+	r->called = service;
+	mesh__request_lead(r, service, group, r->copy.of == NULL ? &service->told : NULL);
 	mesh__resolve_deadline(r, &service->policy, NULL);
 }
 
 int mesh__step_resolve(struct mesh_request *r)
 {
 	struct mesh__service *service;
-	int code = check(r);
+	int code;
 
+	if (r->second_of != NULL) {
+		mesh__hedge_resolve(r);
+		return MESH_OK;
+	}
+	code = check(r);
 	if (code != MESH_OK) {
 		return code;
 	}

@@ -1,11 +1,8 @@
 #include "policy/retry.h"
 
-#include <pthread.h>
-
-#include "base/wait.h"
-#include "http/cancel.h"
 #include "outbound/destination.h"
 #include "outbound/grpc.h"
+#include "outbound/sleep.h"
 #include "outbound/steps.h"
 #include "policy/deadline.h"
 
@@ -13,7 +10,7 @@
 
 const struct mesh__retries *mesh__retries_of(const struct mesh_request *r)
 {
-	return r->route != NULL ? &r->route->retries : &r->service->policy.retries;
+	return r->route != NULL ? &r->route->retries : &r->called->policy.retries;
 }
 
 struct mesh__retry_budget mesh__retry_budget_of(const struct mesh_request *r)
@@ -52,7 +49,7 @@ static struct mesh__retry_inputs inputs_of(const struct mesh_request *r, enum me
 {
 	struct mesh__retry_inputs in = {.end = end, .grpc = -1, .idempotent = r->idempotent, .nothing_sent = r->result.sent == MESH__SENT_NOTHING, .body_gone = body_gone(r, end),
 		.only_impostors = r->err.code == MESH_E_IDENTITY && (size_t)tries >= r->group->n,
-		.parent_retried = r->parent_retried, .tries = tries, .left_ms = mesh__deadline_left_ms(r->deadline_us, now_us), .asked_ms = MESH__RETRY_ASKS_NOTHING};
+		.parent_retried = r->parent_retried, .tries = tries - (r->hedged ? 1 : 0), .left_ms = mesh__deadline_left_ms(r->deadline_us, now_us), .asked_ms = MESH__RETRY_ASKS_NOTHING};
 
 	if (end == MESH__TRY_ANSWERED || end == MESH__TRY_NOT_PROCESSED) {
 		in.status = r->response.status;
@@ -121,40 +118,16 @@ bool mesh__step_retry(struct mesh_request *r)
 
 /* ---- The wait ---- */
 
-struct sleeper {
-	pthread_mutex_t mu; /* guards that no wake-up falls between the look at the cancel and the wait */
-	pthread_cond_t woken;
-};
-
-static void wake_sleeper(void *arg)
+/* A try that a fault delays may have a second one beside it before it is sent. */
+static void sleep_and_hedge(struct mesh_request *r, int64_t until_us)
 {
-	struct sleeper *s = arg;
-
-	(void)pthread_mutex_lock(&s->mu);
-	(void)pthread_cond_broadcast(&s->woken);
-	(void)pthread_mutex_unlock(&s->mu);
-}
-
-static void sleeper_init(struct sleeper *s)
-{
-	(void)pthread_mutex_init(&s->mu, NULL);
-	mesh__cond_init(&s->woken);
-}
-
-/* Sleeps until then, or until the call is cancelled. */
-static void sleep_until(struct mesh_request *r, int64_t until_us)
-{
-	struct sleeper s;
-
-	sleeper_init(&s);
-	mesh__cancel_watch(r->cancel, wake_sleeper, &s);
-	(void)pthread_mutex_lock(&s.mu);
-	while (!mesh__cancel_fired(r->cancel) && mesh__cond_wait_until(&s.woken, &s.mu, r->outbound->env, until_us)) {
+	if (r->hedge_due_us != 0 && r->hedge_due_us < until_us) {
+		mesh__sleep_until(r, r->hedge_due_us);
+		if (!mesh__cancel_fired(r->cancel)) {
+			mesh__hedge_second(r);
+		}
 	}
-	(void)pthread_mutex_unlock(&s.mu);
-	mesh__cancel_unwatch(r->cancel);
-	(void)pthread_cond_destroy(&s.woken);
-	(void)pthread_mutex_destroy(&s.mu);
+	mesh__sleep_until(r, until_us);
 }
 
 int mesh__step_pause(struct mesh_request *r)
@@ -163,7 +136,7 @@ int mesh__step_pause(struct mesh_request *r)
 		return MESH_E_WOULD_BLOCK;
 	}
 	if (!r->parked) {
-		sleep_until(r, mesh__mono_us(r->outbound->env) + r->wait_ms * 1000);
+		sleep_and_hedge(r, mesh__mono_us(r->outbound->env) + r->wait_ms * 1000);
 		r->now_us = mesh__mono_us(r->outbound->env);
 	}
 	return MESH_OK;

@@ -5,10 +5,9 @@
 #include "base/str.h"
 #include "outbound/answer.h"
 #include "outbound/steps.h"
+#include "policy/fault.h"
 #include "policy/split.h"
 #include "wire/path.h"
-
-enum { TARGET_MAX = 8192 };
 
 /* The caller's fields; ours are not there yet. */
 static const char *next_value(const void *ctx, const char *name, size_t *at)
@@ -25,7 +24,7 @@ static const char *next_value(const void *ctx, const char *name, size_t *at)
 }
 
 /* Routes see the path that the server will see; `room` has it. */
-static struct mesh__request_view view_of(const struct mesh_request *r, char room[TARGET_MAX + 1])
+static struct mesh__request_view view_of(const struct mesh_request *r, char room[MESH__TARGET_MAX + 1])
 {
 	const struct mesh__name *self = &r->snapshot->self;
 	size_t len = strcspn(r->path, "?"); /* of a target that was found valid, and so fits */
@@ -34,6 +33,14 @@ static struct mesh__request_view view_of(const struct mesh_request *r, char room
 	room[len] = '\0';
 	return (struct mesh__request_view){.method = r->method, .path = mesh__path_normalise(room) ? room : NULL, .query = r->path[len] == '?' ? r->path + len + 1 : "", .header = next_value, .ctx = r,
 		.service = self->service, .ns = self->ns, .instance = r->outbound->instance, .labels = r->outbound->labels};
+}
+
+const char *mesh__request_key(const struct mesh_request *r, const struct mesh__sticky *on, char *room, size_t cap, size_t *len)
+{
+	const char *query = strchr(r->path, '?');
+	struct mesh__request_view view = {.query = query == NULL ? "" : query + 1, .header = next_value, .ctx = r, .instance = r->outbound->instance};
+
+	return mesh__sticky_key(on, &view, room, cap, len);
 }
 
 /* One turn a call: one that waits for the service that it was sent to, and looks again, is not sent elsewhere then. */
@@ -49,7 +56,7 @@ static uint64_t turn_of(struct mesh_request *r, struct mesh__routed *routed)
 static size_t choose_side(struct mesh_request *r, struct mesh__routed *routed, const struct mesh__request_view *view)
 {
 	const struct mesh__route *route = r->route;
-	char room[TARGET_MAX + 1];
+	char room[MESH__TARGET_MAX + 1];
 	const char *key = NULL;
 	size_t len;
 
@@ -63,29 +70,35 @@ static size_t choose_side(struct mesh_request *r, struct mesh__routed *routed, c
 }
 
 /* The other service's routes do not count: a call is routed once. */
-static void lead_to_service(struct mesh_request *r, const char *key)
+static void lead_to_service(struct mesh_request *r, struct mesh__routed_side *side)
 {
-	struct mesh__service *other = mesh__snapshot_find(r->snapshot, key);
+	struct mesh__service *other = mesh__snapshot_find(r->snapshot, side->service);
 
 	if (other != NULL) {
-		r->service = other;
-		r->group = &other->all;
-		return;
+		mesh__request_lead(r, other, &other->all, &side->told);
+	} else {
+		mesh__request_await(r, side->service);
 	}
-	memcpy(r->side_key, key, strlen(key) + 1); /* bounded by the document that it stands in, which goes with the snapshot: */
-	r->awaited = r->side_key;
-	mesh__request_let_go(r);
+}
+
+static void choose_fault(struct mesh_request *r, const struct mesh__service *s, struct mesh__request_view *view)
+{
+	r->fault = mesh__fault_find(&s->policy, r->route, view, mesh__wall_ms(r->outbound->env));
+	r->faulted = &s->faulted;
 }
 
 void mesh__step_route(struct mesh_request *r)
 {
-	const struct mesh__service *s = r->service;
-	char path[TARGET_MAX + 1];
+	const struct mesh__service *s = r->called;
+	char path[MESH__TARGET_MAX + 1];
 	struct mesh__request_view view = view_of(r, path);
 	struct mesh__routed_side *side;
 	struct mesh__routed *routed;
 
 	r->route = mesh__route_find(s->policy.routes, s->policy.n_routes, &view, &r->match);
+	if (s->faulted.on) {
+		choose_fault(r, s, &view);
+	}
 	if (view.gave_up > 0) {
 		mesh__count(r->outbound->regex_given_up, view.gave_up);
 	}
@@ -96,11 +109,12 @@ void mesh__step_route(struct mesh_request *r)
 	side = &routed->sides[choose_side(r, routed, &view)];
 	mesh__resolve_deadline(r, &s->policy, r->route);
 	if (side->group != NULL) {
-		r->group = side->group;
+		mesh__request_lead(r, r->called, side->group, &side->told);
 	} else {
-		lead_to_service(r, side->service);
+		lead_to_service(r, side);
 	}
-	if (r->service != NULL && !mesh__answer_is_due(r->route)) {
+	if (r->service != NULL && !r->routed && !mesh__answer_is_due(r->route)) {
+		r->routed = true;
 		mesh__count(side->calls, 1);
 	}
 }

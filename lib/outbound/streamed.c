@@ -77,10 +77,22 @@ static void open_pipe(struct mesh__streamed *s, struct mesh__pipe *pipe, void (*
 	mesh__pipe_init(pipe, s->request->outbound->env, &options);
 }
 
+static void open_down(struct mesh__streamed *s)
+{
+	open_pipe(s, &s->down, on_down_readable, on_down_writable);
+}
+
 static void open_pipes(struct mesh__streamed *s)
 {
 	open_pipe(s, &s->up, on_up_readable, on_up_writable);
-	open_pipe(s, &s->down, on_down_readable, on_down_writable);
+	open_down(s);
+}
+
+/* What the answer of an earlier try said is not this one's. Nobody has read of it. */
+static void empty_down(struct mesh__streamed *s)
+{
+	mesh__pipe_fini(&s->down);
+	open_down(s);
 }
 
 static void close_pipes(struct mesh__streamed *s)
@@ -403,9 +415,7 @@ void mesh__streamed_board(struct mesh_request *r, struct mesh__flight_options *o
 	}
 	if (s->download) {
 		o->data = on_data;
-		/* What the answer of an earlier try said is not this one's. Nobody has read of it. */
-		mesh__pipe_fini(&s->down);
-		open_pipe(s, &s->down, on_down_readable, on_down_writable);
+		empty_down(s);
 	}
 }
 
@@ -470,6 +480,7 @@ int mesh__streamed_answer(struct mesh_request *r)
 	if (!s->download) {
 		return MESH_OK;
 	}
+	empty_down(s);
 	code = mesh__pipe_put(&s->down, r->response.body.data, r->response.body.len);
 	if (code != MESH_OK) {
 		return mesh__fail_memory(&r->err);
@@ -497,7 +508,7 @@ bool mesh__streamed_landed(struct mesh_request *r, int *code, const struct mesh_
 		atomic_store(&s->broken, true);
 	}
 	if (!s->head_due) {
-		mesh__observe_landed(r, *code == MESH_OK ? mesh__grpc_observe(r) : *code == MESH_E_RESET || *code == MESH_E_PROTOCOL);
+		mesh__observe_landed(r, *code);
 	}
 	end_bodies(s, why);
 	if (s->head_due) {

@@ -80,7 +80,7 @@ void mesh__streamed_begin(struct mesh_request *request);
 /* Makes a flight of it, whose `done` is the caller's. */
 void mesh__streamed_board(struct mesh_request *request, struct mesh__flight_options *options);
 
-/* There is no flight: the call is answered here, and a response that streams is what its body holds. MESH_E_NO_MEMORY. */
+/* There is no flight: the call, or its try, is answered here, and a response that streams is what its body holds. MESH_E_NO_MEMORY. */
 int mesh__streamed_answer(struct mesh_request *request) MESH__MUST_USE;
 
 /* The flight is over. True: the machine goes on with *code; false: it was through already, and so is the request now. */

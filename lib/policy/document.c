@@ -45,6 +45,11 @@ static bool is_named_by_kind(enum mesh__kind kind)
 	return kind == MESH__KIND_NAMESPACE || kind == MESH__KIND_MESH;
 }
 
+bool mesh__kind_is_of_a_service(enum mesh__kind kind)
+{
+	return !is_named_by_kind(kind);
+}
+
 const char *mesh__kind_namespace(enum mesh__kind kind, const char *name, const char *said)
 {
 	return kind == MESH__KIND_MESH ? "mesh-system" : kind == MESH__KIND_NAMESPACE ? name : said;
@@ -111,19 +116,39 @@ static void read_back(struct mesh__reading *r, const struct mesh__place *at, con
 	}
 }
 
+/* What a service's, its namespace's, the mesh's and its Fault make together fits into one document: the head is written once, and each field is of one of them. */
+static size_t canonical_max(enum mesh__kind kind)
+{
+	switch (kind) {
+	case MESH__KIND_SERVICE:
+		return MESH__SERVICE_TEXT_MAX_BYTES;
+	case MESH__KIND_NAMESPACE:
+	case MESH__KIND_MESH:
+	case MESH__KIND_FAULT:
+		return MESH__COMMON_TEXT_MAX_BYTES;
+	default:
+		return MESH__DOCUMENT_MAX_BYTES;
+	}
+}
+
 /* The text says everything that matters by itself: it does not depend on whose default namespace it is read with. */
 static void write_canonical(struct mesh__reading *r, const struct mesh__place *at, struct mesh__document *doc)
 {
 	struct mesh__buf text;
 	struct mesh__json_out out = {.buf = &text};
 
-	mesh__buf_init(&text, r->mem, MESH__DOCUMENT_MAX_BYTES);
+	mesh__buf_init(&text, r->mem, canonical_max(doc->kind));
 	mesh__json_open(&out, NULL, '{');
 	mesh__document_put_head(&out, doc->kind, doc->name, doc->ns);
 	mesh__write_fields(&out, at->node, mesh__fields_of_kind(doc->kind), doc);
 	mesh__json_close(&out, '}');
 	doc->text = mesh__buf_take(&text);
-	r->no_memory |= doc->text == NULL;
+	if (text.error == MESH_E_TOO_LARGE) {
+		mesh__reading_fault(r, at, "written out in full it is larger than %zu bytes, and no %s may be", text.max_bytes, mesh__kind_name(doc->kind));
+	} else {
+		r->no_memory |= doc->text == NULL;
+	}
+	mesh__buf_fini(&text);
 	if (doc->text != NULL) {
 		read_back(r, at, doc->text);
 	}
@@ -274,12 +299,8 @@ static int verdict(const struct mesh__reading *r, struct mesh__err *err)
 	return mesh__fail(err, MESH_E_INVALID, "%.440s (the first of %zu faults)", r->first.message, r->n_faults);
 }
 
-int mesh__documents_parse(const struct mesh__mem *mem, const char *file, const char *text, size_t len, const char *default_ns,
-	struct mesh__document **out, struct mesh__buf *faults, struct mesh__buf *warnings, struct mesh__err *err)
+static int parse(struct mesh__reading *r, const char *text, size_t len, const char *default_ns, struct mesh__document **out, struct mesh__err *err)
 {
-	struct mesh__reading r = {
-		.mem = mem, .file = file, .faults = faults, .warnings = warnings, .first = MESH__NO_ERR,
-	};
 	struct mesh__document *list = NULL;
 	struct mesh__node *nodes = NULL;
 	struct mesh__err yaml = MESH__NO_ERR;
@@ -289,12 +310,12 @@ int mesh__documents_parse(const struct mesh__mem *mem, const char *file, const c
 	if (!mesh__label_valid(default_ns, strlen(default_ns))) {
 		return mesh__fail(err, MESH_E_INVALID, "namespace \"%.100s\" is no name", default_ns);
 	}
-	code = mesh__yaml_parse(mem, text, len, MESH__DOCUMENT_MAX_BYTES, &nodes, &yaml);
+	code = mesh__yaml_parse(r->mem, text, len, MESH__DOCUMENT_MAX_BYTES, &nodes, &yaml);
 	if (code != MESH_OK) {
-		return tell_yaml_fault(file, faults, &yaml, err);
+		return tell_yaml_fault(r->file, r->faults, &yaml, err);
 	}
-	list = read_all(&r, nodes, default_ns);
-	code = verdict(&r, err);
+	list = read_all(r, nodes, default_ns);
+	code = verdict(r, err);
 	if (code != MESH_OK) {
 		mesh__documents_free(list);
 		list = NULL;
@@ -302,6 +323,21 @@ int mesh__documents_parse(const struct mesh__mem *mem, const char *file, const c
 	mesh__yaml_free(nodes);
 	*out = list;
 	return code;
+}
+
+int mesh__documents_parse(const struct mesh__mem *mem, const char *file, const char *text, size_t len, const char *default_ns,
+	struct mesh__document **out, struct mesh__buf *faults, struct mesh__buf *warnings, struct mesh__err *err)
+{
+	struct mesh__reading r = {.mem = mem, .file = file, .faults = faults, .warnings = warnings, .first = MESH__NO_ERR};
+
+	return parse(&r, text, len, default_ns, out, err);
+}
+
+int mesh__effective_parse(const struct mesh__mem *mem, const char *file, const char *text, const char *default_ns, struct mesh__document **out, struct mesh__err *err)
+{
+	struct mesh__reading r = {.mem = mem, .file = file, .effective = true, .first = MESH__NO_ERR};
+
+	return parse(&r, text, strlen(text), default_ns, out, err);
 }
 
 void mesh__documents_free(struct mesh__document *documents)

@@ -65,7 +65,7 @@ static enum mesh__layer nearest(const struct mesh__node *const said[MESH__LAYERS
 /* Whether layers are merged within it, and not one of them taken whole. */
 static bool is_merged(const struct mesh__field_rule *rule)
 {
-	return rule->type == MESH__FIELD_MAP && !rule->fields->one_of && rule->fields->scalar == NULL;
+	return rule->type == MESH__FIELD_MAP && rule->elsewhere == NULL && !rule->fields->one_of && rule->fields->scalar == NULL;
 }
 
 /* What is said canonically, said again: a scalar without quotes is a number or a truth value of JSON. */
@@ -144,7 +144,7 @@ static void tell(struct telling *t, const char *path, const struct mesh__field_r
 	mesh__buf_clear(&t->value);
 	if (layer != MESH__LAYER_BUILT_IN) {
 		put_node(&json, NULL, said[layer]);
-	} else if (rule->type != MESH__FIELD_LIST) {
+	} else if (rule->type != MESH__FIELD_LIST && rule->elsewhere == NULL) {
 		mesh__write_leaf(&json, NULL, rule, built_in);
 	}
 	t->no_memory |= t->value.error != MESH_OK;

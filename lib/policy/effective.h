@@ -1,5 +1,5 @@
 /*
- * What a service goes by: its own document over its namespace's over the mesh's over what is built in (POLICY.md), field by field, lists whole. Pure; on canonical texts, so that whoever keeps documents keeps nothing else.
+ * What a service goes by: its own document over its namespace's over the mesh's over what is built in (POLICY.md), field by field, lists whole; and what a Fault injects into its calls. Pure; on canonical texts, so that whoever keeps documents keeps nothing else.
  */
 #ifndef MESH__POLICY_EFFECTIVE_H
 #define MESH__POLICY_EFFECTIVE_H
@@ -9,8 +9,8 @@
 #include "base/mem.h"
 #include "wire/name.h"
 
-/* Who says a field, the nearest first. */
-enum mesh__layer { MESH__LAYER_SERVICE, MESH__LAYER_NAMESPACE, MESH__LAYER_MESH, MESH__LAYERS, MESH__LAYER_BUILT_IN = MESH__LAYERS };
+/* Who says a field, the nearest first. A Fault says `fault` and nothing else, and none of the others says that. */
+enum mesh__layer { MESH__LAYER_SERVICE, MESH__LAYER_NAMESPACE, MESH__LAYER_MESH, MESH__LAYER_FAULT, MESH__LAYERS, MESH__LAYER_BUILT_IN = MESH__LAYERS };
 
 /*
  * Adds the one document of kind Service, in canonical form, that `texts` (by layer; NULL: there is none) make of the service `name`. It adds nothing when there is none at all. MESH_E_INVALID when a text is no document,

@@ -54,23 +54,6 @@ static const struct mesh__field_rule head_rules[] = {HEAD, NAMESPACE};
 
 /* ---- What a Service says, and a Namespace and a Mesh for all of theirs ---- */
 
-static const struct mesh__word balancers[] = {
-#define X(name, text) {text, MESH__BALANCER_##name},
-	MESH__BALANCERS(X)
-#undef X
-	{"leastRequest", MESH__WORD_NOT_YET},
-	{"random", MESH__WORD_NOT_YET},
-	{"ringHash", MESH__WORD_NOT_YET},
-	{"maglev", MESH__WORD_NOT_YET},
-	{NULL, 0},
-};
-
-static const struct mesh__field_rule load_balancer_rules[] = {
-	{.name = "policy", .type = MESH__FIELD_WORD, .words = balancers, MESH__AT(struct mesh__service_policy, balancer), .says = "how an endpoint is chosen"},
-};
-
-static const struct mesh__fields load_balancer_fields = {MESH__RULES(load_balancer_rules), .more = &mesh__fields_of_balancer_more};
-
 static const struct mesh__field_rule circuit_breaker_rules[] = {
 #define X(limit, member, text, least) {.name = text, .type = MESH__FIELD_COUNT, .min = least, .max = MESH__BREAKER_MOST, MESH__AT(struct mesh__breaker, member), .says = #limit " of one process towards the service"},
 	MESH__BREAKER_LIMITS(X)
@@ -82,14 +65,14 @@ static const struct mesh__fields circuit_breaker_fields = {MESH__RULES(circuit_b
 static const struct mesh__field_rule shared_rules[] = {
 	{.name = "timeout", .type = MESH__FIELD_DURATION, .min = 1, .max = DAY_MS, MESH__AT(struct mesh__document, service.timeout_ms), .says = "of the whole call, every try and wait included"},
 	{.name = "connectTimeout", .type = MESH__FIELD_DURATION, .min = 1, .max = MINUTE_MS, MESH__AT(struct mesh__document, service.connect_timeout_ms), .says = "to connect and shake hands"},
-	{.name = "loadBalancer", .type = MESH__FIELD_MAP, .fields = &load_balancer_fields, MESH__AT(struct mesh__document, service), .says = "how an endpoint is chosen"},
+	{.name = "loadBalancer", .type = MESH__FIELD_MAP, .fields = &mesh__fields_of_load_balancer, MESH__AT(struct mesh__document, service.load_balancer), .says = "how an endpoint is chosen"},
 	{.name = "retries", .type = MESH__FIELD_MAP, .fields = &mesh__fields_of_retries, MESH__AT(struct mesh__document, service.retries), .says = "what is tried again, and how often"},
-	{.name = "hedging", .type = MESH__FIELD_MAP, .not_yet = true, .fields = &mesh__fields_of_hedging, MESH__AT(struct mesh__document, service.hedging), .says = "when a second try goes out beside the first"},
+	{.name = "hedging", .type = MESH__FIELD_MAP, .fields = &mesh__fields_of_hedging, MESH__AT(struct mesh__document, service.hedging), .says = "when a second try goes out beside the first"},
 	{.name = "circuitBreaker", .type = MESH__FIELD_MAP, .fields = &circuit_breaker_fields, MESH__AT(struct mesh__document, service.breaker), .says = "how much is under way at once"},
-	{.name = "outlierDetection", .type = MESH__FIELD_MAP, .not_yet = true, .fields = &mesh__fields_of_outlier, .says = "which endpoints are left alone for a while"},
-	{.name = "healthCheck", .type = MESH__FIELD_MAP, .not_yet = true, .fields = &mesh__fields_of_health, .says = "how endpoints are asked whether they are well"},
-	{.name = "rateLimit", .type = MESH__FIELD_MAP, .not_yet = true, .fields = &mesh__fields_of_rate, .says = "how much the service takes"},
-	{.name = "concurrencyLimit", .type = MESH__FIELD_MAP, .not_yet = true, .fields = &mesh__fields_of_concurrency, .says = "how much the service takes at once"},
+	{.name = "outlierDetection", .type = MESH__FIELD_MAP, .fields = &mesh__fields_of_outlier, MESH__AT(struct mesh__document, service.outlier), .says = "which endpoints are left alone for a while"},
+	{.name = "healthCheck", .type = MESH__FIELD_MAP, .fields = &mesh__fields_of_health, MESH__AT(struct mesh__document, service.health), .says = "how endpoints are asked whether they are well"},
+	{.name = "rateLimit", .type = MESH__FIELD_MAP, .fields = &mesh__fields_of_rate, MESH__AT(struct mesh__document, service.rate), .says = "how often each of its instances may be called"},
+	{.name = "concurrencyLimit", .type = MESH__FIELD_MAP, .fields = &mesh__fields_of_concurrency, MESH__AT(struct mesh__document, service.concurrency), .says = "how much is under way at once, found out by what goes wrong"},
 };
 
 /* ---- kind: Service ---- */
@@ -104,7 +87,7 @@ static const struct mesh__word protocols[] = {
 
 static const struct mesh__field_rule subset_item = {.type = MESH__FIELD_MAP, .fields = &mesh__fields_of_subset, MESH__ALL_OF(struct mesh__subset)};
 static const struct mesh__field_rule route_item = {.type = MESH__FIELD_MAP, .fields = &mesh__fields_of_route, MESH__ALL_OF(struct mesh__route)};
-static const struct mesh__field_rule failover_item = {.type = MESH__FIELD_MAP, .fields = &mesh__fields_of_failover};
+static const struct mesh__field_rule failover_item = {.type = MESH__FIELD_MAP, .fields = &mesh__fields_of_failover, MESH__ALL_OF(struct mesh__failover)};
 
 static const struct mesh__field_rule service_head_rules[] = {
 	HEAD,
@@ -117,9 +100,33 @@ static const struct mesh__field_rule service_rules[] = {
 		.example = "[{name: v1, labels: {version: v1}}]", .says = "parts of the service's instances"},
 	{.name = "routes", .type = MESH__FIELD_LIST, .unique = true, .max = MESH__ROUTES_MAX, .item = &route_item, .item_size = sizeof(struct mesh__route), MESH__AT(struct mesh__document, service.routes),
 		.example = "[{name: default, split: [{subset: v1, weight: 100}]}]", .says = "the first that matches a request tells where it goes"},
-	{.name = "failover", .type = MESH__FIELD_LIST, .not_yet = true, .min = 1, .max = MESH__SIDES_MAX, .item = &failover_item, .example = "[{service: payments-dr}]", .says = "services that take over, in order"},
+	{.name = "failover", .type = MESH__FIELD_LIST, .unique = true, .max = MESH__FAILOVER_MAX, .item = &failover_item, .item_size = sizeof(struct mesh__failover), MESH__AT(struct mesh__document, service.failover),
+		.example = "[{service: payments-dr}]", .says = "services that take over when no endpoint is healthy, in order"},
 	{.name = "authorization", .type = MESH__FIELD_MAP, .fields = &mesh__fields_of_authorization, MESH__AT(struct mesh__document, service.authorization), .says = "who may call it"},
+	{.name = "fault", .type = MESH__FIELD_MAP, .elsewhere = "belongs to one of its routes, or for a while to a document of kind Fault", .fields = &mesh__fields_of_injection, MESH__AT(struct mesh__document, service.injection),
+		.says = "what a Fault injects for a while"},
 };
+
+static void check_failover(struct mesh__reading *r, const struct mesh__place *at, const struct mesh__document *doc)
+{
+	const struct mesh__node *list = mesh__node_get(at->node, "failover"), *item = list == NULL ? NULL : list->child;
+	struct mesh__name self = {.trust_domain = ""};
+	char key[MESH__SERVICE_KEY_MAX];
+
+	memcpy(self.ns, doc->ns, sizeof(self.ns));
+	memcpy(self.service, doc->name, sizeof(self.service));
+	mesh__service_key(&self, key);
+	if (doc->service.n_failover > 0 && !doc->service.health.on && doc->service.outlier.max_ejected < MESH__WHOLE) {
+		struct mesh__place place = mesh__place_of_key(at, list);
+		mesh__reading_warn(r, &place, "of several endpoints outlierDetection.maxEjectionPercent keeps some in, whatever they answer, and calls go elsewhere when none is healthy; say 100, or healthCheck");
+	}
+	for (size_t i = 0; i < doc->service.n_failover; i++, item = item->next) {
+		if (strcmp(doc->service.failover[i].service, key) == 0) {
+			struct mesh__place up = mesh__place_of(at, list), place = mesh__place_of_item(&up, item, i);
+			mesh__reading_fault(r, &place, "is the service itself");
+		}
+	}
+}
 
 /* What one field alone cannot know. */
 static void check_service(struct mesh__reading *r, const struct mesh__place *at, void *base)
@@ -127,6 +134,7 @@ static void check_service(struct mesh__reading *r, const struct mesh__place *at,
 	const struct mesh__node *connect = mesh__node_get(at->node, "connectTimeout");
 	struct mesh__service_policy *policy = &((struct mesh__document *)base)->service;
 
+	check_failover(r, at, base);
 	policy->timeout_set = mesh__node_get(at->node, "timeout") != NULL;
 	mesh__routes_inherit(r, at, policy);
 	if (connect != NULL && policy->connect_timeout_ms > policy->timeout_ms) {
@@ -171,6 +179,15 @@ static const struct mesh__fields defaults_shared = {MESH__RULES(shared_rules), .
 static const struct mesh__fields namespace_fields = {MESH__RULES(defaults_head_rules), .more = &defaults_shared};
 static const struct mesh__fields mesh_fields = {MESH__RULES(defaults_head_rules), .more = &defaults_shared, .check = check_mesh};
 
+/* ---- kind: Fault ---- */
+
+static const struct mesh__field_rule fault_rules[] = {
+	{.name = "fault", .type = MESH__FIELD_MAP, .required = true, .fields = &mesh__fields_of_injection, MESH__AT(struct mesh__document, service.injection), .says = "what is injected into calls of the service"},
+};
+
+static const struct mesh__fields fault_own = {MESH__RULES(fault_rules)};
+static const struct mesh__fields fault_fields = {MESH__RULES(head_rules), .more = &fault_own};
+
 /* ---- kind: Endpoints ---- */
 
 static void check_endpoints(struct mesh__reading *r, const struct mesh__place *at, void *base)
@@ -203,6 +220,7 @@ const struct mesh__fields *mesh__fields_of_kind(enum mesh__kind of)
 		[MESH__KIND_ENDPOINTS] = &endpoints_fields,
 		[MESH__KIND_NAMESPACE] = &namespace_fields,
 		[MESH__KIND_MESH] = &mesh_fields,
+		[MESH__KIND_FAULT] = &fault_fields,
 	};
 
 	return tables[of];
@@ -222,6 +240,7 @@ const struct mesh__word *mesh__kind_words(void)
 		{"Endpoints", MESH__KIND_ENDPOINTS},
 		{"Namespace", MESH__KIND_NAMESPACE},
 		{"Mesh", MESH__KIND_MESH},
+		{"Fault", MESH__KIND_FAULT},
 		{NULL, 0},
 	};
 

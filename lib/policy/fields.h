@@ -27,13 +27,14 @@ void mesh__document_put_head(struct mesh__json_out *out, enum mesh__kind kind, c
 
 /* Parts of them; the base is named behind each. */
 extern const struct mesh__fields mesh__fields_of_endpoints;        /* struct mesh__document: the fields that are kind Endpoints' alone */
-extern const struct mesh__fields mesh__fields_of_balancer_more;    /* none, as the next six: what is checked, and kept nowhere */
-extern const struct mesh__fields mesh__fields_of_outlier;
-extern const struct mesh__fields mesh__fields_of_health;
-extern const struct mesh__fields mesh__fields_of_rate;
-extern const struct mesh__fields mesh__fields_of_concurrency;
-extern const struct mesh__fields mesh__fields_of_failover;
-extern const struct mesh__fields mesh__fields_of_fault;
+extern const struct mesh__fields mesh__fields_of_load_balancer;    /* struct mesh__load_balancer */
+extern const struct mesh__fields mesh__fields_of_outlier;          /* struct mesh__outlier */
+extern const struct mesh__fields mesh__fields_of_concurrency;      /* struct mesh__concurrency_limit */
+extern const struct mesh__fields mesh__fields_of_fault;            /* struct mesh__fault */
+extern const struct mesh__fields mesh__fields_of_health;           /* struct mesh__health_check */
+extern const struct mesh__fields mesh__fields_of_injection;        /* struct mesh__injection */
+extern const struct mesh__field_rule mesh__route_match_item;       /* struct mesh__route_match */
+extern const struct mesh__fields mesh__fields_of_rate;             /* struct mesh__rate_limit */
 extern const struct mesh__fields mesh__fields_of_retries;          /* struct mesh__retries */
 extern const struct mesh__fields mesh__fields_of_hedging;          /* struct mesh__hedging */
 extern const struct mesh__fields mesh__fields_of_labels;           /* struct mesh__labels */
@@ -47,6 +48,7 @@ extern const struct mesh__field_rule mesh__plain_named_match_item; /* the same w
 extern const struct mesh__fields mesh__fields_of_sticky;           /* struct mesh__sticky */
 extern const struct mesh__fields mesh__fields_of_subset;           /* struct mesh__subset */
 extern const struct mesh__fields mesh__fields_of_route;            /* struct mesh__route */
+extern const struct mesh__fields mesh__fields_of_failover;         /* struct mesh__failover */
 extern const struct mesh__fields mesh__fields_of_authorization;    /* struct mesh__authorization */
 extern const struct mesh__fields mesh__fields_of_authorization_defaults; /* struct mesh__authorization, without rules */
 

@@ -1,4 +1,6 @@
 /* Who may call whom. */
+#include <string.h>
+
 #include "policy/fields.h"
 #include "policy/forms.h"
 
@@ -18,7 +20,19 @@ static const struct mesh__field_rule authz_rules[] = {
 	{.name = "headers", .type = MESH__FIELD_DICT, .max = MESH__MATCH_FIELDS_MAX, .form = &mesh__form_header, .item = &mesh__plain_named_match_item, .item_size = sizeof(struct mesh__named_match), MESH__AT(struct mesh__authz_rule, headers), .example = "{x-canary: {exact: \"1\"}}", .says = "all of them"},
 };
 
-static const struct mesh__fields authz_fields = {MESH__RULES(authz_rules)};
+/* A refusal that no rule decided is told as `default`'s: in the counters and in the audit log the two must not be one. */
+static void check_rule(struct mesh__reading *r, const struct mesh__place *at, void *base)
+{
+	const struct mesh__node *name = mesh__node_get(at->node, "name");
+
+	(void)base;
+	if (strcmp(name->text, "default") == 0) {
+		struct mesh__place place = mesh__place_of(at, name);
+		mesh__reading_fault(r, &place, "\"default\" is what refusals and counters call the default; give the rule another name");
+	}
+}
+
+static const struct mesh__fields authz_fields = {MESH__RULES(authz_rules), .check = check_rule};
 static const struct mesh__field_rule authz_item = {.type = MESH__FIELD_MAP, .fields = &authz_fields, MESH__ALL_OF(struct mesh__authz_rule)};
 
 static const struct mesh__field_rule default_rules[] = {

@@ -55,6 +55,7 @@ static const struct mesh__fields label_fields = {MESH__RULES(label_rules), .unkn
 static const struct mesh__field_rule endpoint_rules[] = {
 	{.name = "address", .type = MESH__FIELD_CUSTOM, .required = true, .custom = &address, MESH__AT(struct mesh__static_endpoint, addr), .says = "an IP literal with port"},
 	{.name = "zone", .type = MESH__FIELD_TEXT, .form = &mesh__form_tag, MESH__AT(struct mesh__static_endpoint, zone), .says = "where it is"},
+	{.name = "weight", .type = MESH__FIELD_COUNT, .min = 1, .max = MESH__ENDPOINT_WEIGHT_MAX, MESH__AT(struct mesh__static_endpoint, weight), .says = "its share beside the others; left out: 1"},
 	{.name = "labels", .type = MESH__FIELD_MAP, .fields = &label_fields, MESH__ALL_OF(struct mesh__static_endpoint), .says = "what it is"},
 };
 

@@ -164,8 +164,9 @@ static void read_by_source(struct mesh__reading *r, const struct mesh__place *at
 
 static void write_by_source(struct mesh__json_out *out, const char *name, const void *slot)
 {
-	(void)slot;
-	mesh__json_put_bool(out, name, true);
+	if (((const struct mesh__sticky *)slot)->on == MESH__STICKY_SOURCE) {
+		mesh__json_put_bool(out, name, true);
+	}
 }
 
 static const struct mesh__custom_field by_source = {read_by_source, write_by_source, "\"const\":true"};

@@ -1,6 +1,7 @@
 /* Subsets and routes: which requests go where, and changed how. */
 #include <string.h>
 
+#include "base/str.h"
 #include "policy/fields.h"
 #include "policy/forms.h"
 
@@ -143,6 +144,14 @@ static const struct mesh__field_rule headers_rules[] = {
 
 static const struct mesh__fields headers_fields = {MESH__RULES(headers_rules)};
 
+/* ---- Where it goes when nobody there is healthy ---- */
+
+static const struct mesh__field_rule failover_rules[] = {
+	{.name = "service", .type = MESH__FIELD_TEXT, .required = true, .form = &mesh__form_service, MESH__AT(struct mesh__failover, service), .says = "another service, `name` or `name.namespace`"},
+};
+
+const struct mesh__fields mesh__fields_of_failover = {MESH__RULES(failover_rules)};
+
 /* ---- Which requests ---- */
 
 static const struct mesh__field_rule match_rules[] = {
@@ -154,24 +163,25 @@ static const struct mesh__field_rule match_rules[] = {
 };
 
 static const struct mesh__fields match_fields = {MESH__RULES(match_rules)};
-static const struct mesh__field_rule match_item = {.type = MESH__FIELD_MAP, .fields = &match_fields, MESH__ALL_OF(struct mesh__route_match)};
+const struct mesh__field_rule mesh__route_match_item = {.type = MESH__FIELD_MAP, .fields = &match_fields, MESH__ALL_OF(struct mesh__route_match)};
 
 /* ---- A route ---- */
 
 static const struct mesh__field_rule route_rules[] = {
 	{.name = "name", .type = MESH__FIELD_TEXT, .required = true, .form = &mesh__form_label, MESH__AT(struct mesh__route, name), .says = "unique in the service"},
-	{.name = "match", .type = MESH__FIELD_LIST, .min = 1, .max = MESH__MATCHES_MAX, .item = &match_item, .item_size = sizeof(struct mesh__route_match), MESH__AT(struct mesh__route, matches), .example = "[{path: {prefix: /make-payment}}]", .says = "one of these is enough; left out: every request"},
+	{.name = "match", .type = MESH__FIELD_LIST, .min = 1, .max = MESH__MATCHES_MAX, .item = &mesh__route_match_item, .item_size = sizeof(struct mesh__route_match), MESH__AT(struct mesh__route, matches), .example = "[{path: {prefix: /make-payment}}]", .says = "one of these is enough; left out: every request"},
 	{.name = "split", .type = MESH__FIELD_LIST, .min = 1, .max = MESH__SIDES_MAX, .item = &side_item, .item_size = sizeof(struct mesh__side), MESH__AT(struct mesh__route, sides), .example = "[{subset: v1, weight: 90}, {subset: v2, weight: 10}]", .says = "where the requests go, by weight; left out: all endpoints of the service"},
 	{.name = "stickyOn", .type = MESH__FIELD_MAP, .fields = &mesh__fields_of_sticky, MESH__AT(struct mesh__route, sticky), .says = "what keeps a caller on one side of the split"},
+	{.name = "otherSubsets", .type = MESH__FIELD_BOOL, MESH__AT(struct mesh__route, other_subsets), .says = "where no endpoint of its side is healthy, the service's other subsets are called"},
 	{.name = "mirror", .type = MESH__FIELD_MAP, .fields = &mirror_fields, MESH__AT(struct mesh__route, mirror), .says = "where copies go, whose answers nobody waits for"},
 	{.name = "rewrite", .type = MESH__FIELD_MAP, .fields = &rewrite_fields, MESH__AT(struct mesh__route, rewrite), .says = "of the path, before it is sent"},
 	{.name = "redirect", .type = MESH__FIELD_MAP, .fields = &redirect_fields, MESH__AT(struct mesh__route, redirect), .says = "the answer, instead of a request"},
 	{.name = "directResponse", .type = MESH__FIELD_MAP, .fields = &direct_fields, MESH__AT(struct mesh__route, direct), .says = "the answer, instead of a request"},
 	{.name = "headers", .type = MESH__FIELD_MAP, .fields = &headers_fields, MESH__ALL_OF(struct mesh__route), .says = "what is changed in them"},
-	{.name = "fault", .type = MESH__FIELD_MAP, .not_yet = true, .fields = &mesh__fields_of_fault, .says = "what is injected, in each try"},
+	{.name = "fault", .type = MESH__FIELD_MAP, .fields = &mesh__fields_of_fault, MESH__AT(struct mesh__route, fault), .says = "what is injected, in each try"},
 	{.name = "timeout", .type = MESH__FIELD_DURATION, .min = 1, .max = DAY_MS, MESH__AT(struct mesh__route, timeout_ms), .says = "of the whole call; left out: the service's"},
 	{.name = "retries", .type = MESH__FIELD_MAP, .fields = &mesh__fields_of_retries, MESH__AT(struct mesh__route, retries), .says = "over the service's, field by field"},
-	{.name = "hedging", .type = MESH__FIELD_MAP, .not_yet = true, .fields = &mesh__fields_of_hedging, MESH__AT(struct mesh__route, hedging), .says = "over the service's, field by field"},
+	{.name = "hedging", .type = MESH__FIELD_MAP, .fields = &mesh__fields_of_hedging, MESH__AT(struct mesh__route, hedging), .says = "over the service's, field by field"},
 };
 
 /* Tells of each of `names` (NULL at the end) that the route says. */
@@ -186,21 +196,58 @@ static void refuse_beside(struct mesh__reading *r, const struct mesh__place *at,
 	}
 }
 
+/* Its share would be the sum of the two, which neither line says; and a sticky key has one place for one destination. Names are compared as they are meant, not as they are written. */
+static void refuse_side_twice(struct mesh__reading *r, const struct mesh__place *split, const struct mesh__route *route, const struct mesh__node *node, size_t i)
+{
+	const struct mesh__side *side = &route->sides[i];
+	struct mesh__place item = mesh__place_of_item(split, node, i), place;
+	const struct mesh__node *named;
+	size_t k = 0;
+
+	while (k < i && !(mesh__str_eq(side->subset, route->sides[k].subset) && mesh__str_eq(side->service, route->sides[k].service))) {
+		k++;
+	}
+	if (k == i) {
+		return;
+	}
+	named = mesh__node_get(node, side->subset != NULL ? "subset" : "service");
+	if (named == NULL) {
+		mesh__reading_fault(r, &item, "leads to all endpoints of the service, as split[%zu] does already", k);
+	} else {
+		place = mesh__place_of(&item, named);
+		mesh__reading_fault(r, &place, "\"%.100s\" stands in split[%zu] already", named->text, k);
+	}
+}
+
+static void refuse_without_split(struct mesh__reading *r, const struct mesh__place *at, const char *name)
+{
+	const struct mesh__node *said = mesh__node_get(at->node, name);
+
+	if (said != NULL) {
+		struct mesh__place place = mesh__place_of_key(at, said);
+		mesh__reading_fault(r, &place, "does nothing without a split");
+	}
+}
+
 static void check_split(struct mesh__reading *r, const struct mesh__place *at, const struct mesh__route *route)
 {
-	const struct mesh__node *split = mesh__node_get(at->node, "split"), *sticky = mesh__node_get(at->node, "stickyOn");
+	const struct mesh__node *split = mesh__node_get(at->node, "split");
+	struct mesh__place place;
 	bool weighs = false;
+	size_t i = 0;
 
-	for (size_t i = 0; i < route->n_sides; i++) {
+	if (split == NULL) {
+		refuse_without_split(r, at, "stickyOn");
+		refuse_without_split(r, at, "otherSubsets");
+		return;
+	}
+	place = mesh__place_of(at, split);
+	for (const struct mesh__node *node = split->child; node != NULL; node = node->next, i++) {
 		weighs |= route->sides[i].weight > 0;
+		refuse_side_twice(r, &place, route, node, i);
 	}
-	if (split != NULL && !weighs) {
-		struct mesh__place place = mesh__place_of(at, split);
+	if (!weighs) {
 		mesh__reading_fault(r, &place, "all weights are 0; one at least has to be more");
-	}
-	if (split == NULL && sticky != NULL) {
-		struct mesh__place place = mesh__place_of_key(at, sticky);
-		mesh__reading_fault(r, &place, "does nothing without a split");
 	}
 }
 
@@ -220,8 +267,8 @@ static void check_prefix(struct mesh__reading *r, const struct mesh__place *at, 
 
 static void check_route(struct mesh__reading *r, const struct mesh__place *at, void *base)
 {
-	static const char *const beside_redirect[] = {"directResponse", "split", "stickyOn", "mirror", "rewrite", "timeout", "retries", "hedging", NULL};
-	static const char *const beside_direct[] = {"split", "stickyOn", "mirror", "rewrite", "timeout", "retries", "hedging", NULL};
+	static const char *const beside_redirect[] = {"directResponse", "split", "stickyOn", "otherSubsets", "mirror", "rewrite", "fault", "timeout", "retries", "hedging", NULL};
+	static const char *const beside_direct[] = {"split", "stickyOn", "otherSubsets", "mirror", "rewrite", "fault", "timeout", "retries", "hedging", NULL};
 	const struct mesh__route *route = base;
 
 	if (route->redirect.status != 0) {

@@ -28,6 +28,7 @@ struct mesh__reading {
 	struct mesh__buf *faults;   /* may be NULL */
 	struct mesh__buf *warnings; /* may be NULL */
 	struct mesh__reference **referred; /* where the next one goes; NULL: nobody asks */
+	bool effective;             /* it is what documents make together (policy/effective.h) */
 	size_t n_faults;
 	size_t n_regexes;           /* of the document at hand */
 	size_t n_not_yet;           /* of them: nothing is wrong with the value */

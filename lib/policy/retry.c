@@ -105,6 +105,7 @@ static bool names_end(const struct mesh__retries *rule, const struct mesh__retry
 		return names(rule, MESH__RETRY_ON_RESET);
 	case MESH__TRY_LOCAL:
 	case MESH__TRY_STOPPED:
+	case MESH__TRY_OUTRUN:
 		break;
 	}
 	return false;
@@ -112,16 +113,17 @@ static bool names_end(const struct mesh__retries *rule, const struct mesh__retry
 
 /* ---- The verdict ---- */
 
-static bool may_be_processed(const struct mesh__retry_inputs *in)
+bool mesh__retry_may_be_processed(enum mesh__try_end end, bool nothing_sent)
 {
-	switch (in->end) {
+	switch (end) {
 	case MESH__TRY_NOT_PROCESSED:
 	case MESH__TRY_UNCONNECTED:
 	case MESH__TRY_UNSENT:
 	case MESH__TRY_LOCAL:
 		return false;
 	case MESH__TRY_STOPPED:
-		return !in->nothing_sent;
+		return !nothing_sent;
+	case MESH__TRY_OUTRUN:
 	case MESH__TRY_ANSWERED:
 	case MESH__TRY_UNSURE:
 		break;
@@ -132,7 +134,7 @@ static bool may_be_processed(const struct mesh__retry_inputs *in)
 /* Of one that the rule names. */
 static enum mesh__retry_stop stop_of(const struct mesh__retries *rule, const struct mesh__retry_inputs *in, int64_t wait_ms)
 {
-	if (may_be_processed(in) && !in->idempotent) {
+	if (mesh__retry_may_be_processed(in->end, in->nothing_sent) && !in->idempotent) {
 		return MESH__RETRY_STOP_NOT_IDEMPOTENT;
 	}
 	if (in->body_gone) {
@@ -156,7 +158,7 @@ static enum mesh__retry_stop stop_of(const struct mesh__retries *rule, const str
 
 struct mesh__retry_verdict mesh__retry_decide(const struct mesh__retries *rule, const struct mesh__retry_inputs *in, uint64_t draw)
 {
-	struct mesh__retry_verdict verdict = {.may_be_processed = may_be_processed(in)};
+	struct mesh__retry_verdict verdict = {.may_be_processed = mesh__retry_may_be_processed(in->end, in->nothing_sent)};
 	int64_t wait_ms = mesh__retry_backoff_ms(rule, in->tries, draw);
 
 	if (names_end(rule, in)) {

@@ -15,7 +15,8 @@
 	X(UNSENT, "unsent")                 /* there was one, and surely no handler saw the request: not sent, or refused unprocessed */ \
 	X(UNSURE, "unsure")                 /* sent, or perhaps sent, and no answer, in the try's time */              \
 	X(LOCAL, "local")                   /* failed here before anything was sent; another endpoint changes nothing */ \
-	X(STOPPED, "stopped")               /* cancelled, closed or out of time */
+	X(STOPPED, "stopped")               /* cancelled, closed, out of time, or answered with more than is taken */   \
+	X(OUTRUN, "outrun")                 /* ended because the call's second try has answered */
 
 #define X(name, text) MESH__TRY_##name,
 enum mesh__try_end { MESH__TRY_ENDS(X) };
@@ -68,6 +69,9 @@ bool mesh__retry_method_is_idempotent(const char *method);
 
 /* Uniform in [0, min(max, base·(2^n - 1))) ms for retry n, from 1 (Envoy's form, full jitter). `draw` is uniform over 64 bits. */
 int64_t mesh__retry_backoff_ms(const struct mesh__retries *rule, int32_t n, uint64_t draw);
+
+/* Whether a handler may have seen a try that ended so. `nothing_sent`: of STOPPED alone. */
+bool mesh__retry_may_be_processed(enum mesh__try_end end, bool nothing_sent);
 
 struct mesh__retry_verdict mesh__retry_decide(const struct mesh__retries *rule, const struct mesh__retry_inputs *in, uint64_t draw);
 

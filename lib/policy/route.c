@@ -7,22 +7,22 @@ static bool holds(const struct mesh__route_match *m, struct mesh__request_view *
 		mesh__match_query(m->query, m->n_query, view);
 }
 
-static bool takes(const struct mesh__route *route, struct mesh__request_view *view, const struct mesh__route_match **match)
+bool mesh__route_matches(const struct mesh__route_match *matches, size_t n, struct mesh__request_view *view, const struct mesh__route_match **match)
 {
-	for (size_t i = 0; i < route->n_matches; i++) {
-		if (holds(&route->matches[i], view)) {
-			*match = &route->matches[i];
+	for (size_t i = 0; i < n; i++) {
+		if (holds(&matches[i], view)) {
+			*match = &matches[i];
 			return true;
 		}
 	}
-	return route->n_matches == 0;
+	return n == 0;
 }
 
 const struct mesh__route *mesh__route_find(const struct mesh__route *routes, size_t n, struct mesh__request_view *view, const struct mesh__route_match **match)
 {
 	*match = NULL;
 	for (size_t i = 0; i < n; i++) {
-		if (takes(&routes[i], view, match)) {
+		if (mesh__route_matches(routes[i].matches, routes[i].n_matches, view, match)) {
 			return &routes[i];
 		}
 	}

@@ -273,8 +273,8 @@ static void read_member(struct mesh__reading *r, const struct mesh__place *key, 
 		}
 		return;
 	}
-	if (rule->type == MESH__FIELD_ELSEWHERE) {
-		mesh__reading_fault(r, key, "%s", rule->says);
+	if (rule->type == MESH__FIELD_ELSEWHERE || (rule->elsewhere != NULL && !r->effective)) {
+		mesh__reading_fault(r, key, "%s", rule->type == MESH__FIELD_ELSEWHERE ? rule->says : rule->elsewhere);
 		return;
 	}
 	if (rule->not_yet) {

@@ -64,6 +64,7 @@ struct mesh__field_rule {
 	enum mesh__field_type type;
 	bool required;
 	bool not_yet;        /* read and checked, and then refused: this version would do nothing with it */
+	const char *elsewhere; /* where one's own document has it: only what documents make together says it here. NULL: this is its place */
 	bool unique;         /* LIST: no two items begin with the same const char * */
 	size_t offset, size; /* MESH__AT(), MESH__ALL_OF(); size 0: checked, and kept nowhere */
 	int64_t min, max;    /* of the value, in its unit; of how many items */

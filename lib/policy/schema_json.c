@@ -57,7 +57,7 @@ static void put_bounds(struct mesh__json_out *out, const struct mesh__field_rule
 
 static bool is_shown(const struct mesh__field_rule *rule)
 {
-	return !rule->not_yet && rule->type != MESH__FIELD_ELSEWHERE;
+	return !rule->not_yet && rule->elsewhere == NULL && rule->type != MESH__FIELD_ELSEWHERE;
 }
 
 static void put_property(struct mesh__json_out *out, const struct mesh__field_rule *rule, const void *built_in)
@@ -146,7 +146,7 @@ static void put_type(struct mesh__json_out *out, const struct mesh__field_rule *
 	switch (rule->type) {
 	case MESH__FIELD_TEXT:
 		put_form(out, rule->form);
-		return;
+		break;
 	case MESH__FIELD_MAP:
 		put_map(out, rule->fields, built_in == NULL || rule->size == 0 ? NULL : (const char *)built_in + rule->offset);
 		return;

@@ -11,7 +11,7 @@ void mesh__service_policy_default(struct mesh__service_policy *policy)
 		.protocol = MESH__PROTOCOL_HTTP,
 		.timeout_ms = timeout_default_ms,
 		.connect_timeout_ms = connect_timeout_default_ms,
-		.balancer = MESH__BALANCER_PEAK_EWMA,
+		.load_balancer = {.balancer = MESH__BALANCER_PEAK_EWMA, .panic_threshold = MESH__WHOLE / 2, .zone_aware = true},
 		.retries = {
 			.attempts = 2,
 			.on = 1u << MESH__RETRY_ON_UNSENT | 1u << MESH__RETRY_ON_CONNECT_FAILURE | 1u << MESH__RETRY_ON_RESET | 1u << MESH__RETRY_ON_GATEWAY_ERROR,
@@ -20,7 +20,11 @@ void mesh__service_policy_default(struct mesh__service_policy *policy)
 		},
 		.hedging = {.max_extra = MESH__WHOLE / 20},
 	};
+	policy->concurrency = (struct mesh__concurrency_limit){.min = MESH__CONCURRENCY_MIN_BUILT_IN, .max = MESH__CONCURRENCY_MAX_BUILT_IN};
+	policy->rate.burst = MESH__BURST_BUILT_IN;
 	mesh__breaker_default(&policy->breaker);
+	mesh__outlier_default(&policy->outlier);
+	mesh__health_check_default(&policy->health);
 }
 
 void mesh__service_policy_copy(struct mesh__service_policy *to, const struct mesh__service_policy *from)

@@ -10,7 +10,11 @@
 #include <stdint.h>
 
 #include "base/arena.h"
+#include "policy/aimd.h"
 #include "policy/breaker.h"
+#include "policy/gcra.h"
+#include "policy/health.h"
+#include "policy/outlier.h"
 
 struct mesh__regex; /* policy/regex.h */
 
@@ -26,6 +30,7 @@ enum {
 	MESH__METHODS_MAX = 16,
 	MESH__SIDES_MAX = 32,
 	MESH__WEIGHT_MAX = 1000000,
+	MESH__FAILOVER_MAX = 8,
 	MESH__HEADER_EDITS_MAX = 32,   /* of each: set, add, remove */
 	MESH__AUTHZ_RULES_MAX = 256,
 	MESH__AUTHZ_SOURCES_MAX = 64,  /* of a rule */
@@ -39,7 +44,7 @@ enum {
 enum mesh__protocol { MESH__PROTOCOL_HTTP, MESH__PROTOCOL_HTTP2, MESH__PROTOCOL_GRPC };
 
 /* X(NAME, "text") */
-#define MESH__BALANCERS(X) X(PEAK_EWMA, "peakEwma") X(ROUND_ROBIN, "roundRobin")
+#define MESH__BALANCERS(X) X(PEAK_EWMA, "peakEwma") X(LEAST_REQUEST, "leastRequest") X(ROUND_ROBIN, "roundRobin") X(RANDOM, "random") X(RING_HASH, "ringHash") X(MAGLEV, "maglev")
 
 #define X(name, text) MESH__BALANCER_##name,
 enum mesh__balancer { MESH__BALANCERS(X) };
@@ -101,6 +106,14 @@ enum mesh__sticky_on { MESH__STICKY_NONE, MESH__STICKY_HEADER, MESH__STICKY_COOK
 struct mesh__sticky {
 	enum mesh__sticky_on on;
 	const char *name; /* of the header (lower case), the cookie, the parameter */
+};
+
+struct mesh__load_balancer {
+	enum mesh__balancer balancer;
+	int64_t slow_start_ms;      /* 0: an endpoint has its whole share at once */
+	int32_t panic_threshold;    /* millionths; with a smaller part of the endpoints healthy all are used */
+	struct mesh__sticky hash_on;
+	bool zone_aware;
 };
 
 struct mesh__mirror {
@@ -202,6 +215,38 @@ struct mesh__route_match {
 	struct mesh__source source;
 };
 
+/* ---- Injected faults ---- */
+
+/* What a try meets instead of an endpoint. Exactly one of the four is said. */
+struct mesh__fault_abort {
+	int32_t share;       /* millionths; 0: none */
+	int32_t status;      /* HTTP's, 400 to 599; 0: not said */
+	int32_t grpc_status; /* 1 to 16, for gRPC's calls alone: the others do not meet it; 0: not said */
+	bool reset;          /* it was sent, and its connection broke */
+	bool slow_body;      /* an answer begins, and does not end before the try does */
+};
+
+struct mesh__fault_delay {
+	int32_t share; /* millionths; 0: none */
+	int64_t duration_ms;
+};
+
+struct mesh__fault {
+	struct mesh__fault_delay delay;
+	struct mesh__fault_abort abort;
+};
+
+struct mesh__route_match;
+
+/* What a document of kind Fault injects for a while. Where it holds for a call, what the call's route injects does not. */
+struct mesh__injection {
+	struct mesh__fault fault;
+	int64_t until_ms;  /* by the wall clock, since 1970; 0: nothing is injected */
+	const char *route; /* into calls that take the route of that name; NULL: into all, those that take none among them */
+	const struct mesh__route_match *matches;
+	size_t n_matches;  /* 0: every request */
+};
+
 /* At most one of sides, redirect and direct is there; none: all endpoints of the service. */
 struct mesh__route {
 	const char *name; /* unique in its service */
@@ -214,12 +259,20 @@ struct mesh__route {
 	struct mesh__rewrite rewrite;
 	struct mesh__redirect redirect;
 	struct mesh__direct_response direct;
+	bool other_subsets;           /* where no endpoint of the side is healthy, those of the service's other subsets are called */
 	struct {
 		struct mesh__header_edits request, response;
 	} headers;
+	struct mesh__fault fault;
 	int64_t timeout_ms;           /* 0: the service's */
 	struct mesh__retries retries; /* whole: the service's, with the route's fields over it */
 	struct mesh__hedging hedging; /* likewise */
+};
+
+/* ---- Failover ---- */
+
+struct mesh__failover {
+	const char *service; /* its key, "service.namespace"; each once, and never the service itself */
 };
 
 /* ---- Authorization ---- */
@@ -251,15 +304,22 @@ struct mesh__service_policy {
 	int64_t timeout_ms;         /* built in 15000 */
 	bool timeout_set;           /* a document says it, so it bounds a caller's own too; built in, it yields to one */
 	int64_t connect_timeout_ms; /* built in 1000 */
-	enum mesh__balancer balancer;
+	struct mesh__load_balancer load_balancer;
 	struct mesh__breaker breaker;
+	struct mesh__outlier outlier;
+	struct mesh__health_check health;
 	struct mesh__retries retries;
 	struct mesh__hedging hedging;
+	struct mesh__rate_limit rate;
+	struct mesh__concurrency_limit concurrency;
 	const struct mesh__subset *subsets;
 	size_t n_subsets;
 	const struct mesh__route *routes; /* the first that matches; none: all endpoints of the service */
 	size_t n_routes;
+	const struct mesh__failover *failover; /* where calls go, the first that has a healthy endpoint, when there is none here */
+	size_t n_failover;
 	struct mesh__authorization authorization;
+	struct mesh__injection injection;
 	struct mesh__arena *arena;        /* what the pointers lead to; NULL: nothing */
 };
 

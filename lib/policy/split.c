@@ -6,9 +6,6 @@
 #include "policy/hash.h"
 #include "wire/url.h"
 
-/* 2^64 divided by the golden ratio, odd: of all steps around a circle the one whose places are spread most evenly after any number of them. */
-static const uint64_t golden = 0x9e3779b97f4a7c15;
-
 size_t mesh__split_draw(const struct mesh__side *sides, size_t n, uint64_t turn)
 {
 	uint64_t total = 0, point;
@@ -17,7 +14,7 @@ size_t mesh__split_draw(const struct mesh__side *sides, size_t n, uint64_t turn)
 	for (size_t k = 0; k < n; k++) {
 		total += sides[k].weight;
 	}
-	point = ((turn * golden) >> 32) * total >> 32; /* in [0, total), which is less than 2^32 */
+	point = (mesh__spread(turn) >> 32) * total >> 32; /* in [0, total), which is less than 2^32 */
 	while (i + 1 < n && point >= sides[i].weight) {
 		point -= sides[i].weight;
 		i++;

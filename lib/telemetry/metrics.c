@@ -10,23 +10,24 @@ enum { MAX_SERIES = 256 };
 
 static const char overflow_value[] = "other";
 
+/* Both lists only grow, each by one store of what is whole already: whoever looks for what is there takes no lock. */
 struct series {
 	struct mesh__counter counter;
-	struct series *next;
+	struct series *_Atomic next;
 	char value[]; /* of the label, UTF-8; "" when there is none */
 };
 
 struct family {
 	const char *name, *help, *key, *type;
-	struct family *next;   /* sorted by name */
-	struct series *series; /* sorted by value */
-	size_t n_series;
+	struct family *_Atomic next;   /* sorted by name */
+	struct series *_Atomic series; /* sorted by value */
+	size_t n_series;               /* guarded by the registry's mu */
 };
 
 struct mesh__metrics {
 	const struct mesh__env *env;
-	pthread_mutex_t mu; /* guards families and all lists below them; the values are atomic */
-	struct family *families;
+	pthread_mutex_t mu; /* guards that one at a time adds to the lists */
+	struct family *_Atomic families;
 	void (*refresh)(void *arg); /* NULL: nothing needs it */
 	void *refresh_arg;
 	struct mesh__counter unshown; /* what is counted when there is no memory to count it properly */
@@ -49,10 +50,10 @@ struct mesh__metrics *mesh__metrics_new(const struct mesh__env *env)
 
 static void family_free(struct family *family)
 {
-	struct series *s = family->series;
+	struct series *s = atomic_load(&family->series);
 
 	while (s != NULL) {
-		struct series *next = s->next;
+		struct series *next = atomic_load(&s->next);
 		mesh__free(s);
 		s = next;
 	}
@@ -66,9 +67,9 @@ void mesh__metrics_free(struct mesh__metrics *metrics)
 	if (metrics == NULL) {
 		return;
 	}
-	f = metrics->families;
+	f = atomic_load(&metrics->families);
 	while (f != NULL) {
-		struct family *next = f->next;
+		struct family *next = atomic_load(&f->next);
 		family_free(f);
 		f = next;
 	}
@@ -76,42 +77,64 @@ void mesh__metrics_free(struct mesh__metrics *metrics)
 	mesh__free(metrics);
 }
 
-static struct family *family_locked(struct mesh__metrics *metrics, const struct family *wanted)
+/* The family of that name; NULL, and *at its place in the list, when there is none. */
+static struct family *find_family(struct mesh__metrics *metrics, const char *name, struct family *_Atomic **at)
 {
-	struct family **at = &metrics->families, *f;
+	struct family *f;
 
-	while (*at != NULL && strcmp((*at)->name, wanted->name) < 0) {
-		at = &(*at)->next;
-	}
-	if (*at != NULL && strcmp((*at)->name, wanted->name) == 0) {
-		return *at;
-	}
-	f = mesh__alloc(&metrics->env->mem, sizeof(*f));
-	if (f != NULL) {
-		*f = *wanted;
-		f->next = *at;
-		*at = f;
+	*at = &metrics->families;
+	while ((f = atomic_load_explicit(*at, memory_order_acquire)) != NULL && f->name != name) {
+		int order = strcmp(f->name, name);
+		if (order >= 0) {
+			return order == 0 ? f : NULL;
+		}
+		*at = &f->next;
 	}
 	return f;
 }
 
-static struct series **find_series(struct family *family, const char *value)
+/* Likewise, the family's series of that value. */
+static struct series *find_series(struct family *family, const char *value, struct series *_Atomic **at)
 {
-	struct series **at = &family->series;
+	struct series *s;
 
-	while (*at != NULL && strcmp((*at)->value, value) < 0) {
-		at = &(*at)->next;
+	*at = &family->series;
+	while ((s = atomic_load_explicit(*at, memory_order_acquire)) != NULL) {
+		int order = strcmp(s->value, value);
+		if (order >= 0) {
+			return order == 0 ? s : NULL;
+		}
+		*at = &s->next;
 	}
-	return at;
+	return NULL;
+}
+
+static struct family *family_locked(struct mesh__metrics *metrics, const struct family *wanted)
+{
+	struct family *_Atomic *at, *f = find_family(metrics, wanted->name, &at);
+
+	if (f != NULL) {
+		return f;
+	}
+	f = mesh__alloc(&metrics->env->mem, sizeof(*f));
+	if (f != NULL) {
+		f->name = wanted->name;
+		f->help = wanted->help;
+		f->key = wanted->key;
+		f->type = wanted->type;
+		atomic_init(&f->next, atomic_load_explicit(at, memory_order_relaxed));
+		atomic_store_explicit(at, f, memory_order_release);
+	}
+	return f;
 }
 
 static struct series *series_locked(struct mesh__metrics *metrics, struct family *family, const char *value)
 {
-	struct series **at = find_series(family, value), *s;
+	struct series *_Atomic *at, *s = find_series(family, value, &at);
 	size_t len = strlen(value);
 
-	if (*at != NULL && strcmp((*at)->value, value) == 0) {
-		return *at;
+	if (s != NULL) {
+		return s;
 	}
 	if (family->n_series >= MAX_SERIES && strcmp(value, overflow_value) != 0) {
 		return series_locked(metrics, family, overflow_value); /* a label that strangers fill must not fill the memory */
@@ -119,8 +142,8 @@ static struct series *series_locked(struct mesh__metrics *metrics, struct family
 	s = mesh__alloc(&metrics->env->mem, sizeof(*s) + len + 1);
 	if (s != NULL) {
 		memcpy(s->value, value, len);
-		s->next = *at;
-		*at = s;
+		atomic_init(&s->next, atomic_load_explicit(at, memory_order_relaxed));
+		atomic_store_explicit(at, s, memory_order_release);
 		family->n_series++;
 	}
 	return s;
@@ -128,20 +151,24 @@ static struct series *series_locked(struct mesh__metrics *metrics, struct family
 
 static struct mesh__counter *find(struct mesh__metrics *metrics, const struct family *wanted, const char *value)
 {
-	struct family *family;
-	struct series *series = NULL;
+	struct family *_Atomic *at_family, *family;
+	struct series *_Atomic *at_series, *series = NULL;
 
 	if (wanted->key == NULL || value == NULL) {
 		value = "";
 	} else if (!mesh__str_utf8(value, strlen(value))) {
 		value = "invalid"; /* the format is UTF-8: one bad byte would spoil the whole page */
 	}
-	pthread_mutex_lock(&metrics->mu);
-	family = family_locked(metrics, wanted);
+	family = find_family(metrics, wanted->name, &at_family);
 	if (family != NULL) {
-		series = series_locked(metrics, family, value);
+		series = find_series(family, value, &at_series);
 	}
-	pthread_mutex_unlock(&metrics->mu);
+	if (series == NULL) {
+		pthread_mutex_lock(&metrics->mu);
+		family = family_locked(metrics, wanted);
+		series = family == NULL ? NULL : series_locked(metrics, family, value);
+		pthread_mutex_unlock(&metrics->mu);
+	}
 	return series != NULL ? &series->counter : &metrics->unshown;
 }
 
@@ -189,7 +216,7 @@ static void put_family(struct mesh__buf *out, const struct family *f)
 	mesh__buf_printf(out, "# HELP %s ", f->name);
 	put_escaped(out, f->help, false);
 	mesh__buf_printf(out, "\n# TYPE %s %s\n", f->name, f->type);
-	for (struct series *s = f->series; s != NULL; s = s->next) {
+	for (struct series *s = atomic_load(&f->series); s != NULL; s = atomic_load(&s->next)) {
 		mesh__buf_str(out, f->name);
 		if (f->key != NULL) {
 			mesh__buf_printf(out, "{%s=\"", f->key);
@@ -211,9 +238,7 @@ void mesh__metrics_text(struct mesh__metrics *metrics, struct mesh__buf *out)
 	if (metrics->refresh != NULL) {
 		metrics->refresh(metrics->refresh_arg);
 	}
-	pthread_mutex_lock(&metrics->mu);
-	for (struct family *f = metrics->families; f != NULL; f = f->next) {
+	for (struct family *f = atomic_load(&metrics->families); f != NULL; f = atomic_load(&f->next)) {
 		put_family(out, f);
 	}
-	pthread_mutex_unlock(&metrics->mu);
 }

@@ -1,6 +1,6 @@
 /*
  * Counters and gauges with at most one label, and their Prometheus text (exposition format 0.0.4). A counter's address is stable for the registry's life: look it up once, then add
- * without a lock. A family holds at most 256 label values; further ones are counted under "other".
+ * without a lock. Looking up what has been looked up before takes none either, but walks the lists. A family holds at most 256 label values; further ones are counted under "other".
  */
 #ifndef MESH__TELEMETRY_METRICS_H
 #define MESH__TELEMETRY_METRICS_H

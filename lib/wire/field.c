@@ -63,6 +63,8 @@ static bool text_valid(const char *text, enum mesh__text kind)
 		return mesh__trust_domain_valid(text, strlen(text));
 	case MESH__TEXT_ADDRESS:
 		return address_valid(text);
+	case MESH__TEXT_ENDPOINT:
+		return mesh__label_valid(text, strlen(text)) || address_valid(text);
 	case MESH__TEXT_ID:
 		return only(text, LOWER "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_");
 	case MESH__TEXT_SERIAL:

@@ -26,6 +26,7 @@ struct mesh__fields {
 	X(SERVICE_KEY, 127)        /* "service.namespace" */                                                            \
 	X(TRUST_DOMAIN, 120)                                                                                            \
 	X(ADDRESS, 55)             /* ip:port */                                                                        \
+	X(ENDPOINT, 63)            /* an instance id, or of a static endpoint its address */                            \
 	X(ID, 128)                 /* letters, digits, '-' and '_': goes into request targets */                        \
 	X(SERIAL, 40)              /* lower-case hex without leading zeros; RFC 5280 section 4.1.2.2: 20 octets */      \
 	X(WORD, 32)                /* lower-case letters and inner hyphens */                                           \

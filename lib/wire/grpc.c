@@ -55,6 +55,7 @@ enum mesh__grpc_status mesh__grpc_status_of_refusal(int status)
 {
 	switch (status) {
 	case 413:
+	case 429:
 		return MESH__GRPC_RESOURCE_EXHAUSTED;
 	case 500:
 		return MESH__GRPC_INTERNAL;

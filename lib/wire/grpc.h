@@ -30,7 +30,7 @@ enum mesh__grpc_status mesh__grpc_status_parse(const char *text);
 /* What an answer without `grpc-status` means, by its HTTP status. A 200 among them: the status that should have followed never came. */
 enum mesh__grpc_status mesh__grpc_status_of_http(int status);
 
-/* The status with which we refuse what we would refuse with that HTTP status. As above, but that here it is known what is meant: 504 is a deadline that has passed, 500 is ours, 413 is too much of something. */
+/* The status with which we refuse what we would refuse with that HTTP status. As above, but that here it is known what is meant: 504 is a deadline that has passed, 500 is ours, 413 and 429 are too much of something. */
 enum mesh__grpc_status mesh__grpc_status_of_refusal(int status);
 
 /* Whether a status is a failure of who answered, as 5xx is, and not the caller's own: google.rpc.Code's mapping to HTTP (code.proto) has it at 500 or above. */

@@ -171,6 +171,15 @@ bool mesh__json_bool(const struct mesh__json *v, bool *out)
 	return true;
 }
 
+bool mesh__json_double(const struct mesh__json *v, double *out)
+{
+	if (!cJSON_IsNumber(node_of(v))) {
+		return false;
+	}
+	*out = node_of(v)->valuedouble;
+	return true;
+}
+
 /* ---- writing ---- */
 
 static void begin_member(struct mesh__json_out *out, const char *key)

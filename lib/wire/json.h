@@ -45,6 +45,7 @@ const char *mesh__json_text(const struct mesh__json *v);
 bool mesh__json_i64(const struct mesh__json *v, int64_t min, int64_t max, int64_t *out);
 bool mesh__json_u64(const struct mesh__json *v, uint64_t *out);
 bool mesh__json_bool(const struct mesh__json *v, bool *out);
+bool mesh__json_double(const struct mesh__json *v, double *out); /* of a number alone */
 
 /* Writing. A writer puts the commas; the buffer's own failure is checked by the caller at the end. Keys are NULL inside arrays. */
 struct mesh__json_out {

@@ -261,6 +261,111 @@ void mesh__msg_ack_fini(struct mesh__msg_ack *msg)
 	*msg = (struct mesh__msg_ack){.sequence = 0};
 }
 
+/* ---- report ---- */
+
+static void put_endpoint(struct mesh__json_out *json, const struct mesh__msg_endpoint *e)
+{
+	mesh__json_open(json, NULL, '{');
+	mesh__json_put_text(json, "instance", e->instance);
+	if (e->ejected) {
+		mesh__json_put_bool(json, "ejected", true);
+	}
+	if (e->failed_check) {
+		mesh__json_put_bool(json, "failed_check", true);
+	}
+	mesh__json_put_u64(json, "cost_us", (uint64_t)e->cost_us);
+	mesh__json_close(json, '}');
+}
+
+void mesh__msg_report_encode(const struct mesh__msg_report *msg, struct mesh__buf *out)
+{
+	struct mesh__json_out json = {.buf = out};
+
+	mesh__json_open(&json, NULL, '{');
+	mesh__json_open(&json, "services", '[');
+	for (size_t i = 0; i < msg->n_services; i++) {
+		mesh__json_open(&json, NULL, '{');
+		mesh__json_put_text(&json, "service", msg->services[i].service);
+		mesh__json_open(&json, "endpoints", '[');
+		for (size_t k = 0; k < msg->services[i].n_endpoints; k++) {
+			put_endpoint(&json, &msg->services[i].endpoints[k]);
+		}
+		mesh__json_close(&json, ']');
+		mesh__json_close(&json, '}');
+	}
+	mesh__json_close(&json, ']');
+	mesh__json_close(&json, '}');
+}
+
+/* `room`: how many there may still be. */
+static void take_endpoints(struct mesh__fields *f, size_t room, struct mesh__msg_reported *out)
+{
+	size_t n;
+	const struct mesh__json *item = mesh__field_array(f, "endpoints", room, &n);
+
+	out->endpoints = mesh__field_room(f, n, sizeof(*out->endpoints));
+	for (; f->code == MESH_OK && item != NULL; item = mesh__json_next(item)) {
+		struct mesh__fields inner = mesh__fields_of(f, item, "endpoints");
+		struct mesh__msg_endpoint *e = &out->endpoints[out->n_endpoints];
+		uint64_t cost_us;
+
+		e->instance = mesh__field_text(&inner, "instance", MESH__TEXT_ENDPOINT, MESH__REQUIRED);
+		e->ejected = mesh__field_bool(&inner, "ejected", false);
+		e->failed_check = mesh__field_bool(&inner, "failed_check", false);
+		cost_us = mesh__field_u64(&inner, "cost_us", MESH__OPTIONAL);
+		e->cost_us = cost_us > INT64_MAX ? INT64_MAX : (int64_t)cost_us;
+		out->n_endpoints++;
+		mesh__fields_join(f, &inner);
+	}
+}
+
+static void take_reported(struct mesh__fields *f, struct mesh__msg_report *out)
+{
+	size_t n, room = MESH__REPORT_MAX_ENDPOINTS;
+	const struct mesh__json *item = mesh__field_array(f, "services", MESH__REPORT_MAX_ENDPOINTS, &n);
+
+	out->services = mesh__field_room(f, n, sizeof(*out->services));
+	for (; f->code == MESH_OK && item != NULL; item = mesh__json_next(item)) {
+		struct mesh__fields inner = mesh__fields_of(f, item, "services");
+		struct mesh__msg_reported *reported = &out->services[out->n_services];
+
+		out->n_services++;
+		reported->service = mesh__field_text(&inner, "service", MESH__TEXT_SERVICE_KEY, MESH__REQUIRED);
+		take_endpoints(&inner, room, reported);
+		room -= reported->n_endpoints;
+		mesh__fields_join(f, &inner);
+	}
+}
+
+int mesh__msg_report_decode(const struct mesh__mem *mem, const char *text, size_t len, struct mesh__msg_report *out, struct mesh__err *err)
+{
+	struct mesh__json *root;
+	struct mesh__fields f;
+
+	*out = (struct mesh__msg_report){.services = NULL};
+	if (mesh__fields_open(&f, mem, text, len, &root, err) == MESH_OK) {
+		take_reported(&f, out);
+	}
+	mesh__json_free(root);
+	if (f.code != MESH_OK) {
+		mesh__msg_report_fini(out);
+	}
+	return f.code;
+}
+
+void mesh__msg_report_fini(struct mesh__msg_report *msg)
+{
+	for (size_t i = 0; i < msg->n_services; i++) {
+		for (size_t k = 0; k < msg->services[i].n_endpoints; k++) {
+			mesh__free(msg->services[i].endpoints[k].instance);
+		}
+		mesh__free(msg->services[i].endpoints);
+		mesh__free(msg->services[i].service);
+	}
+	mesh__free(msg->services);
+	*msg = (struct mesh__msg_report){.services = NULL};
+}
+
 /* ---- refusals ---- */
 
 void mesh__msg_refusal_encode(const struct mesh__msg_refusal *msg, struct mesh__buf *out)

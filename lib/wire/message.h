@@ -10,6 +10,7 @@
  *   POST /v1/session/{id}/deregister  msg_instance (instance and reason) -> {}
  *   POST /v1/session/{id}/heartbeat   {}             -> msg_heartbeat
  *   POST /v1/session/{id}/ack         msg_ack        -> {}
+ *   POST /v1/session/{id}/report      msg_report     -> {}
  *
  * Every refusal is a status and a struct mesh__msg_refusal. A session belongs to the SPIFFE ID that opened its watch; 404 "no-session" means: open a new watch.
  * Decoders are for hostile bytes: each string is checked (names by wire/name, addresses by wire/addr, text without control characters), counts are bounded,
@@ -32,7 +33,9 @@ enum {
 	MESH__MSG_MAX_BYTES = 4 * 1024 * 1024, /* one message or record */
 	MESH__MSG_MAX_SERVICES = 4096,         /* in one subscription */
 	MESH__MSG_MAX_ENDPOINTS = 16384,       /* in one record */
-	MESH__MSG_MAX_ADDRESSES = 8
+	MESH__MSG_MAX_ADDRESSES = 8,
+	MESH__REPORT_MAX_BYTES = 128 * 1024,   /* one report; */
+	MESH__REPORT_MAX_ENDPOINTS = 256       /* in it, of all its services together; and so many services */
 };
 
 /* GET /v1/bundle */
@@ -93,6 +96,26 @@ struct mesh__msg_ack {
 	char *service;       /* of a CONFIG record; else NULL */
 };
 
+/* What a client makes of an endpoint. */
+struct mesh__msg_endpoint {
+	char *instance;      /* of a static one: its address */
+	bool ejected;        /* outlier detection has taken it out */
+	bool failed_check;   /* it fails its health checks */
+	int64_t cost_us;     /* what one more call to it would cost; 0: none has been made */
+};
+
+struct mesh__msg_reported {
+	char *service;       /* one that the session is subscribed to */
+	struct mesh__msg_endpoint *endpoints;
+	size_t n_endpoints;
+};
+
+/* The last one holds, whole. */
+struct mesh__msg_report {
+	struct mesh__msg_reported *services;
+	size_t n_services;
+};
+
 struct mesh__msg_refusal {
 	char *code;    /* "no-session", "denied", "invalid", "revoked", "token-spent", "token-expired", "token-unknown", "rate-limited", "unavailable", "too-large" */
 	char *message; /* one line for a person */
@@ -148,6 +171,7 @@ MESH__MESSAGE(instance);
 MESH__MESSAGE(subscribe);
 MESH__MESSAGE(heartbeat);
 MESH__MESSAGE(ack);
+MESH__MESSAGE(report);
 MESH__MESSAGE(refusal);
 
 #undef MESH__MESSAGE

@@ -20,7 +20,7 @@ import proxies  # noqa: E402
 import report  # noqa: E402
 import support  # noqa: E402
 
-SECTIONS = {one.__name__: one for one in (measure.tls, measure.calls, measure.servers, measure.protocols, measure.handshakes, measure.arithmetic, measure.memory, measure.start)}
+SECTIONS = {one.__name__: one for one in (measure.tls, measure.calls, measure.servers, measure.protocols, measure.handshakes, measure.arithmetic, measure.decisions, measure.memory, measure.start)}
 PLANS = {
     "full": {"callers": [1, 8, 64], "dialling": [1, 8], "bodies": list(proxies.SIZES), "rounds": 7, "round_ms": 300, "warm_ms": 20},
     "quick": {"callers": [1, 8], "dialling": [8], "bodies": ["1k", "1m"], "rounds": 3, "round_ms": 60, "warm_ms": 5},

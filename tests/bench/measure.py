@@ -14,6 +14,7 @@ CLIENT = os.path.join(support.BUILD, "tests", "bench", "client")
 SERVER = os.path.join(support.BUILD, "tests", "bench", "server")
 FIGURES = ("callsPerSecond", "p50", "p99", "clientCpu", "peerCpu", "allCpu")
 ARITHMETIC = os.path.join(support.BUILD, "tests", "bench", "arithmetic")
+DECIDE = os.path.join(support.BUILD, "tests", "bench", "decide")
 SERVICES, ENDPOINTS = 5, 20  # of the client whose memory is promised
 
 
@@ -239,6 +240,18 @@ def start(field, say):
     server.stop()
     say(f"start: to the first answer {statistics.median(found):.1f} ms")
     return {"firstAnswerMs": quartiles(found)}
+
+
+# ---- decisions ----
+
+def decisions(field, say):
+    """What deciding where a call goes costs, without the call, in nanoseconds of a thread's CPU."""
+    rounds, round_ms = field.plan.rounds, field.plan.round_ms // 3
+    found = json.loads(subprocess.run([DECIDE, str(rounds), str(max(round_ms, 1))], capture_output=True, text=True, timeout=600, check=True).stdout)
+    for cell in found["cells"]:
+        cell["ns"] = quartiles(cell["rounds"])
+    say(f"decisions: {found['cells'][0]['ns']['median']:.0f} ns with {found['cells'][0]['balancer']}")
+    return found
 
 
 # ---- arithmetic ----

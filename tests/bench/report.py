@@ -16,6 +16,7 @@ GOALS = [
 BUSY = 0.5  # a load average that says that somebody else was at work
 MEMORY_GOAL_KB = 2048
 START_GOAL_MS = 50
+DECISION_GOAL_NS = 500
 
 
 # ---- numbers ----
@@ -83,6 +84,12 @@ def goals(found):
     if "start" in found:
         q = found["start"]["firstAnswerMs"]
         rows.append(["start of a process that joins, to its first answer", f"< {START_GOAL_MS} ms", with_spread(q) + " ms", "met" if q["median"] < START_GOAL_MS else "MISSED"])
+    if "decisions" in found:
+        of = found["decisions"]
+        values = [cell["ns"]["median"] for cell in of["cells"]]
+        over = sum(value >= DECISION_GOAL_NS for value in values)
+        rows.append([f"deciding a call to a service with {of['endpoints']} endpoints and {of['routes']} routes", f"< {DECISION_GOAL_NS} ns", f"{number(min(values))} to {number(max(values))} ns",
+                     f"MISSED in {over} of {len(values)}" if over else "met"])
     return table(["goal", "bound", "measured", "verdict"], rows) + (f"\n\n{busy(found).strip()}" if busy(found) else "")
 
 
@@ -212,6 +219,18 @@ def arithmetic(found):
     return table(["CPU µs", ours["version"], "OpenSSL"], rows)
 
 
+# ---- decisions ----
+
+def decisions(found):
+    cells = {(cell["balancer"], cell["unhealthy"], cell["threads"]): cell["ns"] for cell in found["decisions"]["cells"]}
+    states, threads = sorted({key[1] for key in cells}), sorted({key[2] for key in cells})
+    columns = [(state, n) for state in states for n in threads]
+    def head(state, n):
+        health = f"{state} of {found['decisions']['endpoints']} unhealthy" if state else "all healthy"
+        return f"{health}, {n} thread" + ("s" if n > 1 else "")
+    return table(["CPU ns a decision"] + [head(*column) for column in columns], [[f"`{name}`"] + [with_spread(cells[name, *column]) for column in columns] for name in dict.fromkeys(key[0] for key in cells)])
+
+
 # ---- all of it ----
 
 def busy(found):
@@ -243,6 +262,7 @@ SECTIONS = {
     "protocol-parts": ("HTTP/1.1 and HTTP/2, waiting and not: what the time goes to, CPU µs a call", protocol_parts, ("protocols",)),
     "handshakes": ("Handshakes", handshakes, ("handshakes",)),
     "arithmetic": ("Arithmetic", arithmetic, ("arithmetic",)),
+    "decisions": ("Deciding", decisions, ("decisions",)),
     "memory": ("Memory", memory, ("memory",)),
 }
 

@@ -46,12 +46,13 @@ void client_stage_exchange(struct client_stage *s, enum way way, const struct pe
 	static const char *const methods[] = {"GET", "HEAD", "POST", "PUT"};
 	struct mesh__client_request request = {.method = methods[way], .target = "/a?b", .body = "body", .body_len = way == WAY_POST ? 4 : 0, .has_body = way >= WAY_POST,
 		.max_response_bytes = RESPONSE_MAX};
+	struct mesh__client_wait wait = {.deadline_us = mesh__mono_us(&own.env) + 60000000, .cancel = own.cancel};
 	struct mesh__err err = MESH__NO_ERR;
 
 	mesh__client_response_init(&s->response, &own.env, 1 << 20);
 	mesh__cancel_reset(own.cancel);
 	peer_answer(answer, on_stalled);
-	s->code = mesh__pool_exchange(own.pool, &request, 60000, mesh__mono_us(&own.env) + 60000000, own.cancel, &s->response, &s->result, &err);
+	s->code = mesh__pool_exchange(own.pool, &request, 60000, &wait, &s->response, &s->result, &err);
 	CHECK((s->code == MESH_OK) == (err.code == MESH_OK) && (s->code == MESH_OK || (err.code == s->code && err.message[0] != '\0')));
 	CHECK(!s->result.reused || !s->must_dial);
 }

@@ -27,7 +27,7 @@ static void check_round_trip(const struct mesh__mem *mem, const struct mesh__doc
 	check(again->kind == doc->kind && strcmp(again->name, doc->name) == 0 && strcmp(again->ns, doc->ns) == 0);
 	check(strcmp(again->text, doc->text) == 0);
 	check(again->n_endpoints == doc->n_endpoints && again->insecure_plaintext == doc->insecure_plaintext);
-	check(again->service.timeout_ms == doc->service.timeout_ms && again->service.balancer == doc->service.balancer);
+	check(again->service.timeout_ms == doc->service.timeout_ms && again->service.load_balancer.balancer == doc->service.load_balancer.balancer);
 	check(again->service.timeout_set == doc->service.timeout_set && again->service.connect_timeout_ms == doc->service.connect_timeout_ms);
 	mesh__documents_free(again);
 }
@@ -35,7 +35,7 @@ static void check_round_trip(const struct mesh__mem *mem, const struct mesh__doc
 /* What it says alone is what its service goes by: a Service's own text, and of the others a document of any service. */
 static void check_effective(const struct mesh__mem *mem, const struct mesh__document *doc)
 {
-	static const enum mesh__layer layers[] = {[MESH__KIND_SERVICE] = MESH__LAYER_SERVICE, [MESH__KIND_NAMESPACE] = MESH__LAYER_NAMESPACE, [MESH__KIND_MESH] = MESH__LAYER_MESH};
+	static const enum mesh__layer layers[] = {[MESH__KIND_SERVICE] = MESH__LAYER_SERVICE, [MESH__KIND_NAMESPACE] = MESH__LAYER_NAMESPACE, [MESH__KIND_MESH] = MESH__LAYER_MESH, [MESH__KIND_FAULT] = MESH__LAYER_FAULT};
 	const char *texts[MESH__LAYERS] = {NULL};
 	struct mesh__document *again;
 	struct mesh__name name = {.service = "any", .ns = "other"};
@@ -44,7 +44,7 @@ static void check_effective(const struct mesh__mem *mem, const struct mesh__docu
 	if (doc->kind == MESH__KIND_ENDPOINTS) {
 		return;
 	}
-	if (doc->kind == MESH__KIND_SERVICE) {
+	if (mesh__kind_is_of_a_service(doc->kind)) {
 		memcpy(name.service, doc->name, sizeof(name.service));
 		memcpy(name.ns, doc->ns, sizeof(name.ns));
 	}
@@ -52,7 +52,7 @@ static void check_effective(const struct mesh__mem *mem, const struct mesh__docu
 	mesh__buf_init(&text, mem, MESH__DOCUMENT_MAX_BYTES);
 	check(mesh__effective(mem, &name, texts, &text, NULL) == MESH_OK);
 	check(doc->kind != MESH__KIND_SERVICE || strcmp(text.data, doc->text) == 0);
-	check(mesh__documents_parse(mem, "effective", text.data, text.len, "elsewhere", &again, NULL, NULL, NULL) == MESH_OK);
+	check(mesh__effective_parse(mem, "effective", text.data, "elsewhere", &again, NULL) == MESH_OK);
 	check(strcmp(again->text, text.data) == 0);
 	mesh__documents_free(again);
 	mesh__buf_fini(&text);

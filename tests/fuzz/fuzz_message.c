@@ -35,12 +35,13 @@ MESSAGE(subscribe)
 MESSAGE(heartbeat)
 MESSAGE(ack)
 MESSAGE(refusal)
+MESSAGE(report)
 CODEC(record, mesh__record, mesh__record_decode, mesh__record_encode, mesh__record_fini)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static bool (*const passes[])(const char *, size_t, struct mesh__buf *) = {
-		pass_bundle, pass_enroll, pass_certificate, pass_instance, pass_subscribe, pass_heartbeat, pass_ack, pass_refusal, pass_record,
+		pass_bundle, pass_enroll, pass_certificate, pass_instance, pass_subscribe, pass_heartbeat, pass_ack, pass_refusal, pass_record, pass_report,
 	};
 	struct mesh__buf first, second;
 	size_t pick = size == 0 ? MESH__COUNT(passes) : (size_t)data[0] - '0';

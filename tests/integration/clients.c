@@ -10,7 +10,8 @@
  *	{"sessions": [WHEN...], "broken": N}                 all have a session: when each got its own; how many were lost, or could not be had, since the last such line
  *	{"generation": G, "had": [WHEN...], "acked": [WHEN...]}   all have acknowledged generation G: when the snapshot of each had it, and when meshd had answered its acknowledgement
  *
- * A generation that another follows before all have it is passed over. Why the first few sessions were lost, stderr says. Ends with SIGTERM.
+ * A generation that another follows before all have it is passed over. Why the first few sessions were lost, stderr says. From SIGUSR1 on, and until the next, each finds every second that the health of
+ * all of SERVICE's endpoints has changed, and so reports that. Ends with SIGTERM.
  */
 #include <pthread.h>
 #include <signal.h>
@@ -19,6 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -166,6 +168,20 @@ static void on_registered(void *arg, bool yes, const struct mesh__err *err)
 	c->events.registered(c->events.arg, yes, err);
 }
 
+static void on_report(void *arg, struct mesh__buf *out)
+{
+	struct client *c = arg;
+
+	c->events.report(c->events.arg, out);
+}
+
+static void on_report_refused(void *arg)
+{
+	struct client *c = arg;
+
+	c->events.report_refused(c->events.arg);
+}
+
 static void on_state(void *arg, const struct mesh__err *err)
 {
 	struct client *c = arg;
@@ -199,7 +215,7 @@ int __wrap_mesh__link_new(struct mesh__loop *loop, const struct mesh__servers *t
 int __wrap_mesh__link_new(struct mesh__loop *loop, const struct mesh__servers *to, const struct mesh__link_events *events, struct mesh__link **out, struct mesh__err *err)
 {
 	struct client *c = making;
-	struct mesh__link_events ours = {.record = on_record, .interests = on_interests, .registered = on_registered, .state = on_state, .arg = c};
+	struct mesh__link_events ours = {.record = on_record, .interests = on_interests, .registered = on_registered, .report = on_report, .report_refused = on_report_refused, .state = on_state, .arg = c};
 	char key[32];
 	int code;
 
@@ -409,10 +425,32 @@ static void tear_down(void)
 	mesh__free(clients);
 }
 
+static void change_health(bool unhealthy)
+{
+	(void)pthread_mutex_lock(&endpoints.mu);
+	for (struct mesh__endpoint *e = endpoints.first; e != NULL; e = e->next) {
+		(void)mesh__endpoint_mark(e, MESH__UNHEALTHY_EJECTED, unhealthy);
+	}
+	(void)pthread_mutex_unlock(&endpoints.mu);
+}
+
+static void await_end(const sigset_t *signals)
+{
+	const struct timespec second = {.tv_sec = 1};
+	bool changes = false, unhealthy = false;
+	int number;
+
+	while ((number = sigtimedwait(signals, NULL, &second)) != SIGTERM) {
+		changes ^= number == SIGUSR1;
+		unhealthy = changes && !unhealthy;
+		change_health(unhealthy);
+	}
+}
+
 int main(int argc, char **argv)
 {
-	int option, number;
-	sigset_t ending;
+	int option;
+	sigset_t signals;
 
 	while ((option = getopt(argc, argv, "l:s")) != -1) {
 		share_sessions = share_sessions || option == 's';
@@ -424,9 +462,10 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	service = argv[optind + 3];
-	(void)sigemptyset(&ending);
-	(void)sigaddset(&ending, SIGTERM);
-	(void)pthread_sigmask(SIG_BLOCK, &ending, NULL);
+	(void)sigemptyset(&signals);
+	(void)sigaddset(&signals, SIGTERM);
+	(void)sigaddset(&signals, SIGUSR1);
+	(void)pthread_sigmask(SIG_BLOCK, &signals, NULL);
 	set_up(argv[optind]);
 	make_worker(0);
 	join(argv[optind + 1]);
@@ -437,7 +476,7 @@ int main(int argc, char **argv)
 	for (size_t i = 0; i < n_workers; i++) {
 		start_worker(&workers[i]);
 	}
-	(void)sigwait(&ending, &number);
+	await_end(&signals);
 	for (size_t i = 0; i < n_workers; i++) {
 		stop_worker(&workers[i]);
 	}

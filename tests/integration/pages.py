@@ -11,8 +11,9 @@ MARK = "--- the command has ended ---"
 
 
 def variable(text):
-    """Times and durations are as they are, and columns as wide as what else stands in them."""
+    """Times, durations and ports are as they are, and columns as wide as what else stands in them."""
     text = re.sub(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", "TIME", text)
+    text = re.sub(r"\b127\.0\.0\.1:\d+", "ADDRESS", text)
     return re.sub(r" +", " ", re.sub(r"\b[\d.]+ ms", "N ms", text))
 
 

@@ -1,6 +1,7 @@
 """Peers that our programs must refuse, or must get along with: certificates from mint, a TLS client, and a TLS server that counts what it was sent."""
 
 import contextlib
+import http.server
 import json
 import os
 import re
@@ -297,6 +298,42 @@ def metrics(address):
 
 def refused_handshakes(address, reason):
     return int(metrics(address).get('mesh_handshakes_refused_total{reason="%s"}' % reason, 0))
+
+
+class AppHandler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        app = self.server
+        check = self.path == "/healthz"
+        status = 500 if check and not app.well else 200
+        with app.mu:
+            app.checks[status] = app.checks.get(status, 0) + check
+            app.calls += not check
+        self.send_response(status)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *args):
+        pass
+
+
+class App(http.server.ThreadingHTTPServer):
+    """An unchanged HTTP server that is well, or says that it is not."""
+
+    daemon_threads = True
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), AppHandler)
+        self.mu, self.well, self.checks, self.calls = threading.Lock(), True, {}, 0
+        threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
+
+    def handle_error(self, request, client_address):
+        """Whoever hangs up has its reasons."""
+
+    def close(self):
+        self.shutdown()
+        self.server_close()
 
 
 class Judge:

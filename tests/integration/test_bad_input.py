@@ -66,7 +66,7 @@ class BadInput(support.MeshTest):
             (["token", "frob"], '"token frob"', "create"),
             (["cert", "issue", "--service", "x"], "--out DIR"),
             (["cert", "revoke", "zz"], '"zz"', "meshctl cert show"),
-            (["get", "frob"], '"frob"', "Service, Endpoints, Namespace and Mesh"),
+            (["get", "frob"], '"frob"', "Service, Endpoints, Namespace, Mesh and Fault"),
             (["apply"], "-f FILE"),
             (["apply", "-f", "/nonexistent"], "/nonexistent"),
             (["apply", "-f", "/tmp"], "/tmp", "directory"),

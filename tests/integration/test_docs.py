@@ -165,6 +165,10 @@ class Links(Case):
             for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", re.sub(r"`[^`\n]*`", "", read("docs", name))):
                 self.assertTrue(os.path.exists(os.path.join(SRC, "docs", target)), "%s: %s" % (name, target))
 
+    def test_the_readme_leads_to_every_page(self):
+        missing = [name for name in pages() if f"(docs/{name})" not in read("README.md")]
+        self.assertEqual(missing, [])
+
     def test_every_file_that_a_page_names_is_there(self):
         for name in pages():
             for path in re.findall(r"`((?:lib|ctrl|tests|examples|include)/[\w./*]+)`", read("docs", name)):

@@ -9,7 +9,7 @@ import sys
 import unittest
 
 from load import Clients, kept_waiting, now_us, p99
-from support import SANITIZED, Mesh
+from support import SANITIZED, Mesh, wait_until
 
 BY_HAND = os.environ.get("MESH_TEST_CLIENTS")
 N = int(BY_HAND or (100 if SANITIZED else 1000))
@@ -117,6 +117,28 @@ class ManyClients(Stage):
         silent.child.stop()
         if not SANITIZED:
             self.assertLess(took, PROPAGATION_S)
+
+
+    def test_reports_of_every_client_every_second_keep_nobody_waiting(self):
+        """THREATS 24: the health of ten endpoints changes for all at once, and again and again."""
+        self.apply_text("apiVersion: mesh/v1\nkind: Endpoints\nname: payments\nendpoints: [%s]\n" % ", ".join(f'{{address: "127.0.0.1:{port}"}}' for port in range(1, 11)))
+        self.clients.generation(self.generation())
+        before = self.taken()
+        self.clients.child.signal(signal.SIGUSR1)
+        try:
+            wait_until(lambda: self.taken() >= before + 2 * self.n, "two reports of each client", 30)
+            took = self.change("6s")
+        finally:
+            self.clients.child.signal(signal.SIGUSR1)
+        reports = self.mesh.admin("GET", "/v1/reports?service=payments.default")[1]
+        self.assertLessEqual({len(report["endpoints"]) for report in reports}, {10})
+        self.assertEqual(self.taken("rate-limited"), 0)
+        if not SANITIZED:
+            self.assertLess(took, PROPAGATION_S)
+
+    def taken(self, result="taken"):
+        found = re.search(r'^mesh_reports_total\{result="%s"\} (\d+)$' % result, self.mesh.admin("GET", "/metrics")[1], re.M)
+        return int(found.group(1)) if found else 0
 
 
 class Restart(Stage):

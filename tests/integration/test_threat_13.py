@@ -42,12 +42,12 @@ class Threat13(support.MeshTest):
         self.assertGreaterEqual(server.connections, 2)
 
     def test_a_refused_connection_is_never_used_again(self):
-        """Each call makes a connection of its own to the impostor and is refused on it; none is let through as `already open`."""
+        """Each call makes a connection of its own to the impostor and is refused on it; none is let through as `already open`. Who comes upon the session of a handshake that nobody has judged yet makes one more."""
         impostor = self.server(self.pki.mint("impostor", uris=[spiffe("orders")], names=[dns("payments")]), peers.swallow)
         _, summary = self.caller.call(impostor.address, args=("-n", 20, "-c", 4))
         self.assertEqual((summary["failed"], summary["errors"]), (20, {"MESH_E_IDENTITY": 20}))
         self.assertEqual(impostor.requests, [])
-        self.assertEqual(impostor.connections, 20)
+        self.assertGreaterEqual(impostor.connections, 20)
 
     def test_an_endpoint_that_changes_hands_is_judged_anew_on_each_connection(self):
         """A server that was right, closes, and is another after: the good past of the address opens no door."""

@@ -15,7 +15,7 @@ WRITES = (("POST", "/v1/tokens", {"service": "payments"}), ("DELETE", "/v1/token
           ("POST", "/v1/rollback", {"to": 0}), ("POST", "/v1/certificates", {"service": "payments", "csr": "x"}), ("POST", "/v1/certificates/revoke", {"serial": "1", "reason": "x"}))
 READS = (("GET", "/v1/tokens", None), ("GET", "/v1/members", None), ("GET", "/v1/audit", None), ("GET", "/metrics", None), ("GET", "/v1/config", None), ("GET", "/v1/history", None))
 VERBS = (("subscribe", {"services": [], "replace": True}), ("register", {"instance": "evil", "addresses": ["127.0.0.1:666"]}), ("deregister", {"instance": "p", "reason": "deregistered"}),
-         ("heartbeat", {}), ("ack", {"sequence": "1", "generation": "9", "service": "payments.default", "refused": "evil"}), ("report", {"calls": 1}))
+         ("heartbeat", {}), ("ack", {"sequence": "1", "generation": "9", "service": "payments.default", "refused": "evil"}), ("report", {"services": []}))
 
 
 class Threat22(MeshTest):
@@ -136,6 +136,30 @@ class Threat22(MeshTest):
         self.assertEqual([e["address"] for e in self.mesh.endpoints("orders")], ["127.0.0.1:666"])
         session.post("deregister", {"instance": "p", "reason": "deregistered"})  # the same id in another service is another instance
         self.nothing_was_done()
+
+    def test_no_session_reports_of_what_it_does_not_watch(self):
+        evil = {"services": [{"service": "payments.default", "endpoints": [{"instance": "p", "ejected": True}]}]}
+        self.read = len(self.mesh.audit())
+        with self.assertRaises(Refused) as caught:
+            self.other.post("report", evil)
+        self.assertEqual((caught.exception.status, caught.exception.code), (403, "denied"))
+        self.check_audited("session-refused", spiffeId=peers.spiffe("orders"), serial=self.orders.serial, session=self.other.id, call="report", reason="payments.default")
+        self.nothing_was_done()
+        self.session.post("report", evil)  # which watches it
+        self.assertEqual([(e["callers"], e["ejectedBy"]) for e in self.mesh.endpoints("payments")], [(1, 1)])
+
+    def test_threat_24_a_flood_of_reports_is_capped_and_counted(self):
+        answers = [self.session.control.ask("POST", f"/v1/session/{self.session.id}/report", {"services": []}) for _ in range(40)]
+        statuses = [status for status, _ in answers]
+        self.assertEqual(statuses[:5], [200] * 5)
+        self.assertEqual({(status, answer["code"]) for status, answer in answers[5:] if status != 200}, {(429, "rate-limited")})
+        self.assertEqual(self.mesh.admin("GET", "/metrics")[1].count(f'mesh_reports_total{{result="rate-limited"}} {statuses.count(429)}\n'), 1)
+        other = {"services": [{"service": "payments.default", "endpoints": [{"instance": "p"}] * 257}]}
+        self.other.post("subscribe", {"services": [{"service": "payments.default"}], "replace": True})
+        for body, wanted in ((other, (413, "too-large")), ({"services": [], "x": "y" * 128 * 1024}, (413, "too-large"))):
+            status, answer = self.other.control.ask("POST", f"/v1/session/{self.other.id}/report", body)
+            self.assertEqual((status, answer["code"]), wanted)
+        self.assertEqual(self.mesh.admin("GET", "/v1/reports?service=payments.default"), (200, []))
 
     def test_somebody_elses_session_is_of_no_use(self):
         orders, other = self.orders, self.other

@@ -1,4 +1,5 @@
 """THREATS 25: kill -9 of meshd at every write system call, a full disk, a failing fsync, a torn WAL: what was acknowledged is there, nothing is half applied."""
+# tests/run: not under thread: meshd has one thread
 
 # tests/run: timeout 900
 

@@ -1,4 +1,5 @@
 """THREATS 25, on a disk that is truly full: writes fail and say so, reads and the mesh go on, and what was acknowledged is there when there is room again."""
+# tests/run: not under thread: meshd has one thread
 
 import ctypes
 import os

@@ -1,4 +1,5 @@
 """THREATS 26: the clock goes forward or back by an hour or ten years: leases and renewals do not mind; TLS does, and says so."""
+# tests/run: not under thread: clocks jump here; the threads and their work are those of the other tests
 # tests/run: timeout 600
 
 import time

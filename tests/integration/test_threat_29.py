@@ -130,6 +130,9 @@ class Threat29(MeshTest):
         left = {replicas[1].info["instance"]}
         wait_until(lambda: not connections_to(replicas[0].info["address"]), "its connections to be gone")
         self.assertEqual(gateway.instances(60), left, "a call failed though another instance was there")
+        mesh.be_patient("payments", **IN_TURN, outlierDetection={"consecutiveFailures": 3, "baseEjection": "10m", "maxEjection": "10m"})
+        result = mesh.call("payments", "/", "-n", 60)
+        self.assertEqual((result["ok"], result["instances"], result["tries"]), (60, {replicas[1].info["instance"]: 60}, 60 + 3), "not so many tries as consecutiveFailures went to the dead one")
         self.assertEqual(len(mesh.endpoints("payments")), 2, "the test took longer than the lease: it proves nothing")
 
     def hold(self, method):

@@ -22,7 +22,9 @@ void client_call_fini(struct client_call *call)
 
 int client_call_run(struct client_call *call, struct mesh__pool *pool)
 {
+	struct mesh__client_wait wait = {.deadline_us = mesh__mono_us(&call->env) + call->timeout_ms * 1000, .cancel = call->cancel, .due = call->due, .due_us = call->due_us, .arg = call->arg};
+
 	call->err = (struct mesh__err)MESH__NO_ERR;
-	call->code = mesh__pool_exchange(pool, &call->request, call->connect_timeout_ms, mesh__mono_us(&call->env) + call->timeout_ms * 1000, call->cancel, &call->response, &call->result, &call->err);
+	call->code = mesh__pool_exchange(pool, &call->request, call->connect_timeout_ms, &wait, &call->response, &call->result, &call->err);
 	return call->code;
 }

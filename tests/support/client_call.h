@@ -9,7 +9,10 @@ struct client_call {
 	struct mesh__client_request request;
 	int64_t connect_timeout_ms;
 	int64_t timeout_ms;
-	struct mesh__cancel *cancel;   /* NULL at first */
+	struct mesh__cancel *cancel;   /* NULL at first, as the next: of struct mesh__client_wait */
+	void (*due)(void *arg);
+	int64_t due_us;
+	void *arg;
 	/* Results. */
 	int code;
 	struct mesh__client_response response;

@@ -109,6 +109,16 @@ void fake_env_dice(struct fake_env *fake, const uint64_t *script, size_t n)
 	atomic_store(&fake->drawn, 0);
 }
 
+size_t fake_env_events(struct fake_env *fake)
+{
+	size_t n;
+
+	pthread_mutex_lock(&fake->log_mu);
+	n = fake->n_events;
+	pthread_mutex_unlock(&fake->log_mu);
+	return n;
+}
+
 bool fake_env_logged(struct fake_env *fake, const char *text)
 {
 	bool found;

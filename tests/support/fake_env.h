@@ -39,4 +39,7 @@ void fake_env_dice(struct fake_env *fake, const uint64_t *script, size_t n);
 /* True when `text` stands anywhere in the log. */
 bool fake_env_logged(struct fake_env *fake, const char *text);
 
+/* How many events there were. */
+size_t fake_env_events(struct fake_env *fake);
+
 #endif

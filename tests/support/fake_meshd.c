@@ -72,7 +72,7 @@ static void on_request(void *user, struct mesh__exchange *x)
 	const char *path = mesh__exchange_path(x), *body;
 	struct mesh__reply reply = {.status = 200, .body = "{}", .body_len = 2};
 	char answer[256];
-	bool hanging;
+	bool hanging, other;
 	size_t len;
 
 	if (strcmp(path, "/v1/watch") == 0) {
@@ -83,8 +83,9 @@ static void on_request(void *user, struct mesh__exchange *x)
 	keep_post(m, strrchr(path, '/') + 1, body == NULL ? "" : body);
 	(void)pthread_mutex_lock(&m->mu);
 	hanging = m->hanging;
-	reply.status = m->status == 0 ? 200 : m->status;
-	(void)snprintf(answer, sizeof(answer), "%s", m->answer[0] == '\0' ? "{\"registered\":true}" : m->answer);
+	other = m->answered[0] != '\0' && strcmp(strrchr(path, '/') + 1, m->answered) != 0;
+	reply.status = m->status == 0 || other ? 200 : m->status;
+	(void)snprintf(answer, sizeof(answer), "%s", m->answer[0] == '\0' || other ? "{\"registered\":true}" : m->answer);
 	(void)pthread_mutex_unlock(&m->mu);
 	if (hanging) {
 		must(m->n_hung < sizeof(m->hung) / sizeof(m->hung[0]), "too many posts hang");
@@ -236,8 +237,14 @@ void fake_meshd_fini(struct fake_meshd *m)
 
 void fake_meshd_answer(struct fake_meshd *m, int status, const char *body)
 {
+	fake_meshd_answer_to(m, "", status, body);
+}
+
+void fake_meshd_answer_to(struct fake_meshd *m, const char *what, int status, const char *body)
+{
 	(void)pthread_mutex_lock(&m->mu);
 	m->status = status;
+	(void)snprintf(m->answered, sizeof(m->answered), "%s", what);
 	(void)snprintf(m->answer, sizeof(m->answer), "%s", body);
 	(void)pthread_mutex_unlock(&m->mu);
 }

@@ -35,6 +35,7 @@ struct fake_meshd {
 	struct mesh__exchange *watch; /* the stream of the moment */
 	int status;                 /* of the answers to posts; 0: 200 */
 	char answer[256];           /* their body; "": {} */
+	char answered[32];          /* the kind that is answered so; "": all */
 	uint64_t sequence;
 	struct mesh__post post;     /* one thing at a time is asked of the loop */
 	struct mesh__buf line;
@@ -63,6 +64,9 @@ void fake_meshd_hang_up(struct fake_meshd *meshd);
 
 /* From here on posts are answered so (0 and "": 200 and {}). */
 void fake_meshd_answer(struct fake_meshd *meshd, int status, const char *body);
+
+/* Posts of this kind alone. */
+void fake_meshd_answer_to(struct fake_meshd *meshd, const char *what, int status, const char *body);
 
 /* Waits, at most ten seconds, for the n-th watch (from 1); for the n-th post of a kind (from 1), whose body is then in out[FAKE_MESHD_TEXT]. The test fails otherwise. */
 void fake_meshd_await_watch(struct fake_meshd *meshd, int n);

@@ -27,3 +27,15 @@ void test_destination_tune(struct mesh__destination *d, const struct mesh__servi
 	d->policy = *policy;
 	d->tuned++;
 }
+
+uint32_t test_destination_health_epoch(const struct mesh__destination *d)
+{
+	(void)d;
+	return 0;
+}
+
+void test_destination_view(const struct mesh__endpoint *endpoint, struct mesh__endpoint_view *out)
+{
+	(void)endpoint;
+	*out = (struct mesh__endpoint_view){.instance = "a"};
+}

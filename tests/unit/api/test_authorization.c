@@ -172,10 +172,50 @@ static void nobody_is_let_in_or_called_before_the_policy_is_known(void **state)
 	two_meshes_fini(&t);
 }
 
+/* ---- The audit log, where the application keeps it ---- */
+
+static atomic_int n_denied;
+
+static void count_denied(void *user, int32_t level, const char *line)
+{
+	(void)user;
+	(void)level;
+	(void)atomic_fetch_add(&n_denied, strstr(line, "\"event\":\"authorization denied\"") != NULL && strstr(line, "/svc/cart\"") != NULL && line[strlen(line) - 1] == '}');
+}
+
+static void who_is_refused_is_in_the_log_however_long_the_path(void **state)
+{
+	enum { QUOTES = 8150 };
+	static char path[QUOTES + 2];
+	struct two_meshes t;
+	mesh_options *o;
+	mesh *cart;
+	char file[32];
+
+	(void)state;
+	memset(path, '"', QUOTES + 1); /* each is two bytes of a line */
+	path[0] = '/';
+	write_rules(file);
+	two_meshes_init(&t, NULL, NULL, NULL);
+	o = two_meshes_payments(&t);
+	assert_int_equal(mesh_options_set(o, "endpoints", file), MESH_OK);
+	mesh_options_log(o, count_denied, NULL);
+	t.payments = two_meshes_open(o);
+	assert_int_equal(mesh_serve(t.payments, NULL, handle, NULL, &t.server, NULL), MESH_OK);
+	cart = two_meshes_open(two_meshes_options(&t, "cart"));
+	s.mode = "pool";
+	ask(cart, "POST", path, "text/plain", 403, DENIED(BY_DEFAULT));
+	assert_int_equal(atomic_load(&n_denied), 1);
+	assert_int_equal(mesh_close(cart, patience(LONG_MS)), MESH_OK);
+	two_meshes_fini(&t);
+	(void)unlink(file);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(holds_by_every_way_to_serve),
+		cmocka_unit_test(who_is_refused_is_in_the_log_however_long_the_path),
 		cmocka_unit_test(nobody_is_let_in_or_called_before_the_policy_is_known),
 	};
 

@@ -338,6 +338,12 @@ struct mesh__endpoint {
 	int refs;
 };
 
+static void host(const struct mesh__endpoint *endpoint, struct mesh__hash_host *out)
+{
+	(void)endpoint;
+	*out = (struct mesh__hash_host){.key = "a", .weight = 1};
+}
+
 static struct mesh__endpoint *make(void *ctx, const struct mesh__endpoint_spec *spec)
 {
 	struct mesh__endpoint *e = mesh__alloc(&stage.env.mem, sizeof(*e));
@@ -376,7 +382,7 @@ static struct mesh__destination *make_destination(void *ctx, const char *key)
 
 static int run_cached_snapshot(bool *whole)
 {
-	const struct mesh__endpoint_source source = {TEST_DESTINATION(make_destination), .make = make, .ref = ref, .unref = unref, .leave = leave};
+	const struct mesh__endpoint_source source = {TEST_DESTINATION(make_destination), .make = make, .ref = ref, .unref = unref, .leave = leave, .host = host};
 	struct mesh__credentials credentials;
 	struct mesh__state_dir *state = NULL;
 	struct mesh__model *model = NULL;

@@ -13,15 +13,9 @@
 #include "base/attr.h"
 #include "patience.h"
 #include "two_meshes.h"
+#include "ways.h"
 
 enum { LONG_MS = 30000, BODY = 1024, WARM = 3, CALLS = 20 };
-
-/* X(NAME): how a call is made. */
-#define WAYS(X) X(WAITED_FOR) X(STARTED) X(DOWNLOADED) X(UPLOADED) X(STREAMED)
-
-#define X(name) WAY_##name,
-enum way { WAYS(X) N_WAYS };
-#undef X
 
 static const char routes[] =
 	"routes:\n"
@@ -93,67 +87,15 @@ static int tear_down(void **state)
 	return 0;
 }
 
-static bool is_uploaded(enum way way)
-{
-	return way == WAY_UPLOADED || way == WAY_STREAMED;
-}
-
-static bool is_downloaded(enum way way)
-{
-	return way == WAY_DOWNLOADED || way == WAY_STREAMED;
-}
-
 /* A POST of "sent", with fields that a route edits. */
 static mesh_request *new_call(enum way way, const char *path)
 {
-	mesh_request *r = mesh_request_new(cart, "payments", "POST", path);
+	mesh_request *r = way_request(cart, way, "POST", path);
 
-	assert_int_equal(mesh_request_timeout(r, patience(LONG_MS)), MESH_OK);
 	assert_int_equal(mesh_request_header(r, "X-Set", "old"), MESH_OK);
 	assert_int_equal(mesh_request_header(r, "x-gone", "1"), MESH_OK);
 	assert_int_equal(mesh_request_header(r, "x-twice", "1"), MESH_OK);
-	assert_int_equal(is_uploaded(way) ? mesh_request_upload(r, -1) : mesh_request_body(r, "sent", 4), MESH_OK);
-	if (is_downloaded(way)) {
-		assert_int_equal(mesh_request_download(r), MESH_OK);
-	}
 	return r;
-}
-
-static void make(mesh_request *r, enum way way)
-{
-	if (way == WAY_WAITED_FOR || way == WAY_DOWNLOADED) {
-		assert_int_equal(mesh_call(r), MESH_OK);
-		return;
-	}
-	assert_int_equal(mesh_call_start(r, NULL, NULL), MESH_OK);
-	if (is_uploaded(way)) {
-		(void)mesh_request_write(r, "sent", 4, NULL, patience(LONG_MS)); /* where it is answered at once nobody reads */
-		(void)mesh_request_end(r);
-	}
-	assert_int_equal(mesh_call_wait(r), MESH_OK);
-}
-
-static int32_t download(mesh_request *r, char text[BODY])
-{
-	size_t len = 0, n = 1;
-	int32_t code = MESH_OK;
-
-	while (code == MESH_OK && n > 0) {
-		code = mesh_response_read(r, text + len, BODY - 1 - len, &n, patience(LONG_MS));
-		len += n;
-	}
-	text[len] = '\0';
-	return code;
-}
-
-static const char *body_of(mesh_request *r, enum way way, char text[BODY])
-{
-	if (!is_downloaded(way)) {
-		return mesh_response_body(r, NULL);
-	}
-	assert_int_equal(download(r, text), MESH_OK);
-	assert_string_equal(mesh_response_body(r, NULL), "");
-	return text;
 }
 
 /* "name: value" lines of those that the mesh or the server's library did not add by themselves. */
@@ -179,12 +121,12 @@ static void the_server_and_the_caller_see_what_the_route_makes_of_request_and_re
 	for (enum way way = 0; way < N_WAYS; way++) {
 		mesh_request *r = new_call(way, "/v1/pay?q=1");
 
-		make(r, way);
+		assert_int_equal(way_make(r, way), MESH_OK);
 		assert_int_equal(mesh_response_status(r), 200);
 		assert_string_equal(fields_of(r, fields), "x-twice: 1\nx-set: route\nx-twice: 2\n");
 		assert_string_equal(mesh_response_header(r, "X-Set"), "route");
 		assert_null(mesh_response_header(r, "x-secret"));
-		assert_string_equal(body_of(r, way, text), "/v2/pay?q=1 set=new gone=- twice=2 body=sent");
+		assert_string_equal(way_body(r, way, text, sizeof(text)), "/v2/pay?q=1 set=new gone=- twice=2 body=sent");
 		mesh_request_free(r);
 	}
 }
@@ -197,9 +139,9 @@ static void a_request_of_no_route_is_sent_as_it_is(void **state)
 	for (enum way way = 0; way < N_WAYS; way++) {
 		mesh_request *r = new_call(way, "/v10/pay?q=1");
 
-		make(r, way);
+		assert_int_equal(way_make(r, way), MESH_OK);
 		assert_string_equal(fields_of(r, fields), "x-secret: 1\nx-set: server\nx-twice: 1\n");
-		assert_string_equal(body_of(r, way, text), "/v10/pay?q=1 set=old gone=1 twice=1 body=sent");
+		assert_string_equal(way_body(r, way, text, sizeof(text)), "/v10/pay?q=1 set=old gone=1 twice=1 body=sent");
 		mesh_request_free(r);
 	}
 }
@@ -221,14 +163,14 @@ static void what_a_route_answers_by_itself_is_an_answer_and_no_server_hears_of_i
 		for (size_t i = 0; i < MESH__COUNT(rows); i++) {
 			mesh_request *r = new_call(way, rows[i].path);
 
-			make(r, way);
+			assert_int_equal(way_make(r, way), MESH_OK);
 			assert_int_equal(mesh_response_status(r), rows[i].status);
 			assert_string_equal(fields_of(r, fields), rows[i].fields);
-			assert_string_equal(body_of(r, way, text), rows[i].body);
+			assert_string_equal(way_body(r, way, text, sizeof(text)), rows[i].body);
 			assert_int_equal(mesh_request_tries(r), 0);
 			assert_null(mesh_response_instance(r));
 			assert_null(mesh_request_error(r));
-			if (is_uploaded(way)) {
+			if (way_is_uploaded(way)) {
 				assert_int_equal(mesh_request_write(r, "more", 4, NULL, 0), MESH_E_RESET);
 			}
 			mesh_request_free(r);
@@ -257,10 +199,10 @@ static void to_grpc_it_is_a_status_alone(void **state)
 			mesh_request *r = new_call(way, rows[i].path);
 
 			assert_int_equal(mesh_request_header(r, "content-type", "application/grpc"), MESH_OK);
-			make(r, way);
+			assert_int_equal(way_make(r, way), MESH_OK);
 			assert_int_equal(mesh_response_status(r), 200);
 			assert_string_equal(fields_of(r, fields), rows[i].fields);
-			assert_string_equal(body_of(r, way, text), "");
+			assert_string_equal(way_body(r, way, text, sizeof(text)), "");
 			mesh_request_free(r);
 		}
 	}
@@ -321,7 +263,7 @@ static void with_each_allocation_of_an_edited_call_failing_it_says_so_and_leaves
 		done = meshes.mem.count < n;
 		if (code == MESH_OK) {
 			assert_string_equal(mesh_response_header(r, "x-set"), "route");
-			code = download(r, text);
+			code = way_download(r, text, sizeof(text));
 		} else {
 			assert_int_equal(mesh_response_status(r), 0);
 		}

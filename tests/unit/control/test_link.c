@@ -27,7 +27,7 @@ struct owner {
 	struct mesh__post post;
 	pthread_mutex_t mu; /* guards what follows */
 	pthread_cond_t changed;
-	int opened, broken, taken, registered, not_registered;
+	int opened, broken, taken, registered, not_registered, unreported;
 	bool refuse, left;
 	char last_service[64];
 };
@@ -91,6 +91,18 @@ static void on_state(void *arg, const struct mesh__err *err)
 	note(err == NULL ? &o.opened : &o.broken);
 }
 
+static void on_report(void *arg, struct mesh__buf *out)
+{
+	(void)arg;
+	mesh__buf_str(out, "{\"services\":[]}");
+}
+
+static void on_report_refused(void *arg)
+{
+	(void)arg;
+	note(&o.unreported);
+}
+
 static void use(void *arg)
 {
 	(void)arg;
@@ -99,7 +111,7 @@ static void use(void *arg)
 
 static int set_up(void **state)
 {
-	struct mesh__link_events events = {on_record, on_interests, on_registered, on_state, NULL};
+	struct mesh__link_events events = {.record = on_record, .interests = on_interests, .registered = on_registered, .report = on_report, .report_refused = on_report_refused, .state = on_state};
 	char url[96], text[MESH__ADDR_TEXT];
 
 	(void)state;
@@ -341,6 +353,47 @@ static void do_leave(void *arg)
 	mesh__link_deregister(o.link, on_left, NULL);
 }
 
+static void do_report(void *arg)
+{
+	(void)arg;
+	mesh__link_report(o.link);
+}
+
+static void reports_and_tells_when_that_is_refused(void **state)
+{
+	char body[FAKE_MESHD_TEXT];
+
+	(void)state;
+	fake_meshd_answer_to(&o.meshd, "report", 429, "{\"code\":\"rate-limited\",\"message\":\"m\"}");
+	for (int n = 1; n <= 2; n++) {
+		mesh__loop_post(o.loop, &o.post, do_report, NULL);
+		await_count(&o.unreported, n);
+	}
+	fake_meshd_answer(&o.meshd, 200, "");
+	mesh__loop_post(o.loop, &o.post, do_report, NULL);
+	fake_meshd_await_post(&o.meshd, "report", 3, body);
+	assert_string_equal(body, "{\"services\":[]}");
+	assert_int_equal(o.unreported, 2);
+	assert_int_equal(o.broken, 0);
+}
+
+/* An older one, that is. */
+static void a_meshd_that_takes_no_reports_is_sent_none_and_keeps_the_session(void **state)
+{
+	size_t beats;
+	char body[FAKE_MESHD_TEXT];
+
+	(void)state;
+	fake_meshd_answer_to(&o.meshd, "report", 404, "{\"code\":\"invalid\",\"message\":\"there is no such call\"}");
+	mesh__loop_post(o.loop, &o.post, do_report, NULL);
+	await_count(&o.unreported, 1);
+	mesh__loop_post(o.loop, &o.post, do_report, NULL);
+	beats = fake_meshd_count(&o.meshd, "heartbeat");
+	fake_meshd_await_post(&o.meshd, "heartbeat", beats + 2, body);
+	assert_int_equal(fake_meshd_count(&o.meshd, "report"), 1);
+	assert_int_equal(o.broken, 0);
+}
+
 static void says_goodbye_with_a_reason(void **state)
 {
 	int64_t until_us = mesh__mono_us(&o.env) + patience(10000000);
@@ -380,6 +433,8 @@ int main(void)
 		T(registers_again_when_a_heartbeat_says_that_the_lease_is_gone),
 		T(tells_of_a_registration_that_was_refused),
 		T(withdraws_and_registers_again),
+		T(reports_and_tells_when_that_is_refused),
+		T(a_meshd_that_takes_no_reports_is_sent_none_and_keeps_the_session),
 		T(says_goodbye_with_a_reason),
 	};
 

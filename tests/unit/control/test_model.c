@@ -95,13 +95,18 @@ static struct mesh__destination *make_destination(void *ctx, const char *key)
 	return test_destination_new(&f.fake.env.mem);
 }
 
+static void host(const struct mesh__endpoint *endpoint, struct mesh__hash_host *out)
+{
+	*out = (struct mesh__hash_host){.key = endpoint->instance, .weight = 1};
+}
+
 static void begin(void)
 {
 	f = (struct fixture){.err = MESH__NO_ERR};
 	fake_env_init(&f.fake);
 	fail_mem_init(&f.mem);
 	f.fake.env.mem = f.mem.mem;
-	f.source = (struct mesh__endpoint_source){TEST_DESTINATION(make_destination), .make = make, .ref = ref, .unref = unref, .leave = leave, .labels = labels, .routed = routed, .ctx = &f};
+	f.source = (struct mesh__endpoint_source){TEST_DESTINATION(make_destination), .make = make, .ref = ref, .unref = unref, .leave = leave, .labels = labels, .host = host, .routed = routed, .faulted = routed, .ctx = &f};
 	assert_int_equal(mesh__model_new(&f.fake.env, &f.source, "mesh.local", "default", &f.model, &f.err), MESH_OK);
 }
 
@@ -455,6 +460,11 @@ static void a_service_that_a_route_leads_to_is_asked_for_with_the_document(void 
 	must(CONFIG("2", ""));
 	assert_false(mesh__model_wants_more(f.model));
 	assert_int_equal(service()->policy.n_routes, 0);
+	must(CONFIG("3", DOCUMENT("\\\"failover\\\":[{\\\"service\\\":\\\"dr\\\"}]"))); /* likewise */
+	assert_true(mesh__model_wants_more(f.model));
+	assert_int_equal(mesh__model_interests(f.model, &list, &n, &f.err), MESH_OK);
+	assert_int_equal(n, 3);
+	mesh__free(list);
 }
 
 static void a_configuration_alone_does_not_make_a_service_known(void **state)
@@ -673,6 +683,20 @@ static void who_has_no_control_plane_goes_by_its_own_documents(void **state)
 
 /* ---- Out of memory. ---- */
 
+/* Whether a subscription says that the record has come. */
+static bool is_had(const struct mesh__record *record)
+{
+	struct mesh__msg_interest *list = NULL;
+	bool had;
+	size_t n = 0;
+
+	assert_int_equal(mesh__model_interests(f.model, &list, &n, &f.err), MESH_OK);
+	assert_int_equal(n, 1);
+	had = (record->type == MESH__RECORD_ENDPOINTS ? list[0].endpoints_version : list[0].generation) == record->version;
+	mesh__free(list);
+	return had;
+}
+
 /* Applies `line` with every allocation failing once: what calls see is what was or what is to be, and the same record can be taken afterwards. */
 static void survives_every_failing_allocation(const char *line, const char *before, const char *after)
 {
@@ -696,10 +720,12 @@ static void survives_every_failing_allocation(const char *line, const char *befo
 			assert_int_equal(code, MESH_E_NO_MEMORY);
 			assert_false(changed);
 			has(before);
+			assert_false(is_had(&record));
 			assert_int_equal(mesh__model_apply(f.model, &record, &changed, &f.err), MESH_OK);
 		}
 		assert_true(changed);
 		has(after);
+		assert_true(is_had(&record));
 		mesh__record_fini(&record);
 		mesh__model_free(f.model);
 		assert_int_equal(f.live, 0);

@@ -24,6 +24,12 @@ struct mesh__endpoint {
 	_Atomic int refs;
 };
 
+static void host(const struct mesh__endpoint *endpoint, struct mesh__hash_host *out)
+{
+	(void)endpoint;
+	*out = (struct mesh__hash_host){.key = "a", .weight = 1};
+}
+
 static struct mesh__endpoint *make(void *ctx, const struct mesh__endpoint_spec *spec)
 {
 	const struct mesh__env *env = ctx;
@@ -166,7 +172,7 @@ static struct mesh__destination *make_destination(void *ctx, const char *key)
 
 static void run(void)
 {
-	struct mesh__endpoint_source source = {TEST_DESTINATION(make_destination), .make = make, .ref = ref, .unref = unref, .leave = leave, .ctx = &stage.failing};
+	struct mesh__endpoint_source source = {TEST_DESTINATION(make_destination), .make = make, .ref = ref, .unref = unref, .leave = leave, .host = host, .ctx = &stage.failing};
 	struct mesh__control_options options = {.servers = &stage.servers, .source = &source, .ns = "default", .credentials = on_credentials};
 	struct mesh__metrics *metrics = mesh__metrics_new(&stage.env);
 	struct mesh__err err = MESH__NO_ERR;

@@ -18,9 +18,10 @@ enum { N = 4, MOST = 8 };
 
 struct mesh__endpoint {
 	struct mesh__labels labels;
+	struct mesh__hash_host host;
 };
 
-static struct mesh__endpoint endpoints[N] = {{{"v1", "a"}}, {{"v1", "b"}}, {{"v2", "a"}}, {{NULL, NULL}}};
+static struct mesh__endpoint endpoints[N] = {{{"v1", "a"}, {"c", 1}}, {{"v1", "b"}, {"a", 2}}, {{"v2", "a"}, {"d", 1}}, {{NULL, NULL}, {"b", 1}}};
 
 static struct {
 	struct fake_env fake;
@@ -46,6 +47,11 @@ static void labels(const struct mesh__endpoint *endpoint, struct mesh__labels *o
 	*out = endpoint->labels;
 }
 
+static void host(const struct mesh__endpoint *endpoint, struct mesh__hash_host *out)
+{
+	*out = (struct mesh__hash_host){.key = endpoint->host.key, .weight = endpoint->host.weight};
+}
+
 static struct mesh__counter *routed(void *ctx, const char *to)
 {
 	assert_ptr_equal(ctx, &f);
@@ -61,7 +67,7 @@ static int setup(void **state)
 	fake_env_init(&f.fake);
 	fail_mem_init(&f.mem);
 	f.fake.env.mem = f.mem.mem;
-	f.source = (struct mesh__endpoint_source){.destination_unref = no_destination, .unref = nothing, .labels = labels, .routed = routed, .ctx = &f};
+	f.source = (struct mesh__endpoint_source){.destination_unref = no_destination, .unref = nothing, .labels = labels, .host = host, .routed = routed, .faulted = routed, .ctx = &f};
 	return 0;
 }
 
@@ -137,6 +143,54 @@ static void a_subset_has_the_endpoints_that_have_all_of_its_labels(void **state)
 	mesh__service_unref(s);
 }
 
+static void the_endpoints_of_the_own_zone_stand_first_in_every_group_and_the_others_stay_in_their_order(void **state)
+{
+	static const struct {
+		const char *zone, *fields;
+		size_t n_near, order[N], n_near_v1;
+	} rows[] = {
+		{NULL, SUBSETS, 0, {0, 1, 2, 3}, 0}, {"b", SUBSETS, 1, {1, 0, 2, 3}, 1}, {"a", SUBSETS, 2, {0, 2, 1, 3}, 1}, {"c", SUBSETS, 0, {0, 1, 2, 3}, 0},
+		{"b", SUBSETS "loadBalancer: {zoneAware: false}\n", 0, {0, 1, 2, 3}, 0},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < MESH__COUNT(rows); i++) {
+		struct mesh__service *s;
+		f.source.zone = rows[i].zone;
+		s = prepared(rows[i].fields, NULL);
+		assert_int_equal(s->all.n_near, rows[i].n_near);
+		for (size_t k = 0; k < N; k++) {
+			assert_ptr_equal(s->all.endpoints[k], &endpoints[rows[i].order[k]]);
+		}
+		assert_int_equal(s->subsets[0].n_near, rows[i].n_near_v1);
+		assert_true(rows[i].n_near_v1 == 0 || strcmp(s->subsets[0].endpoints[0]->labels.zone, rows[i].zone) == 0);
+		mesh__service_unref(s);
+	}
+}
+
+/* A group that was left, and a log that was told so, are so still when an endpoint comes or goes. */
+static void what_calls_have_found_out_goes_on_when_the_service_is_built_anew(void **state)
+{
+	struct mesh__service *before = prepared(SUBSETS ROUTES, NULL), *s;
+
+	(void)state;
+	atomic_store(&before->all.standing, 7);
+	atomic_store(&before->subsets[2].standing, -1);
+	atomic_store(&before->told.panic, true);
+	atomic_store(&before->routes[2].sides[1].told.failover, true);
+	f.n_told = 0;
+	s = prepared(SUBSETS ROUTES, before);
+	assert_int_equal(atomic_load(&s->all.standing), 7);
+	assert_int_equal(atomic_load(&s->subsets[2].standing), -1);
+	assert_int_equal(atomic_load(&s->subsets[1].standing), 0);
+	assert_true(atomic_load(&s->told.panic));
+	assert_false(atomic_load(&s->told.failover));
+	assert_true(atomic_load(&s->routes[2].sides[1].told.failover));
+	assert_false(atomic_load(&s->routes[2].sides[0].told.failover));
+	mesh__service_unref(before);
+	mesh__service_unref(s);
+}
+
 static void a_side_leads_to_a_subset_to_another_service_or_to_all_and_is_counted_by_its_name(void **state)
 {
 	struct mesh__service *s = prepared(SUBSETS ROUTES, NULL);
@@ -202,6 +256,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_subset_has_the_endpoints_that_have_all_of_its_labels, setup, teardown),
+		cmocka_unit_test_setup_teardown(the_endpoints_of_the_own_zone_stand_first_in_every_group_and_the_others_stay_in_their_order, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_calls_have_found_out_goes_on_when_the_service_is_built_anew, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_side_leads_to_a_subset_to_another_service_or_to_all_and_is_counted_by_its_name, setup, teardown),
 		cmocka_unit_test_setup_teardown(turns_go_on_by_name_when_the_document_changes, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_service_without_subsets_and_routes_has_nothing_prepared, setup, teardown),

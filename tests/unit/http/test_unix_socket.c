@@ -92,11 +92,12 @@ static struct mesh__pool *pool_to(const char *path, bool plaintext)
 static int call(struct mesh__pool *pool, struct mesh__client_result *result, struct mesh__err *err)
 {
 	struct mesh__client_request request = {.method = "GET", .target = "/a?b", .max_response_bytes = 100};
+	struct mesh__client_wait wait = {.deadline_us = mesh__mono_us(&cast.env) + 20000000};
 	struct mesh__client_response response;
 	int code;
 
 	mesh__client_response_init(&response, &cast.env, 100);
-	code = mesh__pool_exchange(pool, &request, 2000, mesh__mono_us(&cast.env) + 20000000, NULL, &response, result, err);
+	code = mesh__pool_exchange(pool, &request, 2000, &wait, &response, result, err);
 	if (code == MESH_OK) {
 		assert_int_equal(response.status, 200);
 		assert_string_equal(response.body.data, "local");

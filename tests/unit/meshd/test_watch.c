@@ -594,15 +594,15 @@ static void a_generation_is_taken_when_all_its_records_are_and_its_spread_is_tim
 	apply(f, "{apiVersion: mesh/v1, kind: Service, name: payments, timeout: 2s}\n---\n{apiVersion: mesh/v1, kind: Service, name: other, timeout: 2s}");
 	fake_env_advance_ms(&f->fake, 5);
 	turn(f);
-	assert_non_null(strstr(f->a.seen, " config:other.default:1:1 config:payments.default:1:1"));
+	assert_non_null(strstr(f->a.seen, " config:payments.default:1:1 config:other.default:1:1"));
 	spread = meshd_sync_find(meshd_watch_sync(f->watch), 1);
 	assert_int_equal(spread->told, 2);
-	ack = ack_about("other.default", f->a.last_sequence - 1, 1);
+	ack = ack_about("payments.default", f->a.last_sequence - 1, 1);
 	meshd_watch_ack(a, &ack);
 	assert_int_equal(meshd_watch_generation(a), 0);
 	assert_int_equal(spread->acknowledged, 0);
 	fake_env_advance_ms(&f->fake, 15);
-	ack = ack_about("payments.default", f->a.last_sequence, 1);
+	ack = ack_about("other.default", f->a.last_sequence, 1);
 	meshd_watch_ack(a, &ack);
 	assert_int_equal(meshd_watch_generation(a), 1);
 	assert_int_equal(spread->acknowledged, 1);

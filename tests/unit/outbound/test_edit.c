@@ -68,7 +68,7 @@ static int tear_down(void **state)
 
 static int take(const struct mesh__route *route)
 {
-	stage.r->service = &service;
+	stage.r->called = stage.r->service = &service;
 	stage.r->route = route;
 	stage.r->match = route->n_matches > 0 ? &under_old : NULL;
 	return mesh__step_edit(stage.r);

@@ -54,7 +54,7 @@ static struct mesh__endpoint *make_at(const char *instance, uint16_t port)
 
 static double cost(const struct mesh__endpoint *e)
 {
-	return mesh__endpoint_cost(e, mesh__mono_us(&fake.env));
+	return mesh__endpoint_cost(e, 1, mesh__mono_us(&fake.env));
 }
 
 static void sample(struct mesh__endpoint *e, int64_t rtt_us, bool failed)
@@ -140,7 +140,7 @@ static void a_clock_read_a_moment_early_forgets_nothing(void **state)
 	(void)state;
 	fake_env_advance_ms(&fake, 5);
 	sample(e, 800000, false);
-	assert_true(fabs(mesh__endpoint_cost(e, early_us) - 800000) < 1);
+	assert_true(fabs(mesh__endpoint_cost(e, 1, early_us) - 800000) < 1);
 	mesh__endpoint_sample(e, 100, false, early_us);
 	assert_true(cost(e) > 799000);
 	mesh__endpoint_unref(e);
@@ -245,6 +245,87 @@ static void endpoints_leave_the_list_in_any_order(void **state)
 	mesh__endpoint_unref(NULL);
 }
 
+static uint32_t epoch(void)
+{
+	return atomic_load(&destination->health_epoch);
+}
+
+static void it_is_healthy_when_no_reason_is_left_and_every_change_moves_the_epoch(void **state)
+{
+	static const struct {
+		enum mesh__unhealthy reason;
+		bool on, changes, healthy;
+	} rows[] = {
+		{MESH__UNHEALTHY_EJECTED, false, false, true},
+		{MESH__UNHEALTHY_EJECTED, true, true, false},
+		{MESH__UNHEALTHY_EJECTED, true, false, false},
+		{MESH__UNHEALTHY_CHECK, true, true, false},
+		{MESH__UNHEALTHY_EJECTED, false, true, false},
+		{MESH__UNHEALTHY_CHECK, false, true, true},
+	};
+	struct mesh__endpoint *e = make_at("a", 1), *other = make_at("b", 2);
+
+	(void)state;
+	assert_true(mesh__endpoint_mark(other, MESH__UNHEALTHY_CHECK, true));
+	for (size_t i = 0; i < MESH__COUNT(rows); i++) {
+		uint32_t before = epoch();
+		assert_int_equal(mesh__endpoint_mark(e, rows[i].reason, rows[i].on), rows[i].changes);
+		assert_int_equal(epoch() - before, rows[i].changes);
+		assert_int_equal(mesh__endpoint_is_healthy(e), rows[i].healthy);
+		assert_int_equal(atomic_load(&destination->n_unhealthy), rows[i].healthy ? 1 : 2);
+	}
+	mesh__endpoint_unref(e);
+	mesh__endpoint_unref(other);
+	assert_int_equal(atomic_load(&destination->n_unhealthy), 0);
+}
+
+static void an_endpoint_that_leaves_counts_as_unhealthy_no_more_and_late_marks_go_with_it(void **state)
+{
+	struct mesh__endpoint *e = make_at("a", 1);
+	uint32_t before;
+
+	(void)state;
+	assert_true(mesh__endpoint_mark(e, MESH__UNHEALTHY_EJECTED, true));
+	assert_true(mesh__endpoint_mark(e, MESH__UNHEALTHY_CHECK, true));
+	before = epoch();
+	source.leave(e);
+	assert_true(mesh__endpoint_is_healthy(e));
+	assert_int_equal(atomic_load(&destination->n_unhealthy), 0);
+	assert_int_equal(epoch() - before, 1);
+	assert_true(mesh__endpoint_mark(e, MESH__UNHEALTHY_EJECTED, true)); /* by a call on an older snapshot */
+	mesh__endpoint_unref(e);
+	assert_int_equal(atomic_load(&destination->n_unhealthy), 0);
+}
+
+/* ---- One endpoint, marked and cleared by many at once ---- */
+
+enum { MARKERS = 4, MARKS = 2000 };
+
+static void *mark_often(void *arg)
+{
+	for (int i = 0; i < MARKS; i++) {
+		(void)mesh__endpoint_mark(arg, i % 3 == 0 ? MESH__UNHEALTHY_CHECK : MESH__UNHEALTHY_EJECTED, i % 2 == 0);
+	}
+	return NULL;
+}
+
+static void what_many_threads_mark_at_once_adds_up(void **state)
+{
+	struct mesh__endpoint *e = make_at("a", 1);
+	pthread_t threads[MARKERS];
+
+	(void)state;
+	for (size_t i = 0; i < MARKERS; i++) {
+		assert_int_equal(pthread_create(&threads[i], NULL, mark_often, e), 0);
+	}
+	for (size_t i = 0; i < MARKERS; i++) {
+		assert_int_equal(pthread_join(threads[i], NULL), 0);
+	}
+	assert_int_equal(atomic_load(&destination->n_unhealthy), !mesh__endpoint_is_healthy(e));
+	mesh__endpoint_unref(e);
+	assert_int_equal(atomic_load(&destination->n_unhealthy), 0);
+}
+
 static void making_one_with_each_allocation_failing_leaves_nothing(void **state)
 {
 	struct mesh__mem own = fake.env.mem;
@@ -276,6 +357,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_newer_generation_replaces_the_pool_and_an_older_one_does_not, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(another_protocol_replaces_the_pool_but_never_by_older_credentials, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(endpoints_leave_the_list_in_any_order, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(it_is_healthy_when_no_reason_is_left_and_every_change_moves_the_epoch, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(an_endpoint_that_leaves_counts_as_unhealthy_no_more_and_late_marks_go_with_it, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(what_many_threads_mark_at_once_adds_up, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(making_one_with_each_allocation_failing_leaves_nothing, set_up, tear_down),
 	};
 

@@ -65,7 +65,7 @@ static const char *added(const char *name)
 {
 	struct mesh__client_request out = {.n_fields = stage.r->n_fields};
 
-	stage.r->service = &service;
+	stage.r->called = stage.r->service = &service;
 	mesh__grpc_add_fields(stage.r, stage.r->fields, &out);
 	for (size_t i = stage.r->n_fields; i < out.n_fields; i++) {
 		if (strcmp(stage.r->fields[i].name, name) == 0) {
@@ -183,6 +183,7 @@ static void observe(enum mesh__try_end end)
 
 	assert_int_equal((stage.r->copy.of == NULL ? mesh__destination_enter : mesh__destination_enter_copy)(stage.destination, &breaker, NULL), MESH_OK);
 	stage.r->held = stage.destination;
+	stage.r->called = stage.r->service = &service;
 	stage.r->endpoint = stage.endpoint;
 	stage.r->end = end;
 	stage.r->result.total_us = 1000;
@@ -191,7 +192,7 @@ static void observe(enum mesh__try_end end)
 
 static double cost(void)
 {
-	return mesh__endpoint_cost(stage.endpoint, mesh__mono_us(&stage.fake.env));
+	return mesh__endpoint_cost(stage.endpoint, 1, mesh__mono_us(&stage.fake.env));
 }
 
 static int64_t counted(const char *status)
@@ -234,6 +235,19 @@ static void without_grpcs_content_type_nothing_is_made_of_a_status(void **state)
 	assert_int_equal(counted("INTERNAL"), 0);
 }
 
+static void a_status_that_is_a_failure_counts_towards_an_ejection_also_where_http_says_200(void **state)
+{
+	(void)state;
+	assert_int_equal(mesh__request_field(stage.r, "content-type", "application/grpc"), MESH_OK);
+	for (int32_t i = 0; i < service.policy.outlier.consecutive_failures; i++) {
+		assert_true(mesh__endpoint_is_healthy(stage.endpoint));
+		answer(200, NULL, i % 2 == 0 ? "13" : "14", false);
+		observe(MESH__TRY_ANSWERED);
+	}
+	assert_false(mesh__endpoint_is_healthy(stage.endpoint));
+	assert_true(fake_env_logged(&stage.fake, "reason=7 failures in a row last=INTERNAL "));
+}
+
 static void of_a_mirrors_copy_no_status_is_counted(void **state)
 {
 	(void)state;
@@ -254,6 +268,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(only_a_refusal_in_trailers_alone_says_that_nothing_was_processed, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_failure_by_its_status_makes_the_endpoint_dear_and_each_status_is_counted, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(without_grpcs_content_type_nothing_is_made_of_a_status, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_status_that_is_a_failure_counts_towards_an_ejection_also_where_http_says_200, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(of_a_mirrors_copy_no_status_is_counted, set_up, tear_down),
 	};
 

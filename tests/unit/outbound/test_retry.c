@@ -24,6 +24,7 @@ static struct {
 } stage;
 
 static struct mesh__service service;
+static struct mesh__endpoint somewhere;
 
 static int set_up(void **state)
 {
@@ -40,7 +41,7 @@ static int set_up(void **state)
 	mesh__service_policy_default(&service.policy);
 	stage.r = mesh__request_new(&stage.outbound, "payments", "GET", "/");
 	assert_non_null(stage.r);
-	stage.r->service = &service;
+	stage.r->called = stage.r->service = &service;
 	return 0;
 }
 
@@ -58,6 +59,7 @@ static int tear_down(void **state)
 static void admit(const struct mesh__route *route, int64_t now_us)
 {
 	stage.r->route = route;
+	stage.r->endpoint = &somewhere;
 	stage.r->tries = 0;
 	stage.r->now_us = now_us;
 	stage.r->deadline_us = now_us + SECOND_US;
@@ -130,11 +132,32 @@ static void the_answer_is_of_who_gave_it_and_not_of_who_was_chosen_after(void **
 	mesh__endpoint_unref(chosen);
 }
 
+/* Another would be as large, and the handler has done its work: a GET of it must not have it done three times. */
+static void an_answer_that_is_larger_than_is_taken_is_not_asked_for_again(void **state)
+{
+	struct mesh__endpoint *e = endpoint("first");
+
+	(void)state;
+	assert_true((service.policy.retries.on >> MESH__RETRY_ON_RESET & 1) != 0);
+	assert_true(stage.r->idempotent);
+	admit(NULL, 720 * SECOND_US);
+	stage.r->endpoint = e;
+	stage.r->tries = 1;
+	stage.r->result.sent = MESH__SENT_MAYBE;
+	stage.r->try_code = mesh__fail_at(&stage.r->err, MESH__ORIGIN_PEER, MESH_E_TOO_LARGE, "larger than is taken");
+	atomic_store(&e->inflight, 1);
+	mesh__step_judge(stage.r);
+	assert_false(mesh__step_retry(stage.r));
+	assert_true(stage.r->error.may_be_processed);
+	mesh__endpoint_unref(e);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(routes_with_windows_of_their_own_share_what_the_destination_has_counted, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(the_answer_is_of_who_gave_it_and_not_of_who_was_chosen_after, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(an_answer_that_is_larger_than_is_taken_is_not_asked_for_again, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -14,14 +14,14 @@ enum { MOST = 16 };
 
 /* Endpoints as a test sets them up, with dice of their own. */
 struct field {
-	bool avoid[MOST];
+	unsigned avoid[MOST];
 	double cost[MOST];
 	struct fake_env fake;
 	unsigned drawn;
 	unsigned looked_at; /* how often avoid was asked for */
 };
 
-static bool field_avoid(const void *ctx, size_t i)
+static unsigned field_avoid(const void *ctx, size_t i)
 {
 	((struct field *)(uintptr_t)ctx)->looked_at++;
 	return ((const struct field *)ctx)->avoid[i];
@@ -76,7 +76,7 @@ static void nothing_and_one_are_picked_without_a_draw(void **state)
 	assert_int_equal(mesh__balance_p2c(&view), MESH__BALANCE_NONE);
 	assert_int_equal(mesh__balance_round_robin(&view, 7), MESH__BALANCE_NONE);
 	view = view_of(&f, 1);
-	f.avoid[0] = true;
+	f.avoid[0] = 1;
 	assert_int_equal(mesh__balance_p2c(&view), 0);
 	assert_int_equal(mesh__balance_round_robin(&view, 7), 0);
 	assert_int_equal(f.drawn, 0);
@@ -192,28 +192,35 @@ static void health_comes_before_cost(void **state)
 	for (size_t i = 0; i < 2; i++) {
 		struct mesh__balance_view view = view_of(&f, 2);
 		fake_env_dice(&f.fake, scripts[i], 2);
-		f.avoid[0] = true;
+		f.avoid[0] = 1;
 		f.cost[1] = 1e9;
 		assert_int_equal(mesh__balance_p2c(&view), 1);
 		assert_int_equal(f.drawn, 2);
 	}
 }
 
-static void redraws_are_bounded_and_end_in_a_scan(void **state)
+static void avoid_all(struct field *f, unsigned rank)
 {
-	/* Four redraws of endpoints 0 and 1, then a scan from 2: the one left is 9. */
-	static const uint64_t script[] = {0, 0, 0, 0, 1, 0, 0, 0, 1, 0, 2};
+	for (size_t i = 0; i < MOST; i++) {
+		f->avoid[i] = rank;
+	}
+}
+
+static void redraws_are_bounded_and_end_in_a_look_at_all(void **state)
+{
+	/* Four redraws of endpoints 0 and 1; then all are looked at, and the one left, 9, is looked for. */
+	static const uint64_t script[] = {0, 0, 0, 0, 1, 0, 0, 0, 1, 0};
 	struct field f;
 	struct mesh__balance_view view = view_of(&f, 10);
 
 	(void)state;
 	fake_env_dice(&f.fake, script, MESH__COUNT(script));
 	for (size_t i = 0; i < 9; i++) {
-		f.avoid[i] = true;
+		f.avoid[i] = 1;
 	}
 	assert_int_equal(mesh__balance_p2c(&view), 9);
-	assert_int_equal(f.drawn, 11);
-	assert_int_equal(f.looked_at, 10 + 8);
+	assert_int_equal(f.drawn, 10);
+	assert_in_range(f.looked_at, 10 + 10, 10 + 10 + 10);
 }
 
 static void the_last_one_left_is_always_found(void **state)
@@ -224,16 +231,39 @@ static void the_last_one_left_is_always_found(void **state)
 	unsigned counts[MOST];
 
 	(void)state;
-	memset(f.avoid, true, sizeof(f.avoid));
-	f.avoid[5] = false;
+	avoid_all(&f, 1);
+	f.avoid[5] = 0;
 	count(&view, ROUNDS, counts);
 	assert_int_equal(counts[5], ROUNDS);
-	/* Two left: the scan starts anywhere, so that neither is starved. */
-	f.avoid[6] = false;
+	/* Two left, whatever lies between them: neither is preferred. */
+	f.avoid[6] = 0;
 	count(&view, ROUNDS, counts);
 	assert_int_equal(counts[5] + counts[6], ROUNDS);
-	assert_in_range(counts[6], ROUNDS / 5, ROUNDS);
-	assert_in_range(counts[5], ROUNDS / 5, ROUNDS);
+	assert_share(counts[5], ROUNDS, 1.0 / 2);
+	f.cost[6] = 1;
+	count(&view, ROUNDS, counts);
+	assert_true(counts[5] > counts[6] + ROUNDS / 10); /* where one draw found both, or none did */
+}
+
+static void what_is_to_be_avoided_most_comes_last(void **state)
+{
+	enum { N = 8, ROUNDS = 10000 };
+	struct field f;
+	struct mesh__balance_view view = view_of(&f, N);
+	unsigned counts[MOST];
+
+	(void)state;
+	avoid_all(&f, MESH__AVOID_MOST);
+	f.avoid[2] = f.avoid[6] = 1;
+	count(&view, ROUNDS, counts);
+	assert_int_equal(counts[2] + counts[6], ROUNDS);
+	assert_share(counts[2], ROUNDS, 1.0 / 2);
+	memset(counts, 0, sizeof(counts));
+	for (uint64_t turn = 0; turn < N * 2; turn++) {
+		counts[mesh__balance_round_robin(&view, turn)]++;
+	}
+	assert_int_equal(counts[2], N);
+	assert_int_equal(counts[6], N);
 }
 
 static void when_all_are_to_be_avoided_cost_decides_alone(void **state)
@@ -244,7 +274,7 @@ static void when_all_are_to_be_avoided_cost_decides_alone(void **state)
 	unsigned counts[MOST];
 
 	(void)state;
-	memset(f.avoid, true, sizeof(f.avoid));
+	avoid_all(&f, 1);
 	count(&view, ROUNDS, counts);
 	for (size_t i = 0; i < 3; i++) {
 		assert_share(counts[i], ROUNDS, 1.0 / 3);
@@ -278,7 +308,7 @@ static void round_robin_steps_over_what_is_to_be_avoided(void **state)
 		const char *avoid; /* 'x': avoided */
 		uint64_t turn;
 		int64_t picked;
-	} rows[] = {{".x.", 1, 2}, {"..x", 2, 0}, {"xx.", 0, 2}, {"x.x", 2, 1}, {"xxx", 4, 1}, {"...", 4, 1}};
+	} rows[] = {{".x.", 0, 0}, {".x.", 1, 0}, {".x.", 2, 2}, {".x.", 4, 2}, {".x.", 7, 0}, {"..x", 2, 0}, {"..x", 3, 0}, {"..x", 5, 1}, {"xx.", 0, 2}, {"x.x", 2, 1}, {"xxx", 4, 1}, {"...", 4, 1}};
 
 	(void)state;
 	for (size_t i = 0; i < MESH__COUNT(rows); i++) {
@@ -288,6 +318,29 @@ static void round_robin_steps_over_what_is_to_be_avoided(void **state)
 			f.avoid[k] = rows[i].avoid[k] == 'x';
 		}
 		assert_int_equal(mesh__balance_round_robin(&view, rows[i].turn), rows[i].picked);
+	}
+}
+
+static void round_robin_gives_each_as_many_turns_whichever_are_to_be_avoided(void **state)
+{
+	enum { N = 6, ALL = (1 << N) - 1 };
+
+	(void)state;
+	for (unsigned avoid = 0; avoid < ALL; avoid++) {
+		unsigned counts[MOST] = {0}, kept = 0;
+		struct field f;
+		struct mesh__balance_view view = view_of(&f, N);
+
+		for (unsigned i = 0; i < N; i++) {
+			f.avoid[i] = avoid >> i & 1;
+			kept += !f.avoid[i];
+		}
+		for (uint64_t turn = 0; turn < N * kept; turn++) {
+			counts[mesh__balance_round_robin(&view, turn + (uint64_t)N * kept * 1000)]++;
+		}
+		for (unsigned i = 0; i < N; i++) {
+			assert_int_equal(counts[i], f.avoid[i] ? 0 : N);
+		}
 	}
 }
 
@@ -366,7 +419,6 @@ static void the_cost_follows_latency_load_and_weight(void **state)
 		{1000, 1, 4, 20000000, 500 / (e * e)},
 		{0, 0, 1, 0, 0}, {0, 0, 5, 99, 0},                      /* no sample, idle: tried at once */
 		{0, 1, 1, 0, 60000}, {0, 2, 1, 0, 90000}, {0, 1, 2, 0, 30000}, /* no sample, busy */
-		{1000, 1, 0, 0, 2000},                                  /* no weight: 1 */
 		{1000, UINT32_MAX, 1, 0, 1000.0 * 4294967296.0},
 	};
 
@@ -387,11 +439,13 @@ int main(void)
 		cmocka_unit_test(load_settles_in_proportion_to_weight),
 		cmocka_unit_test(what_is_to_be_avoided_is_not_picked_while_another_is_left),
 		cmocka_unit_test(health_comes_before_cost),
-		cmocka_unit_test(redraws_are_bounded_and_end_in_a_scan),
+		cmocka_unit_test(redraws_are_bounded_and_end_in_a_look_at_all),
 		cmocka_unit_test(the_last_one_left_is_always_found),
+		cmocka_unit_test(what_is_to_be_avoided_most_comes_last),
 		cmocka_unit_test(when_all_are_to_be_avoided_cost_decides_alone),
 		cmocka_unit_test(round_robin_goes_round),
 		cmocka_unit_test(round_robin_steps_over_what_is_to_be_avoided),
+		cmocka_unit_test(round_robin_gives_each_as_many_turns_whichever_are_to_be_avoided),
 		cmocka_unit_test(samples_raise_at_once_and_lower_by_decay),
 		cmocka_unit_test(a_failure_doubles_up_to_thirty_seconds),
 		cmocka_unit_test(the_cost_follows_latency_load_and_weight),

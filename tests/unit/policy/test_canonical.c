@@ -21,7 +21,7 @@ static void assert_same(const struct mesh__document *a, const struct mesh__docum
 	assert_int_equal(a->service.timeout_ms, b->service.timeout_ms);
 	assert_int_equal(a->service.timeout_set, b->service.timeout_set);
 	assert_int_equal(a->service.connect_timeout_ms, b->service.connect_timeout_ms);
-	assert_int_equal(a->service.balancer, b->service.balancer);
+	assert_int_equal(a->service.load_balancer.balancer, b->service.load_balancer.balancer);
 	assert_int_equal(a->insecure_plaintext, b->insecure_plaintext);
 	assert_int_equal(a->n_endpoints, b->n_endpoints);
 	for (size_t i = 0; i < a->n_endpoints; i++) {
@@ -113,12 +113,33 @@ static void the_canonical_text_is_json_and_ignores_order_and_spelling(void **sta
 	parsed_done(&b);
 }
 
+static void a_text_over_its_kinds_bound_is_a_fault_of_the_document(void **state)
+{
+	enum { ROUTES = 62, BODY = 16000 };
+	struct mesh__err err = MESH__NO_ERR;
+	struct mesh__document *list = NULL;
+	struct mesh__buf text;
+
+	(void)state;
+	mesh__buf_init(&text, mesh__mem_libc(), MESH__DOCUMENT_MAX_BYTES);
+	mesh__buf_str(&text, SERVICE "routes:\n");
+	for (int i = 0; i < ROUTES; i++) {
+		mesh__buf_printf(&text, "- {name: r%d, directResponse: {status: 200, body: \"%0*d\"}}\n", i, BODY, 0);
+	}
+	assert_int_equal(text.error, MESH_OK);
+	assert_int_equal(mesh__documents_parse(mesh__mem_libc(), "t", text.data, text.len, "default", &list, NULL, NULL, &err), MESH_E_INVALID);
+	assert_null(list);
+	assert_non_null(strstr(err.message, "larger than 983040 bytes, and no Service may be"));
+	mesh__buf_fini(&text);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_canonical_text_parses_to_the_same_document),
 		cmocka_unit_test(text_that_yaml_reads_otherwise_than_json_comes_back_as_it_was),
 		cmocka_unit_test(the_longest_name_of_a_parameter_comes_back),
+		cmocka_unit_test(a_text_over_its_kinds_bound_is_a_fault_of_the_document),
 		cmocka_unit_test(the_canonical_text_is_json_and_ignores_order_and_spelling),
 	};
 

@@ -29,7 +29,7 @@ static void a_service_without_fields_has_the_built_in_policy(void **state)
 	assert_int_equal(d->service.timeout_ms, 15000);
 	assert_false(d->service.timeout_set);
 	assert_int_equal(d->service.connect_timeout_ms, 1000);
-	assert_int_equal(d->service.balancer, MESH__BALANCER_PEAK_EWMA);
+	assert_int_equal(d->service.load_balancer.balancer, MESH__BALANCER_PEAK_EWMA);
 	assert_null(d->next);
 	parsed_done(&p);
 }
@@ -44,7 +44,7 @@ static void a_service_takes_every_field_in_force(void **state)
 	assert_int_equal(d->service.timeout_ms, 2000);
 	assert_true(d->service.timeout_set);
 	assert_int_equal(d->service.connect_timeout_ms, 250);
-	assert_int_equal(d->service.balancer, MESH__BALANCER_ROUND_ROBIN);
+	assert_int_equal(d->service.load_balancer.balancer, MESH__BALANCER_ROUND_ROBIN);
 	assert_string_equal(d->text,
 		"{\"apiVersion\":\"mesh/v1\",\"kind\":\"Service\",\"name\":\"payments\",\"namespace\":\"shop\",\"protocol\":\"http\","
 		"\"timeout\":\"2s\",\"connectTimeout\":\"250ms\",\"loadBalancer\":{\"policy\":\"roundRobin\"}}");
@@ -259,7 +259,7 @@ static void refuses_what_is_wrong_with_the_head(void **state)
 		{"apiVersion: mesh/v2\nkind: Service\nname: a\n", "f.yaml:1:13: apiVersion: \"mesh/v2\" is not known; write mesh/v1\n"},
 		{"apiVersion: mesh/v1\nname: a\n", "f.yaml:1:1: kind: is missing\n"},
 		{"apiVersion: mesh/v1\nkind: service\nname: a\n",
-			"f.yaml:2:7: kind: \"service\" is no value of it; in this version: Service, Endpoints, Namespace, Mesh; did you mean \"Service\"?\n"},
+			"f.yaml:2:7: kind: \"service\" is no value of it; in this version: Service, Endpoints, Namespace, Mesh, Fault; did you mean \"Service\"?\n"},
 		{"apiVersion: mesh/v1\nkind: Mesh\nname: a\n", "f.yaml:3:7: name: there is one Mesh; it is named mesh\n"},
 		{"apiVersion: mesh/v1\nkind: Service\n", "f.yaml:1:1: name: is missing\n"},
 		{"apiVersion: mesh/v1\nkind: Service\nname: 123\n", "f.yaml:3:7: name: wants text, not a number; write it in quotes: \"123\"\n"},
@@ -298,26 +298,40 @@ static void refuses_unknown_fields_with_a_suggestion(void **state)
 	check_refusals(rows, MESH__COUNT(rows));
 }
 
-static void refuses_every_other_field_of_policy_md_as_not_in_force_yet(void **state)
+static void refuses_a_service_that_fails_over_to_itself(void **state)
 {
-	static const char *const fields[] = {
-		"hedging: {delay: p95}", "outlierDetection: {}", "healthCheck: {path: /healthz}",
-		"rateLimit: {requestsPerSecond: 1}", "concurrencyLimit: {mode: aimd}", "failover: [{service: dr}]",
+	static const struct refusal rows[] = {
+		{SERVICE "failover: [{service: dr}, {service: payments}]\n", "f.yaml:4:27: failover[1]: is the service itself\n"},
+		{SERVICE "namespace: a\nfailover: [{service: payments.b}, {service: payments.a}]\n", "f.yaml:5:35: failover[1]: is the service itself\n"},
 	};
-	static const char *const inner[] = {"slowStart: 1s", "panicThreshold: 50", "hashOn: {header: x-user}", "zoneAware: true"};
 
 	(void)state;
-	for (size_t i = 0; i < MESH__COUNT(fields); i++) {
-		char text[256], wanted[256];
-		(void)snprintf(text, sizeof(text), SERVICE "%s\n", fields[i]);
-		(void)snprintf(wanted, sizeof(wanted), "f.yaml:4:1: %.*s: not in force yet: this version would do nothing with it\n", (int)strcspn(fields[i], ":"), fields[i]);
-		check_refusals(&(struct refusal){text, wanted}, 1);
-	}
-	for (size_t i = 0; i < MESH__COUNT(inner); i++) {
-		char text[256], wanted[256];
-		(void)snprintf(text, sizeof(text), SERVICE "loadBalancer:\n  %s\n", inner[i]);
-		(void)snprintf(wanted, sizeof(wanted), "f.yaml:5:3: loadBalancer.%.*s: not in force yet: this version would do nothing with it\n", (int)strcspn(inner[i], ":"), inner[i]);
-		check_refusals(&(struct refusal){text, wanted}, 1);
+	check_refusals(rows, MESH__COUNT(rows));
+}
+
+static void a_rate_of_outlier_detection_is_on_where_it_is_said_and_off_again_where_it_can_eject_nobody(void **state)
+{
+	static const struct {
+		const char *lines;
+		bool success, failure;
+	} rows[] = {
+		{"", false, false},
+		{"outlierDetection: {successRate: {}}\n", true, false},
+		{"outlierDetection: {failurePercent: {minHosts: 2}}\n", false, true},
+		{"outlierDetection: {successRate: {stdevFactor: 0}, failurePercent: {threshold: 100}}\n", false, false},
+		{"outlierDetection: {successRate: {stdevFactor: 0.0001}, failurePercent: {threshold: 0}}\n", true, true},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < MESH__COUNT(rows); i++) {
+		char text[256];
+		struct parsed p;
+		(void)snprintf(text, sizeof(text), SERVICE "%s", rows[i].lines);
+		p = parsed_of(text);
+		assert_non_null(p.documents);
+		assert_int_equal(p.documents->service.outlier.rates[MESH__OUTLIER_SUCCESS_RATE].on, rows[i].success);
+		assert_int_equal(p.documents->service.outlier.rates[MESH__OUTLIER_FAILURE_PERCENT].on, rows[i].failure);
+		parsed_done(&p);
 	}
 }
 
@@ -326,16 +340,8 @@ static void refuses_values_that_are_not_in_force_yet(void **state)
 	static const struct refusal rows[] = {
 		{SERVICE "protocol: tcp\n", "f.yaml:4:11: protocol: tcp is not in force yet; in this version: http, http2, grpc\n"},
 		{SERVICE "protocol: htp\n", "f.yaml:4:11: protocol: \"htp\" is no value of it; in this version: http, http2, grpc; did you mean \"http\"?\n"},
-		{SERVICE "loadBalancer: {policy: ringHash}\n",
-			"f.yaml:4:24: loadBalancer.policy: ringHash is not in force yet; in this version: peakEwma, roundRobin\n"},
-		{SERVICE "loadBalancer: {policy: maglev}\n",
-			"f.yaml:4:24: loadBalancer.policy: maglev is not in force yet; in this version: peakEwma, roundRobin\n"},
-		{SERVICE "loadBalancer: {policy: random}\n",
-			"f.yaml:4:24: loadBalancer.policy: random is not in force yet; in this version: peakEwma, roundRobin\n"},
-		{SERVICE "loadBalancer: {policy: leastRequest}\n",
-			"f.yaml:4:24: loadBalancer.policy: leastRequest is not in force yet; in this version: peakEwma, roundRobin\n"},
 		{SERVICE "loadBalancer: {policy: roundrobin}\n",
-			"f.yaml:4:24: loadBalancer.policy: \"roundrobin\" is no value of it; in this version: peakEwma, roundRobin; did you mean \"roundRobin\"?\n"},
+			"f.yaml:4:24: loadBalancer.policy: \"roundrobin\" is no value of it; in this version: peakEwma, leastRequest, roundRobin, random, ringHash, maglev; did you mean \"roundRobin\"?\n"},
 	};
 
 	(void)state;
@@ -451,13 +457,13 @@ static void refuses_what_is_no_yaml_with_its_place(void **state)
 
 static void tells_all_faults_at_once(void **state)
 {
-	struct parsed p = parsed_of("kind: Service\nname: A\ntimout: 1s\nhedging: {}\nprotocol: tcp\n---\nkind: Endpoints\nname: b\n");
+	struct parsed p = parsed_of("kind: Service\nname: A\ntimout: 1s\noutlierDetection: {successRate: {minHosts: 0}}\nprotocol: tcp\n---\nkind: Endpoints\nname: b\n");
 
 	(void)state;
 	assert_string_equal(parsed_text(&p.faults),
 		"f.yaml:2:7: name: \"A\" is no name; use lower-case letters, digits and inner hyphens, at most 63\n"
 		"f.yaml:3:1: timout: unknown field; did you mean \"timeout\"?\n"
-		"f.yaml:4:1: hedging: not in force yet: this version would do nothing with it\n"
+		"f.yaml:4:44: outlierDetection.successRate.minHosts: 0 is out of range; it may be from 1 to 1000000\n"
 		"f.yaml:5:11: protocol: tcp is not in force yet; in this version: http, http2, grpc\n"
 		"f.yaml:1:1: apiVersion: is missing\n"
 		"f.yaml:7:1: apiVersion: is missing\n"
@@ -559,6 +565,17 @@ static void warns_of_what_is_taken_and_still_doubtful(void **state)
 			"f.yaml:4:17: connectTimeout: is longer than the timeout of the whole call, which ends it first\n"},
 		{SERVICE "connectTimeout: 2s\ntimeout: 2s\n", ""},
 		{SERVICE "timeout: 500ms\n", ""},
+		{SERVICE "loadBalancer: {policy: ringHash}\n",
+			"f.yaml:4:24: loadBalancer.policy: nothing is hashed, and calls go anywhere, unless hashOn is said, here or in another document that the service inherits from\n"},
+		{SERVICE "loadBalancer: {slowStart: 1s, policy: maglev}\n",
+			"f.yaml:4:39: loadBalancer.policy: nothing is hashed, and calls go anywhere, unless hashOn is said, here or in another document that the service inherits from\n"},
+		{SERVICE "loadBalancer: {policy: maglev, hashOn: {source: true}}\n", ""},
+		{SERVICE "loadBalancer: {policy: leastRequest}\n", ""},
+		{SERVICE "loadBalancer: {hashOn: {source: true}}\n", ""},
+		{SERVICE "failover: [{service: dr}]\n",
+			"f.yaml:4:1: failover: of several endpoints outlierDetection.maxEjectionPercent keeps some in, whatever they answer, and calls go elsewhere when none is healthy; say 100, or healthCheck\n"},
+		{SERVICE "failover: [{service: dr}]\nhealthCheck: {}\n", ""},
+		{SERVICE "failover: [{service: dr}]\noutlierDetection: {maxEjectionPercent: 100}\n", ""},
 	};
 
 	(void)state;
@@ -663,7 +680,8 @@ int main(void)
 		cmocka_unit_test(unquoted_text_that_is_text_in_the_core_schema_is_taken),
 		cmocka_unit_test(refuses_what_is_wrong_with_the_head),
 		cmocka_unit_test(refuses_unknown_fields_with_a_suggestion),
-		cmocka_unit_test(refuses_every_other_field_of_policy_md_as_not_in_force_yet),
+		cmocka_unit_test(refuses_a_service_that_fails_over_to_itself),
+		cmocka_unit_test(a_rate_of_outlier_detection_is_on_where_it_is_said_and_off_again_where_it_can_eject_nobody),
 		cmocka_unit_test(refuses_values_that_are_not_in_force_yet),
 		cmocka_unit_test(refuses_wrong_types_and_ranges),
 		cmocka_unit_test(refuses_unquoted_scalars_that_are_no_text_where_text_is_wanted),

@@ -17,6 +17,9 @@ enum { OUTPUT_MAX = 1 << 20 };
 #define NAMESPACE(fields) "{\"apiVersion\":\"mesh/v1\",\"kind\":\"Namespace\",\"name\":\"shop\"" fields "}"
 #define MESH(fields) "{\"apiVersion\":\"mesh/v1\",\"kind\":\"Mesh\",\"name\":\"mesh\"" fields "}"
 
+#define INJECTED ",\"fault\":{\"until\":\"2026-01-31T23:59:59Z\",\"route\":\"a\",\"match\":[{\"source\":{\"service\":\"cart\"}}],\"abort\":{\"percent\":1.5,\"status\":503}}"
+#define FAULT "{\"apiVersion\":\"mesh/v1\",\"kind\":\"Fault\",\"name\":\"payments\",\"namespace\":\"shop\"" INJECTED "}"
+
 static const struct mesh__name name = {.service = "payments", .ns = "shop"};
 
 static void the_nearest_layer_that_says_a_field_has_it_and_lists_are_taken_whole(void **state)
@@ -39,6 +42,8 @@ static void the_nearest_layer_that_says_a_field_has_it_and_lists_are_taken_whole
 				"\"authorization\":{\"rules\":[{\"name\":\"a\",\"action\":\"deny\"}]}"), NAMESPACE(",\"authorization\":{\"mode\":\"audit\"}"), MESH(",\"authorization\":{\"default\":\"deny\",\"mode\":\"enforce\"}")},
 			SERVICE(",\"subsets\":[{\"name\":\"v1\",\"labels\":{\"version\":\"1\"}}],\"routes\":[{\"name\":\"a\",\"split\":[{\"subset\":\"v1\",\"weight\":1}],\"stickyOn\":{\"source\":true}}],"
 				"\"authorization\":{\"default\":\"deny\",\"mode\":\"audit\",\"rules\":[{\"name\":\"a\",\"action\":\"deny\"}]}")},
+		{{[MESH__LAYER_FAULT] = FAULT}, SERVICE(INJECTED)},
+		{{SERVICE(",\"timeout\":\"2s\""), NULL, MESH(",\"connectTimeout\":\"2s\""), FAULT}, SERVICE(",\"timeout\":\"2s\",\"connectTimeout\":\"2s\"" INJECTED)},
 	};
 
 	(void)state;
@@ -68,7 +73,7 @@ static void what_comes_out_is_a_document_of_the_service(void **state)
 	assert_int_equal(d->service.timeout_ms, 1000);
 	assert_true(d->service.timeout_set);
 	assert_int_equal(d->service.connect_timeout_ms, 250);
-	assert_int_equal(d->service.balancer, MESH__BALANCER_ROUND_ROBIN);
+	assert_int_equal(d->service.load_balancer.balancer, MESH__BALANCER_ROUND_ROBIN);
 	assert_int_equal(d->service.breaker.max_pending, 0);
 	assert_int_equal(d->service.breaker.max_requests, MESH__BREAKER_BUILT_IN);
 	mesh__documents_free(d);
@@ -77,7 +82,7 @@ static void what_comes_out_is_a_document_of_the_service(void **state)
 
 static void note_field(void *ctx, const char *path, const char *value, enum mesh__layer layer)
 {
-	static const char *const layers[] = {"service", "namespace", "mesh", "built in"};
+	static const char *const layers[] = {"service", "namespace", "mesh", "fault", "built in"};
 
 	mesh__buf_printf(ctx, "%s %s %s\n", path, value, layers[layer]);
 }
@@ -85,8 +90,9 @@ static void note_field(void *ctx, const char *path, const char *value, enum mesh
 static void each_field_in_force_is_told_with_who_says_it(void **state)
 {
 	static const char *const texts[MESH__LAYERS] = {SERVICE(",\"timeout\":\"2s\""), NAMESPACE(",\"timeout\":\"3s\",\"circuitBreaker\":{\"maxPending\":7}"), MESH(",\"connectTimeout\":\"4s\"")};
-	static const char *const told[] = {"protocol \"http\" built in\n", "timeout \"2s\" service\n", "connectTimeout \"4s\" mesh\n", "loadBalancer.policy \"peakEwma\" built in\n",
-		"circuitBreaker.maxConnections 1024 built in\n", "circuitBreaker.maxPending 7 namespace\n"};
+	static const char *const told[] = {"protocol \"http\" built in\n", "timeout \"2s\" service\n", "connectTimeout \"4s\" mesh\n", "loadBalancer.policy \"peakEwma\" built in\n", "loadBalancer.panicThreshold 50 built in\n",
+		"loadBalancer.zoneAware true built in\n",
+		"circuitBreaker.maxConnections 1024 built in\n", "circuitBreaker.maxPending 7 namespace\n", "rateLimit.requestsPerSecond \"off\" built in\n", "rateLimit.burst 50 built in\n", "outlierDetection.successRate.stdevFactor 1.9 built in\n", "concurrencyLimit.mode \"off\" built in\n"};
 	struct mesh__buf out;
 
 	(void)state;
@@ -96,8 +102,38 @@ static void each_field_in_force_is_told_with_who_says_it(void **state)
 		assert_non_null(strstr(out.data, told[i]));
 	}
 	assert_null(strstr(out.data, "apiVersion"));
-	assert_null(strstr(out.data, "rateLimit"));
-	assert_null(strstr(out.data, "zoneAware"));
+	mesh__buf_fini(&out);
+}
+
+static void what_a_fault_injects_stands_in_what_comes_out_and_in_no_document_of_ones_own(void **state)
+{
+	static const char *const texts[MESH__LAYERS] = {[MESH__LAYER_FAULT] = FAULT};
+	struct mesh__err err = MESH__NO_ERR;
+	struct mesh__document *d;
+	struct mesh__buf out;
+
+	(void)state;
+	mesh__buf_init(&out, mesh__mem_libc(), OUTPUT_MAX);
+	assert_int_equal(mesh__effective(mesh__mem_libc(), &name, texts, &out, NULL), MESH_OK);
+	assert_int_equal(mesh__effective_parse(mesh__mem_libc(), "f", out.data, "elsewhere", &d, NULL), MESH_OK);
+	assert_int_equal(d->kind, MESH__KIND_SERVICE);
+	assert_string_equal(d->text, out.data);
+	assert_int_equal(d->service.injection.until_ms, INT64_C(1769903999000));
+	assert_string_equal(d->service.injection.route, "a");
+	assert_int_equal(d->service.injection.n_matches, 1);
+	assert_string_equal(d->service.injection.matches[0].source.service, "cart");
+	assert_int_equal(d->service.injection.fault.abort.share, 15000);
+	assert_int_equal(d->service.injection.fault.abort.status, 503);
+	assert_int_equal(d->service.injection.fault.delay.share, 0);
+	mesh__documents_free(d);
+	assert_int_equal(mesh__documents_parse(mesh__mem_libc(), "f", out.data, out.len, "elsewhere", &d, NULL, NULL, &err), MESH_E_INVALID);
+	assert_non_null(strstr(err.message, "fault: belongs to one of its routes, or for a while to a document of kind Fault"));
+	mesh__buf_clear(&out);
+	assert_int_equal(mesh__effective_fields(mesh__mem_libc(), texts, note_field, &out, NULL), MESH_OK);
+	assert_non_null(strstr(out.data, "\"status\":503}} fault\n"));
+	mesh__buf_clear(&out);
+	assert_int_equal(mesh__effective_fields(mesh__mem_libc(), (const char *const[MESH__LAYERS]){NULL}, note_field, &out, NULL), MESH_OK);
+	assert_null(strstr(out.data, "\nfault "));
 	mesh__buf_fini(&out);
 }
 
@@ -147,6 +183,7 @@ int main(void)
 		cmocka_unit_test(the_nearest_layer_that_says_a_field_has_it_and_lists_are_taken_whole),
 		cmocka_unit_test(what_comes_out_is_a_document_of_the_service),
 		cmocka_unit_test(each_field_in_force_is_told_with_who_says_it),
+		cmocka_unit_test(what_a_fault_injects_stands_in_what_comes_out_and_in_no_document_of_ones_own),
 		cmocka_unit_test(a_text_that_is_no_document_is_told),
 		cmocka_unit_test(every_failing_allocation_is_told_and_nothing_leaks),
 	};

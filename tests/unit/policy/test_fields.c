@@ -138,15 +138,21 @@ static const char policy_md[] =
 
 /* Canonically, without what this version keeps nowhere. */
 static const char policy_md_canonical[] =
-	"{\"protocol\":\"http\",\"timeout\":\"15s\",\"connectTimeout\":\"1s\",\"loadBalancer\":{\"policy\":\"peakEwma\"},"
+	"{\"protocol\":\"http\",\"timeout\":\"15s\",\"connectTimeout\":\"1s\",\"loadBalancer\":{\"policy\":\"peakEwma\",\"slowStart\":\"0s\",\"panicThreshold\":50,\"hashOn\":{\"header\":\"x-user\"},\"zoneAware\":true},"
 	"\"retries\":{\"attempts\":2,\"perTryTimeout\":\"0s\",\"retryOn\":[\"unsent\",\"connect-failure\",\"reset\",\"gateway-error\"],"
 	"\"backoff\":{\"base\":\"25ms\",\"max\":\"250ms\"},\"budget\":{\"percent\":20,\"minPerSecond\":10,\"window\":\"10s\"}},"
 	"\"hedging\":{\"delay\":\"p95\",\"maxExtraPercent\":5},\"circuitBreaker\":{\"maxConnections\":1024,\"maxRequests\":1024,\"maxPending\":1024},"
+	"\"outlierDetection\":{\"consecutiveFailures\":7,\"baseEjection\":\"1s\",\"maxEjection\":\"60s\",\"maxEjectionPercent\":50,"
+	"\"successRate\":{\"stdevFactor\":1.9,\"minHosts\":5,\"minRequests\":100,\"interval\":\"10s\"},"
+	"\"failurePercent\":{\"threshold\":85,\"minHosts\":5,\"minRequests\":50,\"interval\":\"10s\"}},"
+	"\"healthCheck\":{\"path\":\"/healthz\",\"interval\":\"10s\",\"timeout\":\"1s\",\"unhealthyAfter\":3,\"healthyAfter\":2},"
+	"\"rateLimit\":{\"requestsPerSecond\":100,\"burst\":50,\"per\":\"source\"},\"concurrencyLimit\":{\"mode\":\"aimd\",\"min\":4,\"max\":1000},"
 	"\"subsets\":[{\"name\":\"v1\",\"labels\":{\"version\":\"v1\"}},{\"name\":\"v2\",\"labels\":{\"version\":\"v2\"}}],"
 	"\"routes\":[{\"name\":\"canary-testers\",\"match\":[{\"path\":{\"prefix\":\"/make-payment\"},\"methods\":[\"POST\"],\"headers\":{\"x-canary\":{\"exact\":\"1\"}},\"source\":{\"service\":\"cart\"}}],"
 	"\"split\":[{\"subset\":\"v2\",\"weight\":100}]},"
 	"{\"name\":\"default\",\"split\":[{\"subset\":\"v1\",\"weight\":90},{\"subset\":\"v2\",\"weight\":10}],\"stickyOn\":{\"header\":\"x-user\"},"
-	"\"mirror\":{\"subset\":\"v2\",\"percent\":20},\"timeout\":\"2s\",\"retries\":{\"attempts\":1}}],"
+	"\"mirror\":{\"subset\":\"v2\",\"percent\":20},\"fault\":{\"delay\":{\"percent\":5,\"duration\":\"200ms\"},\"abort\":{\"percent\":1.5,\"status\":503}},\"timeout\":\"2s\",\"retries\":{\"attempts\":1}}],"
+	"\"failover\":[{\"service\":\"payments-dr.shop\"}],"
 	"\"authorization\":{\"default\":\"deny\",\"mode\":\"enforce\",\"rules\":[{\"name\":\"carts-pay\",\"action\":\"allow\",\"from\":[{\"service\":\"cart\"}],\"methods\":[\"POST\"],\"paths\":[{\"exact\":\"/make-payment\"}]}]}}";
 
 static void the_document_of_the_policy_is_read_whole_and_written_again(void **state)
@@ -268,6 +274,8 @@ static void every_form_of_a_value_is_taken_and_written_canonically(void **state)
 		{"hedging: {delay: 250ms}\n", "{\"hedging\":{\"delay\":\"250ms\"}}"},
 		{"hedging: {delay: off}\n", "{\"hedging\":{\"delay\":\"off\"}}"},
 		{"hedging: {delay: p99.9, maxExtraPercent: 0}\n", "{\"hedging\":{\"delay\":\"p99.9\",\"maxExtraPercent\":0}}"},
+		{"healthCheck: {}\n", "{\"healthCheck\":{}}"},
+		{"healthCheck: {path: off, interval: 1000ms}\n", "{\"healthCheck\":{\"path\":\"off\",\"interval\":\"1s\"}}"},
 		{"subsets: []\nroutes: []\n", "{\"subsets\":[],\"routes\":[]}"},
 		{"subsets: [{name: a, labels: {zone: east, version: v1}}]\n", "{\"subsets\":[{\"name\":\"a\",\"labels\":{\"version\":\"v1\",\"zone\":\"east\"}}]}"},
 		{"routes: [{name: a, match: [{path: /x, query: {debug: {present: true}, \"a b\": {suffix: z}}}]}]\n",
@@ -289,11 +297,18 @@ static void every_form_of_a_value_is_taken_and_written_canonically(void **state)
 			"{\"routes\":[{\"name\":\"a\",\"directResponse\":{\"status\":503,\"body\":\"away\\u000a\",\"contentType\":\"text/html\"}}]}"},
 		{"routes: [{name: a, headers: {request: {set: {X-A: b}, add: {x-b: c}, remove: [X-C]}, response: {remove: [server]}}}]\n",
 			"{\"routes\":[{\"name\":\"a\",\"headers\":{\"request\":{\"set\":{\"x-a\":\"b\"},\"add\":{\"x-b\":\"c\"},\"remove\":[\"x-c\"]},\"response\":{\"remove\":[\"server\"]}}}]}"},
+		{"rateLimit: {requestsPerSecond: 0.5, per: total}\n", "{\"rateLimit\":{\"requestsPerSecond\":0.5,\"per\":\"total\"}}"},
+		{"rateLimit: {per: source, burst: 1000000, requestsPerSecond: 200000}\n", "{\"rateLimit\":{\"requestsPerSecond\":200000,\"burst\":1000000,\"per\":\"source\"}}"},
+		{"rateLimit: {requestsPerSecond: 0.0001}\n", "{\"rateLimit\":{\"requestsPerSecond\":0.0001}}"},
+		{"concurrencyLimit: {max: 1000000, min: 1, mode: off}\n", "{\"concurrencyLimit\":{\"mode\":\"off\",\"min\":1,\"max\":1000000}}"},
+		{"rateLimit: {requestsPerSecond: off}\n", "{\"rateLimit\":{\"requestsPerSecond\":\"off\"}}"},
 		{"authorization: {}\n", "{\"authorization\":{}}"},
 		{"authorization: {rules: []}\n", "{\"authorization\":{\"rules\":[]}}"},
+		{"routes: [{name: a, fault: {abort: {percent: 0.001, grpcStatus: 14}, delay: {percent: 100, duration: 1h}}}, {name: b, fault: {abort: {reset: true, percent: 0}}}, {name: c, fault: {abort: {percent: 1, slowBody: true, reset: false}}}]\n",
+			"{\"routes\":[{\"name\":\"a\",\"fault\":{\"delay\":{\"percent\":100,\"duration\":\"1h\"},\"abort\":{\"percent\":0.001,\"grpcStatus\":14}}},"
+			"{\"name\":\"b\",\"fault\":{\"abort\":{\"percent\":0,\"reset\":true}}},{\"name\":\"c\",\"fault\":{\"abort\":{\"percent\":1,\"reset\":false,\"slowBody\":true}}}]}"},
 		/* read, and kept nowhere */
-		{"loadBalancer: {hashOn: {source: true}}\nrateLimit: {requestsPerSecond: 0.5, per: total}\n", "{\"loadBalancer\":{}}"},
-		{"routes: [{name: a, fault: {abort: {percent: 0.001, grpcStatus: 14}, delay: {percent: 100, duration: 1h}}}]\n", "{\"routes\":[{\"name\":\"a\"}]}"},
+		{"loadBalancer: {hashOn: {source: true}}\n", "{\"loadBalancer\":{\"hashOn\":{\"source\":true}}}"},
 	};
 
 	(void)state;
@@ -407,8 +422,16 @@ static const struct {
 	{"routes: [{name: a, split: [{service: b, subset: v, weight: 1}]}]\n",
 		"f:4:28: routes[0].split[0]: names a subset and a service; a subset is of the document's own service\n"
 		"f:4:49: routes[0].split[0].subset: \"v\" is no subset of the service: `subsets` does not define it\n"},
+	{"subsets: [{name: v, labels: {}}]\nroutes: [{name: a, split: [{service: b, weight: 1}, {subset: v, weight: 1}, {service: b.shop, weight: 0}, {service: b.other, weight: 1}, {subset: v, weight: 2}]}]\n",
+		"f:5:87: routes[0].split[2].service: \"b.shop\" stands in split[0] already\n"
+		"f:5:147: routes[0].split[4].subset: \"v\" stands in split[1] already\n"},
+	{"routes: [{name: a, split: [{weight: 90}, {service: b, weight: 1}, {weight: 9}]}]\n", "f:4:67: routes[0].split[2]: leads to all endpoints of the service, as split[0] does already\n"},
 	{"routes: [{name: a, split: [{service: A, weight: 1}]}]\n", "f:4:38: routes[0].split[0].service: service \"A\" is no valid name; write service or service.namespace, each of lower-case letters, digits and inner hyphens, at most 63\n"},
 	{"routes: [{name: a, stickyOn: {header: x-user}}]\n", "f:4:20: routes[0].stickyOn: does nothing without a split\n"},
+	{"routes: [{name: a, otherSubsets: true}, {name: b, otherSubsets: true, directResponse: {status: 200}}]\n",
+		"f:4:20: routes[0].otherSubsets: does nothing without a split\nf:4:51: routes[1].otherSubsets: does nothing beside directResponse\n"},
+	{"failover: [{service: payments-dr}, {service: f}, {service: payments-dr.shop}, {service: payments.other}]\n",
+		"f:4:50: failover[2]: \"payments-dr.shop\" stands in failover[0] already\n"},
 	{"routes: [{name: a, split: [{weight: 1}], stickyOn: {source: false}}]\n", "f:4:61: routes[0].stickyOn.source: may be true alone; leave it out\n"},
 	{"routes: [{name: a, split: [{weight: 1}], stickyOn: {}}]\n", "f:4:52: routes[0].stickyOn: wants exactly one of header, cookie, query, source\n"},
 	{"routes: [{name: a, mirror: {percent: 5}}]\n", "f:4:28: routes[0].mirror: wants exactly one of subset, service\n"},
@@ -437,6 +460,11 @@ static const struct {
 		"f:4:45: routes[0].fault.abort.percent: 101 is out of range; it may be from 0 to 100\n"
 		"f:4:58: routes[0].fault.abort.status: 200 is out of range; it may be from 400 to 599\n"
 		"f:4:71: routes[0].fault.delay.duration: is missing\n"},
+	{"routes: [{name: a, fault: {}}, {name: b, fault: {abort: {percent: 1}}}, {name: c, fault: {abort: {percent: 1, reset: true, status: 500}}}, {name: d, redirect: {path: /}, fault: {abort: {percent: 1, reset: true}}}]\n",
+		"f:4:27: routes[0].fault: injects nothing; say delay, abort or both\n"
+		"f:4:57: routes[1].fault.abort: wants exactly one of status, grpcStatus, reset, slowBody beside percent\n"
+		"f:4:98: routes[2].fault.abort: wants exactly one of status, grpcStatus, reset, slowBody beside percent\n"
+		"f:4:171: routes[3].fault: does nothing beside redirect\n"},
 	{"routes: [{name: a, timeout: 0s}]\n", "f:4:29: routes[0].timeout: 0s is out of range; it may be from 1ms to 24h\n"},
 	{"authorization: {default: denied, mode: auditing}\n",
 		"f:4:26: authorization.default: \"denied\" is no value of it; in this version: allow, deny; did you mean \"deny\"?\n"
@@ -447,12 +475,23 @@ static const struct {
 		"f:4:83: authorization.rules[2].from: is empty; name at least 1, or leave it out\n"
 		"f:4:96: authorization.rules[2].paths[0].regex: unknown field\n"
 		"f:4:62: authorization.rules[2].name: is missing\n"},
+	{"authorization: {rules: [{name: default, action: allow}]}\n",
+		"f:4:32: authorization.rules[0].name: \"default\" is what refusals and counters call the default; give the rule another name\n"},
 	{"outlierDetection: {consecutiveFailure: 1, baseEjection: 0s}\n",
 		"f:4:20: outlierDetection.consecutiveFailure: unknown field; did you mean \"consecutiveFailures\"?\n"
 		"f:4:57: outlierDetection.baseEjection: 0s is out of range; it may be from 1ms to 1h\n"},
+	{"rateLimit: {requestsPerSecond: 0, burst: 0}\n",
+		"f:4:32: rateLimit.requestsPerSecond: 0 is out of range; it may be from 0.0001 to 200000\n"
+		"f:4:42: rateLimit.burst: 0 is out of range; it may be from 1 to 1000000\n"},
+	{"rateLimit: {requestsPerSecond: 200000.0001, burst: 1000001}\n",
+		"f:4:32: rateLimit.requestsPerSecond: 200000.0001 is out of range; it may be from 0.0001 to 200000\n"
+		"f:4:52: rateLimit.burst: 1000001 is out of range; it may be from 1 to 1000000\n"},
+	{"rateLimit: {requestsPerSecond: -1}\n", "f:4:32: rateLimit.requestsPerSecond: wants a decimal number with at most four places, without quotes, not \"-1\"\n"},
+	{"rateLimit: {requestsPerSecond: 1e3}\n", "f:4:32: rateLimit.requestsPerSecond: wants a decimal number with at most four places, without quotes, not \"1e3\"\n"},
+	{"rateLimit: {requestsPerSecond: [1]}\n", "f:4:32: rateLimit.requestsPerSecond: wants a number, not a list\n"},
 	{"rateLimit: {per: caller}\nconcurrencyLimit: {mode: gradient}\nfailover: [{}]\nhealthCheck: {path: healthz}\n",
 		"f:4:18: rateLimit.per: \"caller\" is no value of it; in this version: source, total\n"
-		"f:5:26: concurrencyLimit.mode: \"gradient\" is no value of it; in this version: aimd\n"
+		"f:5:26: concurrencyLimit.mode: \"gradient\" is no value of it; in this version: off, aimd\n"
 		"f:6:12: failover[0].service: is missing\n"
 		"f:7:21: healthCheck.path: \"healthz\" is no path: it begins with '/', is percent-encoded, and has no '?' or '#'\n"},
 };
@@ -466,6 +505,35 @@ static void each_fault_is_told_in_its_place(void **state)
 		(void)snprintf(text, sizeof(text), HEAD "%s", refusals[i].lines);
 		read = read_with(mesh__mem_libc(), MESH__KIND_SERVICE, text);
 		assert_string_equal(read.faults.data == NULL ? "" : read.faults.data, refusals[i].faults);
+		done(&read);
+	}
+}
+
+static void health_checks_are_on_where_they_are_said_and_not_off(void **state)
+{
+	static const struct {
+		const char *lines;
+		bool on;
+		const char *path;
+		int64_t interval_ms;
+	} rows[] = {
+		{"", false, "/healthz", 10000},
+		{"healthCheck: {}\n", true, "/healthz", 10000},
+		{"healthCheck: {interval: 2s}\n", true, "/healthz", 2000},
+		{"healthCheck: {path: /ready}\n", true, "/ready", 10000},
+		{"healthCheck: {path: off, interval: 2s}\n", false, "off", 2000},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < MESH__COUNT(rows); i++) {
+		struct read read = read_ok(rows[i].lines);
+		const struct mesh__health_check *check = &read.doc.service.health;
+		assert_int_equal(check->on, rows[i].on);
+		assert_string_equal(check->path, rows[i].path);
+		assert_int_equal(check->interval_ms, rows[i].interval_ms);
+		assert_int_equal(check->timeout_ms, 1000);
+		assert_int_equal(check->unhealthy_after, 3);
+		assert_int_equal(check->healthy_after, 2);
 		done(&read);
 	}
 }
@@ -508,6 +576,38 @@ static void what_is_one_services_is_refused_there(void **state)
 	read = read_with(mesh__mem_libc(), MESH__KIND_MESH, "apiVersion: mesh/v1\nkind: Mesh\nname: all\n");
 	assert_string_equal(read.faults.data, "f:3:7: name: there is one Mesh; it is named mesh\n");
 	done(&read);
+}
+
+/* ---- Fault ---- */
+
+static void a_fault_has_a_time_and_injects_something(void **state)
+{
+	static const struct {
+		const char *lines, *faults;
+	} rows[] = {
+		{"fault: {until: 2026-01-31T23:59:59Z, abort: {percent: 1, reset: true}}\n", ""},
+		{"timeout: 1s\n", "f:1:1: fault: is missing\n"},
+		{"fault: {until: 2026-01-31T23:59:59Z}\n", "f:4:8: fault: injects nothing; say delay, abort or both\n"},
+		{"fault: {abort: {percent: 1, reset: true}}\n", "f:4:8: fault.until: is missing\n"},
+		{"fault: {until: 2026-02-30T23:59:59Z, abort: {percent: 1, reset: true}}\n", "f:4:16: fault.until: \"2026-02-30T23:59:59Z\" is no time; write it in UTC, as in 2026-01-31T23:59:59Z\n"},
+		{"fault: {until: 1970-01-01T00:00:00Z, abort: {percent: 1, reset: true}}\n", "f:4:16: fault.until: \"1970-01-01T00:00:00Z\" is no time; write it in UTC, as in 2026-01-31T23:59:59Z\n"},
+		{"fault: {until: 10m, delay: {percent: 1, duration: 2h}}\n", "f:4:16: fault.until: \"10m\" is no time; write it in UTC, as in 2026-01-31T23:59:59Z\nf:4:51: fault.delay.duration: 2h is out of range; it may be from 1ms to 1h\n"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < MESH__COUNT(rows); i++) {
+		char text[1024];
+		struct read read;
+		(void)snprintf(text, sizeof(text), "apiVersion: mesh/v1\nkind: Fault\nname: a\n%s", rows[i].lines);
+		read = read_with(mesh__mem_libc(), MESH__KIND_FAULT, text);
+		if (strncmp(rows[i].lines, "timeout", 7) == 0) {
+			assert_non_null(strstr(read.faults.data, rows[i].faults));
+			assert_non_null(strstr(read.faults.data, "f:4:1: timeout: unknown field"));
+		} else {
+			assert_string_equal(read.faults.data == NULL ? "" : read.faults.data, rows[i].faults);
+		}
+		done(&read);
+	}
 }
 
 /* ---- Bounds ---- */
@@ -641,7 +741,9 @@ int main(void)
 		cmocka_unit_test(what_a_value_leaves_out_is_filled_in),
 		cmocka_unit_test(other_services_that_are_named_are_told_with_their_places_to_whoever_asks_for_warnings),
 		cmocka_unit_test(each_fault_is_told_in_its_place),
+		cmocka_unit_test(health_checks_are_on_where_they_are_said_and_not_off),
 		cmocka_unit_test(a_namespace_and_a_mesh_take_what_is_the_same_for_all),
+		cmocka_unit_test(a_fault_has_a_time_and_injects_something),
 		cmocka_unit_test(what_is_one_services_is_refused_there),
 		cmocka_unit_test(lists_are_taken_up_to_their_bounds),
 		cmocka_unit_test(a_document_has_so_many_regular_expressions_and_no_more),

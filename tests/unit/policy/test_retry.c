@@ -109,6 +109,7 @@ static void what_may_have_been_processed_is_not_repeated_unless_it_is_idempotent
 		{MESH__TRY_LOCAL, 0, false, false, false, false},
 		{MESH__TRY_STOPPED, 0, false, true, false, false},
 		{MESH__TRY_STOPPED, 0, true, false, false, false},
+		{MESH__TRY_OUTRUN, 0, false, true, false, false},
 		{(enum mesh__try_end)99, 0, false, true, false, false}, /* the claim that is safe when wrong */
 	};
 	struct mesh__retries rule = rule_of(9, EVERYTHING);

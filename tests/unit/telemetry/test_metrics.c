@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -191,6 +192,44 @@ static void threads_lose_no_count(void **state)
 	mesh__metrics_free(m);
 }
 
+/* ---- Without a lock ---- */
+
+static struct mesh__metrics *busy;
+static struct mesh__counter *found;
+
+/* An allocator that looks for a counter while another one is made. */
+static void *look_and_allocate(void *user, size_t size)
+{
+	const struct mesh__mem *libc = mesh__mem_libc();
+
+	(void)user;
+	if (busy != NULL) {
+		found = mesh__metrics_counter(busy, "a", "A.", "k", "old");
+	}
+	return libc->alloc(libc->user, size);
+}
+
+static void what_is_there_is_found_while_something_else_is_made(void **state)
+{
+	struct fake_env fake;
+	struct mesh__counter *old;
+	struct mesh__metrics *m;
+
+	(void)state;
+	fake_env_init(&fake);
+	fake.env.mem.alloc = look_and_allocate;
+	busy = NULL;
+	m = mesh__metrics_new(&fake.env);
+	old = mesh__metrics_counter(m, "a", "A.", "k", "old");
+	(void)alarm(60); /* where a lock were waited for, nobody would give it back */
+	busy = m;
+	(void)mesh__metrics_counter(m, "a", "A.", "k", "new");
+	busy = NULL;
+	(void)alarm(0);
+	assert_ptr_equal(found, old);
+	mesh__metrics_free(m);
+}
+
 static void set_to_seven(void *arg)
 {
 	mesh__gauge_set(arg, 7);
@@ -223,6 +262,7 @@ int main(void)
 		cmocka_unit_test(values_past_256_are_counted_under_other),
 		cmocka_unit_test(without_memory_there_is_still_a_counter),
 		cmocka_unit_test(threads_lose_no_count),
+		cmocka_unit_test(what_is_there_is_found_while_something_else_is_made),
 		cmocka_unit_test(a_gauge_that_is_looked_up_is_right_when_it_is_asked_for),
 	};
 

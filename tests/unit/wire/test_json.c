@@ -340,6 +340,7 @@ static void everything_accepts_null(void **state)
 {
 	int64_t i;
 	uint64_t u;
+	double d;
 	bool b;
 
 	(void)state;
@@ -350,7 +351,7 @@ static void everything_accepts_null(void **state)
 	assert_null(mesh__json_key(NULL));
 	assert_null(mesh__json_text(NULL));
 	assert_int_equal(mesh__json_count(NULL), 0);
-	assert_false(mesh__json_i64(NULL, 0, 1, &i) || mesh__json_u64(NULL, &u) || mesh__json_bool(NULL, &b));
+	assert_false(mesh__json_i64(NULL, 0, 1, &i) || mesh__json_u64(NULL, &u) || mesh__json_bool(NULL, &b) || mesh__json_double(NULL, &d));
 }
 
 static void integers_are_exact_or_refused(void **state)
@@ -384,9 +385,13 @@ static void integers_stay_within_the_range_asked_for(void **state)
 	const struct mesh__json *five = mesh__json_first(root), *big = mesh__json_next(five), *over = mesh__json_next(big), *minus = mesh__json_next(over);
 	int64_t i = 0;
 	uint64_t u = 0;
+	double d = 0;
 	bool b = false;
 
 	(void)state;
+	assert_true(mesh__json_double(five, &d));
+	assert_float_equal(d, 5, 0);
+	assert_false(mesh__json_double(big, &d)); /* a text */
 	assert_true(mesh__json_i64(five, 5, 5, &i));
 	assert_false(mesh__json_i64(five, 6, 9, &i));
 	assert_false(mesh__json_i64(five, 0, 4, &i));

@@ -143,6 +143,31 @@ static void the_small_ones_survive_encoding(void **state)
 	mesh__msg_refusal_fini(&refusal_back);
 }
 
+static void report_survives_encoding(void **state)
+{
+	struct mesh__msg_endpoint of_payments[] = {{.instance = "pay-1", .ejected = true, .cost_us = 9007199254740993}, {.instance = "10.0.0.7:8443", .failed_check = true}, {.instance = "[::1]:80"}};
+	struct mesh__msg_reported services[] = {{"payments.default", of_payments, MESH__COUNT(of_payments)}, {"cart.shop", NULL, 0}};
+	struct mesh__msg_report in = {services, MESH__COUNT(services)}, none = {NULL, 0}, back;
+
+	(void)state;
+	ROUND_TRIP(report, in, back);
+	assert_int_equal(back.n_services, 2);
+	assert_string_equal(back.services[0].service, "payments.default");
+	assert_int_equal(back.services[0].n_endpoints, 3);
+	for (size_t i = 0; i < MESH__COUNT(of_payments); i++) {
+		const struct mesh__msg_endpoint *e = &back.services[0].endpoints[i];
+		assert_string_equal(e->instance, of_payments[i].instance);
+		assert_int_equal(e->ejected, of_payments[i].ejected);
+		assert_int_equal(e->failed_check, of_payments[i].failed_check);
+		assert_true(e->cost_us == of_payments[i].cost_us);
+	}
+	assert_int_equal(back.services[1].n_endpoints, 0);
+	mesh__msg_report_fini(&back);
+	ROUND_TRIP(report, none, back);
+	assert_int_equal(back.n_services, 0);
+	mesh__msg_report_fini(&back);
+}
+
 /* ---- hostile bytes ---- */
 
 #define DECODE(name)                                                                                                   \
@@ -165,6 +190,7 @@ DECODE(instance)
 DECODE(subscribe)
 DECODE(heartbeat)
 DECODE(ack)
+DECODE(report)
 DECODE(refusal)
 
 #define P "\"-----BEGIN-----\\n\""
@@ -214,6 +240,14 @@ static void refuses_fields_against_their_rule(void **state)
 		{decode_ack, "{\"sequence\":9007199254740993}", "\"sequence\""},
 		{decode_ack, "{\"sequence\":1,\"service\":\"x\"}", "\"service\""},
 		{decode_ack, "{\"sequence\":1,\"refused\":\"a\\r\\nb\"}", "\"refused\""},
+		{decode_report, "{\"services\":5}", "\"services\" is no array"},
+		{decode_report, "{\"services\":[{\"endpoints\":[]}]}", "\"service\" is missing"},
+		{decode_report, "{\"services\":[{\"service\":\"a.b\",\"endpoints\":{}}]}", "\"endpoints\" is no array"},
+		{decode_report, "{\"services\":[{\"service\":\"a.b\",\"endpoints\":[\"x\"]}]}", "\"endpoints\" holds"},
+		{decode_report, "{\"services\":[{\"service\":\"a.b\",\"endpoints\":[{}]}]}", "\"instance\" is missing"},
+		{decode_report, "{\"services\":[{\"service\":\"a.b\",\"endpoints\":[{\"instance\":\"<b>\"}]}]}", "\"instance\" has a malformed"},
+		{decode_report, "{\"services\":[{\"service\":\"a.b\",\"endpoints\":[{\"instance\":\"a\",\"ejected\":1}]}]}", "\"ejected\""},
+		{decode_report, "{\"services\":[{\"service\":\"a.b\",\"endpoints\":[{\"instance\":\"a\",\"cost_us\":-1}]}]}", "\"cost_us\""},
 		{decode_refusal, "{\"code\":\"no session\",\"message\":\"m\"}", "\"code\""},
 		{decode_refusal, "{\"code\":\"denied\"}", "\"message\" is missing"},
 	};
@@ -240,6 +274,7 @@ static void ignores_unknown_fields_and_takes_null_for_absent(void **state)
 		{decode_subscribe, "{}"},
 		{decode_heartbeat, "{}"},
 		{decode_ack, "{\"sequence\":1}"},
+		{decode_report, "{\"services\":[{\"service\":\"a.b\",\"endpoints\":[{\"instance\":\"a\",\"mood\":\"good\"}]}]}"},
 	};
 
 	(void)state;
@@ -276,6 +311,9 @@ static void bounds_counts_and_sizes(void **state)
 	} rows[] = {
 		{decode_instance, "{\"instance\":\"a\",\"addresses\":[", "\"10.0.0.1:1\"", ",", "]}", MESH__MSG_MAX_ADDRESSES},
 		{decode_subscribe, "{\"services\":[", "{\"service\":\"a.b\"}", ",", "]}", MESH__MSG_MAX_SERVICES},
+		{decode_report, "{\"services\":[", "{\"service\":\"a.b\"}", ",", "]}", MESH__REPORT_MAX_ENDPOINTS},
+		{decode_report, "{\"services\":[{\"service\":\"a.b\",\"endpoints\":[", "{\"instance\":\"a\"}", ",", "]}]}", MESH__REPORT_MAX_ENDPOINTS},
+		{decode_report, "{\"services\":[{\"service\":\"a.b\",\"endpoints\":[{\"instance\":\"a\"}]},{\"service\":\"c.d\",\"endpoints\":[", "{\"instance\":\"a\"}", ",", "]}]}", MESH__REPORT_MAX_ENDPOINTS - 1},
 		{decode_enroll, "{\"csr_pem\":\"", "x", "", "\"}", 16 * 1024},
 		{decode_bundle, "{\"trust_domain\":\"m\",\"roots_pem\":\"", "x", "", "\"}", 1024 * 1024},
 		{decode_refusal, "{\"code\":\"denied\",\"message\":\"", "x", "", "\"}", 1024},
@@ -324,6 +362,7 @@ int main(void)
 		cmocka_unit_test(certificate_survives_encoding),
 		cmocka_unit_test(instance_survives_encoding),
 		cmocka_unit_test(subscription_survives_encoding),
+		cmocka_unit_test(report_survives_encoding),
 		cmocka_unit_test(the_small_ones_survive_encoding),
 		cmocka_unit_test(refuses_fields_against_their_rule),
 		cmocka_unit_test(ignores_unknown_fields_and_takes_null_for_absent),

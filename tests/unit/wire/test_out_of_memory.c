@@ -54,6 +54,7 @@ RUN(certificate)
 RUN(instance)
 RUN(subscribe)
 RUN(ack)
+RUN(report)
 RUN(refusal)
 
 static int run_record(const struct mesh__mem *mem, const char *text, struct mesh__err *err)
@@ -95,6 +96,7 @@ static void survives_each_failing_allocation(void **state)
 		{run_certificate, "{\"chain_pem\":" P ",\"roots_pem\":" P ",\"trust_domain\":\"m\",\"namespace\":\"n\",\"service\":\"s\"}", 6},
 		{run_instance, INSTANCE, 7},
 		{run_subscribe, "{\"services\":[{\"service\":\"a.b\"},{\"service\":\"c.d\"}]}", 4},
+		{run_report, "{\"services\":[{\"service\":\"a.b\",\"endpoints\":[{\"instance\":\"a\"},{\"instance\":\"b\"}]},{\"service\":\"c.d\"}]}", 6},
 		{run_ack, "{\"sequence\":1,\"refused\":\"r\",\"service\":\"a.b\"}", 3},
 		{run_refusal, "{\"code\":\"denied\",\"message\":\"m\"}", 3},
 		{run_record, "{\"type\":\"hello\",\"sequence\":1,\"session\":\"s\",\"protocol\":1,\"heartbeat_ms\":1,\"lease_ms\":1}", 2},
