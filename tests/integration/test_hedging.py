@@ -24,20 +24,22 @@ class Hedging(support.MeshTest):
 
     def test_hedging_after_p95_halves_p99_of_a_service_with_two_in_a_hundred_slow_calls_for_at_most_five_in_a_hundred_more_requests(self):
         servers = self.slow_service("ledger", 2)
-        requests, p99, slow = [0], [], []
+        tries, entries, p99, slow = [], [], [], []
         for hedging in ({"delay": "off"}, {"delay": "p95", "maxExtraPercent": 5}):
             hops.apply(self.mesh, "ledger", hedging=hedging)
             result = self.mesh.call("ledger", "/", "--as", "cart", "-n", CALLS, "-c", AT_ONCE)
             self.assertEqual(result["status"], {"200": CALLS})
             entered = [line for s in servers for line in s.out().splitlines() if line.startswith(("fast", "slow"))]
-            self.assertEqual(result["tries"], len(entered) - sum(requests), "each try reached a server, and no other did")
-            requests.append(result["tries"])
+            tries.append(result["tries"])
+            entries.append(len(entered) - sum(entries))
+            self.assertGreaterEqual(entries[-1], CALLS, "each call reached a server")
+            self.assertLessEqual(entries[-1], tries[-1], "no request was made that is not counted; a second one may be called off on its way")
             slow.append(sum(line == "slow 1" for line in entered) - sum(slow))
             p99.append(result["latencyMs"]["p99"])
-        print(f"p99 {p99[0]} ms -> {p99[1]} ms, requests {requests[1]} -> {requests[2]} for {CALLS} calls, of which {slow[0]} and {slow[1]} were slow", end=" ", flush=True)
-        self.assertEqual(requests[1], CALLS)
-        self.assertGreater(requests[2], CALLS)
-        self.assertLessEqual(requests[2], CALLS * 1.05)
+        print(f"p99 {p99[0]} ms -> {p99[1]} ms, requests {tries[0]} -> {tries[1]} for {CALLS} calls, of which {slow[0]} and {slow[1]} were slow", end=" ", flush=True)
+        self.assertEqual(tries[0], CALLS)
+        self.assertGreater(entries[1], CALLS)
+        self.assertLessEqual(tries[1], CALLS * 1.05)
         if not support.SANITIZED:
             self.assertGreaterEqual(min(slow), CALLS // 100 + 2, "more than one in a hundred was slow")
             self.assertGreaterEqual(p99[0], SLOW_MS)
