@@ -1,5 +1,5 @@
 /*
- * exit() without mesh_close(). Handlers registered before ours (libcurl's TLS library has one) take down what our threads use: before they run, every thread that could use it comes to rest. Nothing is freed, nobody outside is told
+ * exit() without mesh_close(). Handlers registered before ours (such as the clean-up of OpenSSL, where the program used it first) take down what our threads use: before they run, every thread that could use it comes to rest. Nothing is freed, nobody outside is told
  * anything, and it takes a bounded time; exit() may have been called from anywhere, also from a callback on a thread of ours, which is then at rest by itself.
  */
 #include "api/handle.h"
