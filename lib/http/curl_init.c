@@ -1,9 +1,9 @@
 #include <curl/curl.h>
-#include <openssl/crypto.h>
 #include <pthread.h>
 #include <string.h>
 
 #include "http/client.h"
+#include "http/curl_peer.h"
 
 enum { OLDEST_CURL = 0x075800 };
 
@@ -13,11 +13,7 @@ static CURLcode outcome;
 
 static void init_once(void)
 {
-	/*
-	 * OpenSSL's clean-up at exit() would wait for ever in a child that was forked while another thread was in OpenSSL: for a lock of that thread. Without it the end of the process takes its memory.
-	 * A program that used OpenSSL before this has chosen for itself.
-	 */
-	(void)OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, NULL);
+	mesh__curl_peer_init();
 	outcome = curl_global_init(CURL_GLOBAL_DEFAULT);
 }
 

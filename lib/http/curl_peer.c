@@ -7,6 +7,11 @@
 
 #include "io/pki.h"
 
+void mesh__curl_peer_init(void)
+{
+	(void)OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, NULL);
+}
+
 bool mesh__curl_peer_readable(void)
 {
 	static const char name[] = "OpenSSL/";

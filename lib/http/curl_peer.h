@@ -20,6 +20,12 @@ struct mesh__curl_peer {
 	unsigned char der[MESH__PEER_MAX_BYTES];
 };
 
+/*
+ * Before OpenSSL's first use: no clean-up of it at exit(). That would wait for ever in a child that was forked while another thread was in OpenSSL, for a lock of that thread; without it the end of the process takes the memory.
+ * No effect in a program that has used OpenSSL before.
+ */
+void mesh__curl_peer_init(void);
+
 /* False when libcurl runs on another OpenSSL than the one that this library is linked with: its structures are then not ours to read, and no session may be resumed. */
 bool mesh__curl_peer_readable(void);
 
